@@ -1,0 +1,30 @@
+# `make run` and `make test` do all the set-up that a fresh machine needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: run test smoke benchmark lint clean
+
+run: $(VENV)/ready
+	$(BIN)/python -m launch.run $(ARGS)
+
+smoke: $(VENV)/ready
+	$(BIN)/python -m launch.run --config=launch/configs/mnist1d_smoke.py $(ARGS)
+
+test: $(VENV)/ready
+	$(BIN)/python -m pytest $(ARGS)
+
+benchmark: $(VENV)/ready
+	$(BIN)/pip install -q -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m launch.benchmark $(ARGS)
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+
+$(VENV)/ready: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info

@@ -1,0 +1,1 @@
+"""Scripts: `python -m launch.run --config=NAME --workdir=DIR`."""

@@ -1,0 +1,107 @@
+"""What every script shares: flags, the config file, errors of one line."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from shallow_mimic import errors
+
+CONFIGS = pathlib.Path(__file__).parent / 'configs'
+_USAGE_ERROR = 2
+
+
+def config_names() -> list[str]:
+  """The experiments that come with the package."""
+  return sorted(path.stem for path in CONFIGS.glob('*.py')
+                if path.stem != '__init__')
+
+
+def chosen_workdir() -> pathlib.Path:
+  """--workdir, or ./runs/NAME after the experiment."""
+  if flags.FLAGS.workdir:
+    return pathlib.Path(flags.FLAGS.workdir)
+  name = config_flags.get_config_filename(flags.FLAGS['config'])
+  return pathlib.Path('runs') / pathlib.Path(name).stem
+
+
+def start(main: Callable[[], None], default: str = 'mnist1d') -> None:
+  """Parses --config and --workdir and runs `main`.
+
+  A UserError, or a flag that cannot be parsed, is one line and status 2.
+  """
+
+  def guarded(arguments: Sequence[str]) -> None:
+    if len(arguments) > 1:
+      raise errors.UserError(
+          f'unknown argument {arguments[1]!r}; flags begin with --'
+      )
+    main()
+
+  def reported(arguments: Sequence[str]) -> None:
+    try:
+      guarded(arguments)
+    except errors.UserError as error:
+      _leave(error)
+    except MemoryError as error:
+      _leave(f'out of memory ({error}); use smaller widths, batch or data')
+
+  logging.set_verbosity(logging.WARNING)
+  # JAX says that it found no GPU; the plan and the report name the device.
+  os.environ.setdefault('JAX_PLATFORMS', '')
+  app.run(reported, flags_parser=lambda arguments: _parse(arguments, default))
+
+
+def _parse(arguments: Sequence[str], default: str) -> list[str]:
+  flags.DEFINE_string(
+      'workdir', '', 'Where everything is written; ./runs/NAME if not given.'
+  )
+  try:
+    # The library looks for overrides of the config in sys.argv itself.
+    sys.argv = _resolve_all(arguments, default)
+    config_flags.DEFINE_config_file(
+        'config', None, 'An experiment: a path, or the name of one of'
+        f' {", ".join(config_names())}.',
+    )
+    return flags.FLAGS(sys.argv)
+  except AttributeError as error:
+    _leave(f'unknown config field {error}; see {CONFIGS} for what there is')
+  except (flags.Error, TypeError, ValueError, KeyError, OSError, SyntaxError,
+          errors.UserError) as error:
+    _leave(error)
+
+
+def _resolve_all(arguments: Sequence[str], default: str) -> list[str]:
+  resolved = [_resolve(argument) for argument in arguments]
+  if not any(argument.startswith('--config=') for argument in resolved):
+    resolved.insert(1, _resolve(f'--config={default}'))
+  return resolved
+
+
+def _resolve(argument: str) -> str:
+  """Lets --config be a name, or the path that it has in a clone."""
+  flag, _, value = argument.partition('=')
+  if flag not in ('--config', '-config') or not value:
+    return argument
+  if pathlib.Path(value).exists():
+    return argument
+  name = pathlib.Path(value).stem
+  if name not in config_names():
+    raise errors.UserError(
+        f'there is no config {value}; a path to a file, or one of'
+        f' {", ".join(config_names())}'
+    )
+  return f'--config={CONFIGS / name}.py'
+
+
+def _leave(message: object) -> None:
+  first, *rest = [line.strip() for line in str(message).splitlines()
+                  if line.strip()] or ['unknown error']
+  del rest
+  print(f'error: {first}', file=sys.stderr)
+  sys.exit(_USAGE_ERROR)

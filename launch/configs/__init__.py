@@ -1,0 +1,1 @@
+"""Experiments, one a file; its docstring is its command, cost and outcome."""

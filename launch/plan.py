@@ -1,0 +1,24 @@
+"""Says what an experiment will do: nets, buckets, memory, work, time.
+
+    python -m launch.plan --config=launch/configs/cifar10_paper.py
+
+Reads no data and trains nothing.
+"""
+
+from absl import flags
+
+from launch import app
+
+
+def main() -> None:
+  """Prints the plan."""
+  from shallow_mimic import planning  # noqa: PLC0415  (JAX loads slowly)
+
+  config = flags.FLAGS.config
+  print(planning.make_plan(
+      config, planning.stated_shapes(config), planning.matmul_rate()
+  ))
+
+
+if __name__ == '__main__':
+  app.start(main)

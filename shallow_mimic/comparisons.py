@@ -1,0 +1,176 @@
+"""What is set beside what: curves over widths, gains, sweeps over teachers."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from shallow_mimic import summaries
+from shallow_mimic.summaries import Record, Spread, Summary
+
+LABELS, PSEUDO_LABELS, LOGITS = (
+    'cross_entropy', 'pseudo_label', 'logit_regression')
+_WORDS = {
+    LABELS: 'labels', PSEUDO_LABELS: 'pseudo-labels', LOGITS: 'logits',
+    'distillation_kl': 'KL', 'probability_regression': 'probabilities'}
+
+
+class Curve(NamedTuple):
+  """One way to train a student, over its widths in order."""
+
+  name: str
+  objective: str
+  inputs: str
+  teacher: str
+  points: tuple[Summary, ...]
+
+
+class Gain(NamedTuple):
+  """Students of one width on the same inputs: the best on dev of each kind."""
+
+  inputs: str
+  width: int
+  labels: Summary | None
+  pseudo_labels: Summary | None
+  logits: Summary | None
+
+
+class Sweep(NamedTuple):
+  """Students that differ in their teachers alone: scores on dev."""
+
+  width: int
+  inputs: str
+  teachers: tuple[str, ...]
+  x: tuple[Spread, ...]
+  y: tuple[Spread, ...]
+
+
+class History(NamedTuple):
+  """Accuracy on dev in per cent at the steps that all seeds share."""
+
+  name: str
+  objective: str
+  steps: tuple[int, ...]
+  dev: tuple[Spread, ...]
+
+
+def name_objective(objective: str) -> str:
+  """An objective in words: 'cross_entropy' is 'labels'."""
+  return _WORDS.get(objective, objective.replace('_', ' '))
+
+
+def find_curves(points: Sequence[Summary]) -> list[Curve]:
+  """Students on labels and of the main teacher: a curve for each way."""
+  teacher = summaries.main_teacher(points)
+  groups = defaultdict(list)
+  for s in points:
+    if s.role == 'student' and s.teacher in ('', teacher):
+      groups[s.model, s.objective, s.inputs, s.teacher].append(s)
+  times = Counter(model for model, *_ in groups)
+  curves = [
+      Curve(model if times[model] == 1 else f'{model} ({inputs})', objective,
+            inputs, taught, tuple(s for s in group if s.members))
+      for (model, objective, inputs, taught), group in groups.items()]
+  return [curve for curve in curves if curve.points]
+
+
+def find_main_curves(points: Sequence[Summary]) -> list[Curve]:
+  """The curves of models whose name holds no '/'."""
+  return [curve for curve in find_curves(points)
+          if curve.points[0].is_main]
+
+
+def group_by_inputs(points: Sequence[Summary]) -> dict[str, list[Curve]]:
+  """All curves by the inputs that they train on, fewest sets first."""
+  groups = defaultdict(list)
+  for curve in find_curves(points):
+    groups[curve.inputs].append(curve)
+  return dict(sorted(groups.items(),
+                     key=lambda item: (item[0].count('+'), item[0])))
+
+
+def group_teachers(points: Sequence[Summary]) -> dict[str, list[Record]]:
+  """Members behind each horizontal line: teachers by kind, one ensemble."""
+  groups = defaultdict(list)
+  for s in points:
+    if s.role == 'teacher':
+      groups[s.model.split('/')[0]].extend(s.members)
+  named = {
+      name if len(members) == 1 else f'{name} (mean of {len(members)})': members
+      for name, members in groups.items() if members}
+  main = summaries.main_teacher(points)
+  ensembles = [s for s in points if s.role == 'ensemble' and s.members]
+  if ensembles:
+    best = max(ensembles, key=lambda s: (s.model == main, s.parameters))
+    clash = ' (ensemble)' if best.model in named else ''
+    named[best.model + clash] = list(best.members)
+  return named
+
+
+def find_gains(points: Sequence[Summary]) -> list[Gain]:
+  """A row per inputs and width at which two kinds of targets meet."""
+  rows = []
+  for inputs, curves in group_by_inputs(points).items():
+    students = [s for curve in curves for s in curve.points]
+    for width in sorted({s.width for s in students}):
+      best = [_best(students, width, kind)
+              for kind in (LABELS, PSEUDO_LABELS, LOGITS)]
+      if sum(s is not None for s in best) > 1:
+        rows.append(Gain(inputs, width, *best))
+  return rows
+
+
+def find_sweeps(points: Sequence[Summary]) -> list[Sweep]:
+  """Lines of mimics against teachers; those of 2 teachers or more, if any.
+
+  Of two models with the same teacher on a line, the plain name is taken.
+  """
+  # Ensembles come last: one that shares its name with its members is meant.
+  known = {s.model: s.dev for s in points
+           if s.role != 'student' and s.dev.count}
+  groups = defaultdict(dict)
+  for s in points:
+    if s.objective == LOGITS and s.dev.count and s.teacher in known:
+      groups[s.inputs, s.width].setdefault(s.teacher, s)
+  sweeps = []
+  for (inputs, width), mimics in sorted(groups.items()):
+    names = tuple(sorted(mimics, key=lambda name: known[name].mean))
+    sweeps.append(Sweep(width, inputs, names, tuple(known[n] for n in names),
+                        tuple(mimics[n].dev for n in names)))
+  return [sweep for sweep in sweeps if len(sweep.teachers) > 1] or sweeps
+
+
+def find_histories(
+    points: Sequence[Summary], width: int | None = None,
+) -> tuple[int | None, list[History]]:
+  """The width (None: where most main models meet) and a history for each."""
+  found = [(curve, s) for curve in find_main_curves(points)
+           for s in curve.points if any(map(_read_history, s.members))]
+  if width is None and found:
+    counts = Counter(s.width for _, s in found)
+    width = max(counts, key=lambda w: (counts[w], w))
+  averages = [_average(curve, s) for curve, s in found if s.width == width]
+  return width, [history for history in averages if history.steps]
+
+
+def _average(curve: Curve, point: Summary) -> History:
+  series = [h for h in map(_read_history, point.members) if h]
+  steps = sorted(set.intersection(*map(set, series)))
+  return History(
+      curve.name, curve.objective, tuple(steps),
+      tuple(summaries.spread(h[step] for h in series) for step in steps))
+
+
+def _read_history(record: Record) -> dict[int, float]:
+  history = record.get('history') or {}
+  pairs = zip(history.get('step', ()), history.get('dev_accuracy', ()),
+              strict=True)
+  return {step: 100 * value for step, value in pairs
+          if value is not None and math.isfinite(value)}
+
+
+def _best(students: list[Summary], width: int, kind: str) -> Summary | None:
+  found = [s for s in students if (s.width, s.objective) == (width, kind)]
+  return summaries.find_best(found) if found else None

@@ -1,0 +1,91 @@
+"""Arrays of one's own, from one `.npz` file that is never unpickled."""
+
+from __future__ import annotations
+
+import os
+import tokenize
+import zipfile
+import zlib
+
+import numpy as np
+
+from shallow_mimic import errors
+from shallow_mimic.data.dataset import Examples
+
+_HOW = (
+    'write it with np.savez(path, x_train=…, y_train=…, x_test=…, y_test=…)'
+    ' and, if you like, x_dev, y_dev and x_transfer')
+
+
+def read_arrays(path: os.PathLike | str) -> dict[str, Examples]:
+  """Reads `train`, `test` and, where given, `dev` and `transfer`.
+
+  Args:
+    path: a `.npz` with x_train, y_train, x_test, y_test and optionally x_dev
+      with y_dev, and x_transfer. Inputs are uint8 images in [0, 255] or real
+      numbers; labels are integers from 0.
+
+  Returns:
+    Examples by split: x as stored, y int64, -1 in `transfer`.
+
+  Raises:
+    UserError: the file is absent or damaged, holds pickled objects, lacks an
+      array, or an array has the wrong type.
+  """
+  arrays = _read_npz(path)
+  examples = {}
+  for split in ('train', 'test', 'dev'):
+    present = [f'{part}_{split}' in arrays for part in 'xy']
+    if split == 'dev' and not any(present):
+      continue
+    for part, there in zip('xy', present, strict=True):
+      if not there:
+        raise errors.UserError(
+            f'{path} lacks the array {part}_{split} (it has:'
+            f' {", ".join(sorted(arrays)) or "none"}); {_HOW}')
+    x = _inputs(path, f'x_{split}', arrays[f'x_{split}'])
+    y = _labels(path, f'y_{split}', arrays[f'y_{split}'])
+    examples[split] = Examples(x, y)
+  if 'x_transfer' in arrays:
+    x = _inputs(path, 'x_transfer', arrays['x_transfer'])
+    examples['transfer'] = Examples(x, np.full(len(x), -1))
+  return examples
+
+
+def _read_npz(path: os.PathLike | str) -> dict[str, np.ndarray]:
+  try:
+    # np.load itself leaves a damaged file open.
+    with open(path, 'rb') as file, np.load(file, allow_pickle=False) as npz:
+      return {key: npz[key] for key in npz.files}
+  except FileNotFoundError as error:
+    raise errors.UserError(f'{path} does not exist; {_HOW}') from error
+  except ValueError as error:
+    if 'pickle' not in str(error):
+      raise errors.UserError(f'cannot read {path}: {error}; {_HOW}') from error
+    raise errors.UserError(
+        f'{path} holds pickled objects, which are never loaded because they'
+        f' can run code, or it is no .npz file; {_HOW}, all of plain numbers'
+    ) from error
+  except (AttributeError, TypeError) as error:  # A lone .npy is an array.
+    raise errors.UserError(f'{path} is no .npz file; {_HOW}') from error
+  except (OSError, EOFError, zipfile.BadZipFile, zlib.error,
+          tokenize.TokenError, RuntimeError) as error:
+    raise errors.UserError(
+        f'cannot read {path}: {error or "it is cut off"}; the file is damaged,'
+        ' write it again') from error
+
+
+def _inputs(path: os.PathLike | str, key: str, x: np.ndarray) -> np.ndarray:
+  if x.dtype.kind not in 'fiub' or x.ndim < 2:
+    raise errors.UserError(
+        f'{path}: {key} has type {x.dtype} and shape {x.shape}; it must hold'
+        ' real numbers, one row per example')
+  return x
+
+
+def _labels(path: os.PathLike | str, key: str, y: np.ndarray) -> np.ndarray:
+  if y.dtype.kind not in 'iu' or y.ndim != 1:
+    raise errors.UserError(
+        f'{path}: {key} has type {y.dtype} and shape {y.shape}; it must hold'
+        ' integers from 0, one per example')
+  return y.astype(np.int64, copy=False)

@@ -1,0 +1,183 @@
+"""The one type that every source gives and every stage reads: `Dataset`.
+
+`shallow_mimic.data.store` writes and reads it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from shallow_mimic import errors, files
+from shallow_mimic.data.preprocessing import NONE, Preprocessing
+
+_CHUNK_ROWS = 4096
+
+
+class Examples(NamedTuple):
+  """Inputs x [N, *shape] and labels y [N] int32, -1 where unlabelled."""
+
+  x: np.ndarray
+  y: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+  """Preprocessed splits, ready for training.
+
+  Attributes:
+    name: what it is called in reports.
+    classes: C; the labels of train, dev and test are in 0..C-1.
+    train, dev, test: x float32, y int32.
+    transfer: transfer sets by name; y is -1 where unlabelled, and inherited
+      where the inputs are views of labelled ones. May be empty.
+    preprocessing: JSON record of what was done to x.
+    fingerprint: SHA-256 over every array of every split.
+    fitted: the preprocessing itself, to apply to further inputs.
+  """
+
+  name: str
+  classes: int
+  train: Examples
+  dev: Examples
+  test: Examples
+  transfer: dict[str, Examples]
+  preprocessing: dict[str, Any]
+  fingerprint: str
+  fitted: Preprocessing = NONE
+
+  @property
+  def input_shape(self) -> tuple[int, ...]:
+    """Shape of one input."""
+    return self.train.x.shape[1:]
+
+  @property
+  def splits(self) -> dict[str, Examples]:
+    """Every split by name; a transfer set is `transfer.NAME`."""
+    return _named_splits(self.train, self.dev, self.test, self.transfer)
+
+
+def make_dataset(
+    *,
+    name: str,
+    classes: int,
+    train: Examples,
+    dev: Examples,
+    test: Examples,
+    transfer: Mapping[str, Examples] | None = None,
+    fitted: Preprocessing = NONE,
+) -> Dataset:
+  """Checks the splits, and makes x float32 and y int32.
+
+  Raises:
+    UserError: an empty split, x and y of unequal length, shapes that differ
+      between splits, a value that is not finite, a label outside 0..C-1
+      (-1..C-1 in a transfer set), or a transfer set's name unfit for a file.
+  """
+  shape = train.x.shape[1:]
+  for key in transfer or {}:
+    check_transfer_name(key)
+  splits = {}
+  for key, part in _named_splits(train, dev, test, transfer or {}).items():
+    check_examples(key, part, classes, shape=shape,
+                   labelled=not key.startswith('transfer.'))
+    splits[key] = Examples(part.x.astype(np.float32, copy=False),
+                           part.y.astype(np.int32, copy=False))
+  return Dataset(
+      name=name,
+      classes=classes,
+      train=splits['train'],
+      dev=splits['dev'],
+      test=splits['test'],
+      transfer={key: splits[f'transfer.{key}'] for key in transfer or {}},
+      preprocessing=fitted.record,
+      fingerprint=fingerprint_of(splits, classes),
+      fitted=fitted,
+  )
+
+
+def check_transfer_name(name: str) -> None:
+  """UserError unless a transfer set's name can be part of a file's name."""
+  if not re.fullmatch(r'[A-Za-z0-9_-]+', name):
+    raise errors.UserError(
+        f'transfer set {name!r}: use letters, digits, - and _ in its name')
+
+
+def check_examples(
+    split: str,
+    examples: Examples,
+    classes: int,
+    *,
+    shape: tuple[int, ...],
+    labelled: bool = True,
+) -> None:
+  """Names the split and its first bad row, if it has one.
+
+  Raises:
+    UserError: see `make_dataset`.
+  """
+  x, y = examples
+  _check_types(split, examples)
+  if not x.ndim or not len(x):
+    raise errors.UserError(f'split {split!r} is empty')
+  if y.shape != x.shape[:1]:
+    raise errors.UserError(
+        f'split {split!r}: x has {len(x)} rows and y has shape {y.shape}; each'
+        ' row of x needs one label')
+  if x.shape[1:] != tuple(shape) or x.ndim == 1:
+    raise errors.UserError(
+        f'split {split!r} has inputs of shape {x.shape[1:]}, train has'
+        f' {tuple(shape)}; every split needs inputs of one shape, of one axis'
+        ' or more')
+  row = _first_not_finite(x)
+  if row is not None:
+    raise errors.UserError(
+        f'split {split!r}: row {row} of x holds a value that is not a finite'
+        ' float32 number; repair or remove that row')
+  lowest = 0 if labelled else -1
+  bad = np.flatnonzero((y < lowest) | (y >= classes))
+  if bad.size:
+    raise errors.UserError(
+        f'split {split!r}: row {bad[0]} has label {y[bad[0]]}, outside'
+        f' {lowest}..{classes - 1}')
+
+
+def fingerprint_of(splits: Mapping[str, Examples], classes: int) -> str:
+  """SHA-256 over the names and all arrays of `splits`, in hexadecimal."""
+  return files.digest_json({'classes': int(classes), 'splits': {
+      key: [files.digest_array(part.x), files.digest_array(part.y)]
+      for key, part in splits.items()}})
+
+
+def _check_types(split: str, examples: Examples) -> None:
+  x, y = examples
+  if x.dtype.kind not in 'fiub' or y.dtype.kind not in 'iu':
+    raise errors.UserError(
+        f'split {split!r}: x of type {x.dtype} and y of type {y.dtype}; x must'
+        ' hold real numbers and y integers')
+
+
+def _first_not_finite(x: np.ndarray) -> int | None:
+  """First row with a value that float32 cannot hold, or None."""
+  if x.dtype.kind != 'f':
+    return None
+  for start in range(0, len(x), _CHUNK_ROWS):
+    rows = x[start:start + _CHUNK_ROWS]
+    with np.errstate(over='ignore'):
+      finite = np.isfinite(rows.astype(np.float32, copy=False))
+    finite = finite.reshape(len(rows), -1).all(axis=1)
+    if not finite.all():
+      return start + int(np.argmin(finite))
+  return None
+
+
+def _named_splits(
+    train: Examples, dev: Examples, test: Examples,
+    transfer: Mapping[str, Examples],
+) -> dict[str, Examples]:
+  return {'train': train, 'dev': dev, 'test': test,
+          **{f'transfer.{key}': part for key, part in transfer.items()}}

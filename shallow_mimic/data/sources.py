@@ -1,0 +1,201 @@
+"""From a configuration to a `Dataset`: the door into this folder.
+
+Order: read → dev out of train, where the source gives none → limit train →
+transfer sets → preprocessing fitted on train → applied to every split.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Any, NamedTuple
+
+from shallow_mimic import errors, files
+from shallow_mimic.data import arrays, transfer
+from shallow_mimic.data.dataset import (
+    Dataset,
+    Examples,
+    check_examples,
+    make_dataset,
+)
+from shallow_mimic.data.fields import as_mapping, field
+from shallow_mimic.data.preprocessing import (
+    apply_preprocessing,
+    fit_preprocessing,
+    parse_step,
+)
+from shallow_mimic.data.splits import split_stratified
+
+
+class Raw(NamedTuple):
+  """What a source gives: `train`, `test`, perhaps `dev`, and pools."""
+
+  name: str
+  classes: int
+  parts: dict[str, Examples]
+
+
+def read_source(config: Any, *, cache_dir: os.PathLike | str) -> Dataset:
+  """Reads, splits and preprocesses what a configuration describes.
+
+  Args:
+    config: a ConfigDict, or anything with these fields:
+      `source`: 'mnist1d', 'tfds' or 'arrays';
+      `name`: TFDS data set; `path`: `.npz` file (see `arrays.read_arrays`);
+      `data_dir`: folder of prepared TFDS data, '' for the default;
+      `splits`: TFDS splits to use as train, dev and test, where they are not
+        'train', 'validation' or 'dev' or else none, and 'test';
+      `dev`: number of training examples to set apart, where the source has
+        no dev split; `limit_train`: 0, or how many of the rest to keep;
+      `seed`: of the dev split, the limit, and the transfer sets;
+      `preprocessing`: steps, as for `fit_preprocessing`;
+      `transfer`: name → dict(kind=…, …), see `transfer.py`.
+    cache_dir: where data that are made, not read, may be kept.
+
+  Raises:
+    UserError: whatever is wrong with the configuration or the data.
+  """
+  steps = tuple(field(config, 'preprocessing', ()))
+  for step in steps:
+    parse_step(step)
+  specs = transfer.transfer_specs(config)
+  raw = _reader(config)(config, pathlib.Path(cache_dir))
+  parts = _split_train(config, raw)
+  sets = {name: transfer.read_transfer(name, spec, config, parts)
+          for name, spec in specs.items()}
+  for name, part in sets.items():
+    check_examples(f'transfer.{name}', part, raw.classes,
+                   shape=parts['train'].x.shape[1:], labelled=False)
+  fitted = fit_preprocessing(steps, parts['train'].x)
+
+  def finish(part: Examples) -> Examples:
+    return Examples(apply_preprocessing(fitted, part.x), part.y)
+
+  return make_dataset(
+      name=raw.name,
+      classes=raw.classes,
+      train=finish(parts['train']),
+      dev=finish(parts['dev']),
+      test=finish(parts['test']),
+      transfer={name: finish(part) for name, part in sets.items()},
+      fitted=fitted,
+  )
+
+
+def source_digest(config: Any, cache_dir: os.PathLike | str) -> str:
+  """SHA-256 that changes when the source's files do; reads no examples.
+
+  Of the `.npz`, of every file of a TFDS data set (transfer sets' too), of the
+  version of the `mnist1d` package: not of the configuration.
+
+  Raises:
+    UserError: the source is absent.
+  """
+  del cache_dir  # What is made there follows from the package's version.
+  _reader(config)
+  identity: dict[str, Any] = {'source': config.source}
+  if config.source == 'mnist1d':
+    from shallow_mimic.data import mnist1d  # noqa: PLC0415
+
+    identity['mnist1d'] = [mnist1d.mnist1d_version(),
+                           str(mnist1d.Mnist1d.VERSION)]
+  if config.source == 'arrays':
+    identity['arrays'] = _digest_present(pathlib.Path(config.path))
+  if config.source == 'tfds':
+    identity['tfds'] = _tfds_digests(
+        config.name, field(config, 'data_dir', ''))
+  for name, spec in transfer.transfer_specs(config).items():
+    if spec['kind'] == 'tfds':
+      identity[f'transfer.{name}'] = _tfds_digests(
+          spec['name'], transfer.transfer_data_dir(spec, config))
+  return files.digest_json(identity)
+
+
+def _split_train(config: Any, raw: Raw) -> dict[str, Examples]:
+  """Checks the raw parts, takes dev out of train, limits what is left."""
+  parts = dict(raw.parts)
+  shape = parts['train'].x.shape[1:]
+  for split in ('train', 'dev', 'test'):
+    if split in parts:
+      check_examples(split, parts[split], raw.classes, shape=shape)
+  seed = field(config, 'seed', 0)
+  if 'dev' not in parts:
+    rest, dev = split_stratified(
+        parts['train'].y, field(config, 'dev', 0), seed,
+        wanted_for='dev split, which this source does not give (dev = …)')
+    parts['dev'] = _rows(parts['train'], dev)
+    parts['train'] = _rows(parts['train'], rest)
+  limit = field(config, 'limit_train', 0)
+  if limit and limit != len(parts['train'].y):
+    _, kept = split_stratified(
+        parts['train'].y, limit, seed, wanted_for='limit_train')
+    parts['train'] = _rows(parts['train'], kept)
+  return parts
+
+
+def _rows(examples: Examples, rows: Any) -> Examples:
+  return Examples(examples.x[rows], examples.y[rows])
+
+
+def _reader(config: Any) -> Any:
+  if config.source not in _READERS:
+    raise errors.UserError(
+        f'unknown data source {config.source!r}; known:'
+        f' {", ".join(_READERS)}')
+  return _READERS[config.source]
+
+
+def _read_mnist1d(config: Any, cache_dir: pathlib.Path) -> Raw:
+  # Imports TFDS, which arrays do without.
+  from shallow_mimic.data import mnist1d  # noqa: PLC0415
+
+  folder = field(config, 'data_dir', '') or cache_dir
+  parts = {}
+  for seed, size in (transfer.generated_sizes(config) or {0: 0}).items():
+    made = mnist1d.read_mnist1d(folder, size, seed)
+    if size:
+      parts[f'generated.{seed}'] = made.pop('transfer')
+    parts |= made
+  return Raw('mnist1d', mnist1d.CLASSES, parts)
+
+
+def _read_arrays(config: Any, cache_dir: pathlib.Path) -> Raw:
+  del cache_dir
+  parts = arrays.read_arrays(config.path)
+  labels = parts['train'].y
+  return Raw(pathlib.Path(config.path).stem,
+             int(labels.max()) + 1 if len(labels) else 0, parts)
+
+
+def _read_tfds(config: Any, cache_dir: pathlib.Path) -> Raw:
+  del cache_dir
+  from shallow_mimic.data import tfds_source  # noqa: PLC0415
+
+  builder = tfds_source.open_tfds(config.name, field(config, 'data_dir', ''))
+  named = {'train': 'train', 'test': 'test'}
+  for split in ('dev', 'validation'):
+    if split in builder.info.splits:
+      named['dev'] = split
+  named |= as_mapping(field(config, 'splits', {}))
+  return Raw(builder.name, tfds_source.class_count(builder), {
+      part: tfds_source.read_tfds(builder, split)
+      for part, split in named.items()})
+
+
+def _tfds_digests(name: str, data_dir: str) -> dict[str, str]:
+  from shallow_mimic.data import tfds_source  # noqa: PLC0415
+
+  folder = pathlib.Path(tfds_source.open_tfds(name, data_dir).data_path)
+  return {path.name: _digest_present(path)
+          for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def _digest_present(path: pathlib.Path) -> str:
+  try:
+    return files.digest_file(path)
+  except OSError as error:
+    raise errors.UserError(f'cannot read {path}: {error.strerror}') from error
+
+
+_READERS = {
+    'mnist1d': _read_mnist1d, 'tfds': _read_tfds, 'arrays': _read_arrays}

@@ -1,0 +1,119 @@
+"""A `Dataset` on disk: a folder of `.npy` files and `dataset.json`.
+
+`dataset.json` is written last and holds the SHA-256 of every file.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from shallow_mimic import errors, files
+from shallow_mimic.data.dataset import Dataset, Examples
+from shallow_mimic.data.preprocessing import Preprocessing, Step
+
+RECORD = 'dataset.json'
+
+
+def write_dataset(directory: os.PathLike | str, dataset: Dataset) -> None:
+  """Writes a folder that `read_dataset` reads; `dataset.json` comes last.
+
+  Raises:
+    UserError: the folder cannot be written.
+  """
+  directory = pathlib.Path(directory)
+  arrays = {}
+  for split, part in dataset.splits.items():
+    arrays |= {f'{split}.x.npy': part.x, f'{split}.y.npy': part.y}
+  for index, step in enumerate(dataset.fitted.steps):
+    for key, array in step.arrays.items():
+      arrays[_fitted_file(index, key)] = array
+  with files.clear_disk_errors(directory):
+    # Old arrays must not pass for new ones if the writing is cut off.
+    (directory / RECORD).unlink(missing_ok=True)
+  for file, array in arrays.items():
+    files.write_array(directory / file, array)
+  files.write_json(directory / RECORD, {
+      'name': dataset.name,
+      'classes': dataset.classes,
+      'transfer': list(dataset.transfer),
+      'preprocessing': dataset.preprocessing,
+      'fingerprint': dataset.fingerprint,
+      'digests': {file: files.digest_file(directory / file)
+                  for file in arrays},
+  })
+
+
+def read_dataset(
+    directory: os.PathLike | str, *, verify: bool = False
+) -> Dataset:
+  """Reads what `write_dataset` wrote; the arrays stay on disk, mapped.
+
+  Args:
+    directory: the folder.
+    verify: also compare the SHA-256 of every file (about a second per GB).
+
+  Raises:
+    UserError: the folder is absent, incomplete or damaged; names the file.
+  """
+  directory = pathlib.Path(directory)
+  record = files.read_json(directory / RECORD)
+  try:
+    return _read_recorded(directory, record, verify)
+  except (KeyError, TypeError) as error:
+    raise errors.UserError(
+        f'{directory / RECORD} lacks {error}; delete {directory} and run again'
+        ' to make it anew') from error
+
+
+def _read_recorded(
+    directory: pathlib.Path, record: Mapping[str, Any], verify: bool
+) -> Dataset:
+  if verify:
+    _verify(directory, record['digests'])
+
+  def read(split: str) -> Examples:
+    return Examples(*(
+        files.read_array(directory / f'{split}.{part}.npy', mmap=True)
+        for part in 'xy'))
+
+  return Dataset(
+      name=record['name'],
+      classes=record['classes'],
+      train=read('train'),
+      dev=read('dev'),
+      test=read('test'),
+      transfer={key: read(f'transfer.{key}') for key in record['transfer']},
+      preprocessing=record['preprocessing'],
+      fingerprint=record['fingerprint'],
+      fitted=_read_fitted(directory, record['preprocessing']),
+  )
+
+
+def _fitted_file(index: int, key: str) -> str:
+  return f'preprocessing.{index}.{key}.npy'
+
+
+def _read_fitted(
+    directory: pathlib.Path, record: Mapping[str, Any]
+) -> Preprocessing:
+  return Preprocessing(tuple(
+      Step(step['name'], step['options'], {
+          key: files.read_array(directory / _fitted_file(index, key))
+          for key in step['arrays']})
+      for index, step in enumerate(record['steps'])))
+
+
+def _verify(directory: pathlib.Path, digests: Mapping[str, str]) -> None:
+  for file, digest in digests.items():
+    path = directory / file
+    if not path.is_file():
+      raise errors.UserError(
+          f'{path} is missing; delete {directory} and run again to make it'
+          ' anew')
+    if files.digest_file(path) != digest:
+      raise errors.UserError(
+          f'{path} is damaged (its SHA-256 is not the one in {RECORD});'
+          f' delete {directory} and run again to make it anew')

@@ -1,0 +1,171 @@
+"""Transfer sets: the inputs that the teacher labels, by kind.
+
+A transfer set may be given as:
+  generated  `size` new signals of MNIST-1D
+  views      `copies` fixed views of the training inputs (see `views.py`)
+  tfds       `size` inputs of a split of another TFDS data set `name`
+  split      `size` examples of a split of the same TFDS data set
+  arrays     the array x_transfer of the `.npz`
+
+No transfer set holds an input of dev or test: they are left out, byte for
+byte, of the kinds that are read from elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from shallow_mimic import errors
+from shallow_mimic.data.dataset import Examples, check_transfer_name
+from shallow_mimic.data.fields import as_mapping, field
+from shallow_mimic.data.preprocessing import as_float
+from shallow_mimic.data.views import VIEW_OPTIONS, make_views
+
+# For every kind: its options, and the source that it needs ('' for any).
+_KINDS: dict[str, tuple[tuple[str, ...], str]] = {
+    'generated': (('size', 'seed'), 'mnist1d'),
+    'views': (('copies', 'seed', *VIEW_OPTIONS), ''),
+    'tfds': (('name', 'split', 'size', 'data_dir'), ''),
+    'split': (('split', 'size'), 'tfds'),
+    'arrays': ((), 'arrays'),
+}
+
+
+def transfer_specs(config: Any) -> dict[str, dict[str, Any]]:
+  """The transfer sets that a configuration asks for, checked.
+
+  Raises:
+    UserError: an unknown kind or option, a kind that the source cannot give,
+      a missing size or name.
+  """
+  specs = {}
+  for name, given in as_mapping(field(config, 'transfer', {})).items():
+    check_transfer_name(name)
+    spec = as_mapping(given)
+    kind = spec.get('kind')
+    if kind not in _KINDS:
+      raise errors.UserError(
+          f'transfer set {name!r}: unknown kind {kind!r}; known:'
+          f' {", ".join(_KINDS)}')
+    options, source = _KINDS[kind]
+    if source and config.source != source:
+      raise errors.UserError(
+          f'transfer set {name!r}: kind {kind!r} needs the data source'
+          f' {source!r}, not {config.source!r}')
+    unknown = sorted(set(spec) - {'kind', *options})
+    if unknown:
+      raise errors.UserError(
+          f'transfer set {name!r}: kind {kind!r} has no option {unknown[0]!r};'
+          f' its options: {", ".join(options) or "none"}')
+    _check_needed(name, spec)
+    specs[name] = spec
+  return specs
+
+
+def generated_sizes(config: Any) -> dict[int, int]:
+  """The largest `generated` transfer set of each seed: smaller begin it."""
+  sizes: dict[int, int] = {}
+  for spec in transfer_specs(config).values():
+    if spec['kind'] == 'generated':
+      seed = spec.get('seed', field(config, 'seed', 0))
+      sizes[seed] = max(spec['size'], sizes.get(seed, 0))
+  return sizes
+
+
+def read_transfer(
+    name: str,
+    spec: Mapping[str, Any],
+    config: Any,
+    parts: Mapping[str, Examples],
+) -> Examples:
+  """Reads or makes one transfer set, raw.
+
+  Args:
+    name: what the configuration calls it.
+    spec: one of `transfer_specs(config)`.
+    config: the data configuration.
+    parts: raw `train`, `dev` and `test`, and what else the source gave:
+      `generated.SEED`, `transfer`.
+
+  Raises:
+    UserError: it cannot be read, or nothing of it is left.
+  """
+  seed = spec.get('seed', field(config, 'seed', 0))
+  if spec['kind'] == 'generated':
+    pool = parts[f'generated.{seed}']
+    return Examples(pool.x[:spec['size']], pool.y[:spec['size']])
+  if spec['kind'] == 'views':
+    options = {key: spec[key] for key in VIEW_OPTIONS if key in spec}
+    return make_views(*parts['train'], spec['copies'], seed, options)
+  found = _read_elsewhere(name, spec, config, parts)
+  if found.x.shape[1:] != parts['train'].x.shape[1:]:
+    return found  # The shapes are refused with every other split's.
+  return _without_held_out(name, found, (parts['dev'], parts['test']))
+
+
+def transfer_data_dir(spec: Mapping[str, Any], config: Any) -> str:
+  """TFDS folder of a transfer set: its own, or that of a TFDS source."""
+  shared = field(config, 'data_dir', '') if config.source == 'tfds' else ''
+  return spec.get('data_dir') or shared
+
+
+def _read_elsewhere(
+    name: str, spec: Mapping[str, Any], config: Any,
+    parts: Mapping[str, Examples],
+) -> Examples:
+  if spec['kind'] == 'arrays':
+    if 'transfer' not in parts:
+      raise errors.UserError(
+          f'transfer set {name!r}: {config.path} lacks the array x_transfer')
+    return parts['transfer']
+  # Imports TFDS, which the other kinds do without.
+  from shallow_mimic.data import tfds_source  # noqa: PLC0415
+
+  builder = tfds_source.open_tfds(
+      spec.get('name') or config.name, transfer_data_dir(spec, config))
+  found = tfds_source.read_tfds(
+      builder, spec.get('split', 'train'), size=spec.get('size', 0))
+  if spec['kind'] == 'tfds':  # The labels are of other classes.
+    return Examples(found.x, np.full_like(found.y, -1))
+  return found
+
+
+def _check_needed(name: str, spec: Mapping[str, Any]) -> None:
+  needed = {'generated': 'size', 'views': 'copies', 'tfds': 'name',
+            'split': 'split'}.get(spec['kind'])
+  if needed and not spec.get(needed):
+    raise errors.UserError(
+        f'transfer set {name!r}: kind {spec["kind"]!r} needs {needed}')
+  for key in ('size', 'copies', 'seed'):
+    if spec.get(key, 0) < 0:
+      raise errors.UserError(
+          f'transfer set {name!r}: {key} = {spec[key]} must not be negative')
+
+
+def _without_held_out(
+    name: str, found: Examples, held_out: tuple[Examples, ...]
+) -> Examples:
+  """`found` without the inputs that are also in one of `held_out`."""
+  barred = {row for part in held_out for row in _row_digests(part.x)}
+  keep = np.array([row not in barred for row in _row_digests(found.x)])
+  if keep.all():
+    return found
+  if not keep.any():
+    raise errors.UserError(
+        f'transfer set {name!r}: all of its inputs are in dev or test, which'
+        ' the teacher must not label for a student')
+  logging.warning(
+      'transfer set %r: %d of its %d inputs are also in dev or test and were'
+      ' left out', name, np.sum(~keep), len(keep))
+  return Examples(found.x[keep], found.y[keep])
+
+
+def _row_digests(x: np.ndarray) -> Iterator[bytes]:
+  for row in x:
+    data = np.ascontiguousarray(as_float(row))
+    yield hashlib.blake2b(data, digest_size=16).digest()

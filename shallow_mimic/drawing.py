@@ -1,0 +1,213 @@
+"""Parts of figures: lines with bars, labels that do not overlap, the files.
+
+matplotlib is imported where it draws, through its object interface: no pyplot,
+and every global setting is put back.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from shallow_mimic import comparisons
+from shallow_mimic.summaries import Spread, shorten
+
+# Okabe and Ito's colours, which the colour-blind tell apart; pale yellow left
+# out. Orange, close to vermilion, stands last but two: it is given to a second
+# curve of the same objective.
+COLOURS = ('#d55e00', '#0072b2', '#cc79a7', '#009e73', '#56b4e9',
+           '#e69f00', '#000000', '#7f4f24')
+MARKERS = 'os^DvPX*'
+_PLACES = {comparisons.LABELS: 0, comparisons.LOGITS: 1,
+           comparisons.PSEUDO_LABELS: 2, 'distillation_kl': 3,
+           'probability_regression': 4}
+_SETTINGS = {
+    'axes.axisbelow': True, 'axes.grid': True, 'axes.spines.right': False,
+    'axes.spines.top': False, 'font.size': 10, 'grid.color': '#e4e4e4',
+    'grid.linewidth': 0.6, 'legend.frameon': False, 'savefig.bbox': 'tight',
+    'savefig.dpi': 150, 'svg.hashsalt': 'shallow_mimic'}
+_LINE = 14  # points from one label to the next
+
+
+class Image(NamedTuple):
+  """One figure, as the bytes of two files."""
+
+  png: bytes
+  svg: bytes
+
+
+class Label(NamedTuple):
+  """Text that stands beside a panel at height y, with a sample of its line."""
+
+  y: float
+  text: str
+  style: dict[str, Any]
+
+
+def render(draw: Callable[..., Any], *args: Any) -> Image:
+  """Draws under our settings: equal arguments give equal bytes."""
+  import matplotlib as mpl  # noqa: PLC0415  (slow to load)
+
+  with mpl.rc_context():
+    mpl.rcdefaults()  # a user's own settings would change the bytes
+    mpl.rcParams.update(_SETTINGS)
+    figure = draw(*args)
+    png, svg = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format='png', metadata={'Software': None})
+    figure.savefig(svg, format='svg', metadata={'Date': None, 'Creator': None})
+  return Image(png.getvalue(), svg.getvalue())
+
+
+def make_panels(
+    columns: int, rows: int = 1, *, width: float, height: float,
+    gaps: tuple[float, float] = (0.3, 1.0),
+) -> tuple[Any, np.ndarray]:
+  """A figure and its panels [rows, columns] with one y axis; inches.
+
+  `gaps` lie between columns and between rows. Panels fill the figure: what
+  stands outside widens the file, whatever its length.
+  """
+  from matplotlib.figure import Figure  # noqa: PLC0415
+
+  figure = Figure(figsize=(columns * width + (columns - 1) * gaps[0],
+                           rows * height + (rows - 1) * gaps[1]))
+  return figure, figure.subplots(
+      rows, columns, sharey=True, squeeze=False, gridspec_kw={
+          'left': 0, 'right': 1, 'bottom': 0, 'top': 1,
+          'wspace': gaps[0] / width, 'hspace': gaps[1] / height})
+
+
+def choose_styles(objectives: Sequence[str]) -> list[dict[str, Any]]:
+  """A colour and marker for each curve: its objective's own, else a free one.
+
+  More than eight curves begin again.
+  """
+  own = {_PLACES.get(objective) for objective in objectives}
+  spare = [place for place in (5, 6, 7, 4, 3, 2, 1, 0) if place not in own]
+  taken: list[int] = []
+  for objective in objectives:
+    place = _PLACES.get(objective)
+    if place is None or place in taken:
+      place = next((p for p in spare if p not in taken), len(taken) % 8)
+    taken.append(place)
+  return [{'color': COLOURS[p], 'marker': MARKERS[p]} for p in taken]
+
+
+def shade_styles(count: int) -> list[dict[str, Any]]:
+  """Lines of a quantity that grows: from light to dark, markers that differ."""
+  import matplotlib as mpl  # noqa: PLC0415
+
+  shades = mpl.colormaps['viridis'](np.linspace(0.8, 0, count))
+  return [
+      {'color': mpl.colors.to_hex(shade), 'marker': MARKERS[i % len(MARKERS)],
+       'linewidth': 2} for i, shade in enumerate(shades)]
+
+
+def draw_bars(
+    axes: Any, x: Sequence[float], y: Sequence[Spread], style: dict[str, Any],
+) -> None:
+  """A line through means, with a bar of ± sd where there are 2 seeds."""
+  axes.errorbar(x, [s.mean for s in y], yerr=[s.sd for s in y], capsize=3,
+                elinewidth=1.2, **style)
+
+
+def draw_diagonal(axes: Any, x: Sequence[float]) -> Label:
+  """The line y = x over the range of x; returns its label."""
+  pad = 0.08 * (max(x) - min(x)) or 1.0
+  low, high = min(x) - pad, max(x) + pad
+  style = {'color': '#777777', 'linewidth': 1, 'linestyle': (0, (5, 3))}
+  axes.plot([low, high], [low, high], **style)
+  axes.set_xlim(low, high)
+  return Label(high, 'student = teacher', style)
+
+
+def scale_sizes(axes: Any) -> None:
+  """A logarithmic x axis of parameters, ticks such as 20k and 1M."""
+  from matplotlib import ticker  # noqa: PLC0415
+
+  low, high = axes.dataLim.intervalx
+  is_short = not 30 * low < high  # less than a decade and a half: more ticks
+  axes.set_xscale('log')
+  axes.xaxis.set_major_locator(
+      ticker.LogLocator(subs=(1, 2, 5) if is_short else (1,)))
+  axes.xaxis.set_major_formatter(
+      ticker.FuncFormatter(lambda value, _: shorten(value)))
+  axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+
+
+def say(axes: Any, text: str, *, keep_y: bool = False) -> None:
+  """Writes in the middle of a panel that has no curves."""
+  axes.text(0.5, 0.5, text, transform=axes.transAxes, ha='center',
+            va='center', color='#555555', backgroundcolor='white')
+  axes.set_xticks([])
+  if not keep_y:
+    axes.set_yticks([])
+
+
+def label_below(axes: Any, labels: Sequence[Label]) -> None:
+  """A legend under a panel's x axis, from the highest line to the lowest."""
+  ordered = sorted(labels, key=lambda label: -label.y)
+  axes.legend(
+      [axes.plot([], [], **label.style)[0] for label in ordered],
+      [label.text for label in ordered], loc='upper left', fontsize=9,
+      borderaxespad=0, bbox_to_anchor=(0, -40 / _measure(axes)[1]))
+
+
+def label_right(axes: Any, labels: Sequence[Label]) -> None:
+  """Labels right of a panel, as near to their y as they fit."""
+  low, high = axes.get_ylim()
+  fractions = [(label.y - low) / (high - low) for label in labels]
+  places = spread_out(fractions, _LINE / _measure(axes)[1], 0.0, 1.0)
+  for place, label in zip(places, labels, strict=True):
+    axes.plot([1.02, 1.055, 1.09], [place] * 3, clip_on=False,
+              transform=axes.transAxes, markevery=[1], **label.style)
+    axes.text(1.105, place, label.text, transform=axes.transAxes, va='center')
+
+
+def label_top(axes: Any, names: dict[str, float]) -> None:
+  """Names above a panel, aslant over their x, with a line down from each."""
+  low, high = axes.get_xlim()
+  fractions = [(x - low) / (high - low) for x in names.values()]
+  places = spread_out(fractions, 1.2 * _LINE / _measure(axes)[0], 0.0, 1.0)
+  for place, fraction, name in zip(places, fractions, names, strict=True):
+    axes.plot([fraction, fraction, place], [0, 1, 1.03], color='#aaaaaa',
+              linewidth=0.7, linestyle=':', clip_on=False, zorder=1,
+              transform=axes.transAxes)
+    axes.text(place, 1.04, name, transform=axes.transAxes, fontsize=9,
+              rotation=40, rotation_mode='anchor', ha='left', va='center')
+
+
+def spread_out(
+    wanted: Sequence[float], gap: float, low: float, high: float,
+) -> list[float]:
+  """Places at least `gap` apart, nearest to those wanted (least squares).
+
+  They stay within [low, high] if they fit, else hang over at the lower end.
+
+  >>> spread_out([0.5, 0.5], 0.1, 0, 1)
+  [0.45, 0.55]
+  """
+  order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+  # With i · gap taken off, "gap apart" is "not falling": isotonic regression,
+  # by pooling neighbours that fall into their mean.
+  pools: list[list[float]] = []
+  for rank, i in enumerate(order):
+    pools.append([wanted[i] - rank * gap])
+    while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
+      last = pools.pop()
+      pools[-1] += last
+  flat = [np.mean(pool) for pool in pools for _ in pool]
+  top = high - (len(order) - 1) * gap
+  places = [0.0] * len(order)
+  for rank, i in enumerate(order):
+    places[i] = float(min(max(flat[rank], low), top) + rank * gap)
+  return places
+
+
+def _measure(axes: Any) -> tuple[float, float]:
+  """A panel's width and height in points, the unit of text."""
+  scale = 72 / axes.figure.dpi
+  return axes.bbox.width * scale, axes.bbox.height * scale

@@ -1,0 +1,217 @@
+"""The student family: nets of many widths, packed so that one program fits all.
+
+A family is a list of members. Each is described alone, is initialised alone
+(its own key, its true fan-in), and is then zero-padded to the width of its
+bucket. A bucket is one `vmap`; buckets are chosen so that padding costs no
+more than the configured share of the work.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from shallow_mimic import models
+
+# The fixed cost of one more bucket, in multiply-adds of a forward pass: a
+# dispatch of its operations takes about as long as this much matmul on a CPU.
+BUCKET_OVERHEAD = 500_000
+# Hidden activations, width × batch, that stay in a CPU core's cache.
+CPU_CACHE_UNITS = 400_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+  """What a member minimises: a name of `objectives.LOSSES` and its constants.
+
+  `temperature` is used by the distillation losses, `alpha` (weight of the
+  teacher against the labels) by `blended`.
+  """
+  name: str
+  temperature: float = 1.0
+  alpha: float = 0.5
+
+  @property
+  def normalized(self) -> bool:
+    """Whether its outputs are logits as the normaliser scales them."""
+    return self.name == 'logit_regression'
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+  """One net of a family and everything that its training depends on.
+
+  `architecture` may hold an `H`, which stands for `width`; a teacher has
+  width 0. `inputs` names the sets it trains on, `teacher` the ensemble that
+  it imitates ('' for labels). `net_options` are `make_net`'s keywords as a
+  sorted tuple of pairs.
+  """
+  model: str
+  architecture: str
+  width: int
+  seed: int
+  learning_rate: float
+  objective: Objective
+  inputs: str
+  teacher: str = ''
+  weight_decay: float = 0.0
+  net_options: tuple[tuple[str, Any], ...] = ()
+
+
+class Bucket(NamedTuple):
+  """Members that share one padded net: one `vmap` of the program.
+
+  `indices` are places in the family's list of members.
+  """
+  net: models.Net
+  width: int
+  indices: tuple[int, ...]
+  waste: float
+
+
+@functools.lru_cache(maxsize=1024)
+def member_net(member: Member, input_shape: tuple[int, ...],
+               classes: int) -> models.Net:
+  """The member's own net, as it would be alone."""
+  return _net(member, member.width, input_shape, classes)
+
+
+def _net(member: Member, width: int, input_shape: tuple[int, ...],
+         classes: int) -> models.Net:
+  text = member.architecture
+  if width:
+    text = models.with_width(text, width)
+  return models.make_net(
+      text, input_shape, classes, **dict(member.net_options)
+  )
+
+
+def make_buckets(members: Sequence[Member], input_shape: tuple[int, ...],
+                 classes: int, *, batch: int, waste: float) -> list[Bucket]:
+  """Groups members into buckets: least work, padding at most `waste` of it.
+
+  Only members of one architecture template and one set of net options can
+  share a bucket. Within those, buckets are runs of neighbouring widths, and
+  the partition with the least padded work plus overhead is found exactly, by
+  dynamic programming over the sorted widths.
+
+  Args:
+    members: the family.
+    input_shape: shape of one input.
+    classes: number of outputs, C.
+    batch: examples per step, B.
+    waste: the most that padding may cost, as a share of a bucket's work.
+  """
+  groups = collections.defaultdict(list)
+  for index, member in enumerate(members):
+    groups[member.architecture, member.net_options].append(index)
+  buckets = []
+  for indices in groups.values():
+    buckets += _partition(
+        members, indices, input_shape, classes, batch=batch, waste=waste
+    )
+  return buckets
+
+
+def _partition(members, indices, input_shape, classes, *, batch, waste):
+  """The cheapest runs of neighbouring widths that keep to `waste`."""
+  by_width = collections.defaultdict(list)
+  for index in indices:
+    by_width[members[index].width].append(index)
+  widths = sorted(by_width)
+  first = members[indices[0]]
+  work = {w: batch * models.count_multiply_adds(
+      _net(first, w, input_shape, classes)) for w in widths}
+
+  def make_bucket(run):
+    inside = sum((by_width[w] for w in run), [])
+    padded = len(inside) * work[run[-1]]
+    real = sum(len(by_width[w]) * work[w] for w in run)
+    net = _net(first, run[-1], input_shape, classes)
+    return padded, Bucket(net, run[-1], tuple(inside), 1 - real / padded)
+
+  best = {0: (0, [])}
+  for stop in range(1, len(widths) + 1):
+    choices = []
+    for start in range(stop):
+      padded, bucket = make_bucket(widths[start:stop])
+      if bucket.waste <= waste:
+        cost, chosen = best[start]
+        choices.append((cost + padded + BUCKET_OVERHEAD, [*chosen, bucket]))
+    best[stop] = min(choices, key=lambda choice: choice[0])
+  return best[len(widths)][1]
+
+
+def choose_group(bucket: Bucket, batch: int, platform: str) -> int:
+  """How many of a bucket's members run side by side.
+
+  All of them on an accelerator. On a CPU as many as keep their activations in
+  its cache, in equal groups: measured up to twice as fast as all at once.
+  """
+  count = len(bucket.indices)
+  if platform != 'cpu':
+    return count
+  side_by_side = max(1, CPU_CACHE_UNITS // max(1, bucket.width * batch))
+  groups = -(-count // side_by_side)
+  return -(-count // groups)
+
+
+def member_keys(base_seed: int, member: Member) -> tuple[jax.Array, jax.Array]:
+  """The keys of a member's initial parameters and of its batches and dropout.
+
+  Members of one seed see the same batches whatever their width; none depends
+  on what else is in the family.
+  """
+  key = jax.random.fold_in(jax.random.key(base_seed), member.seed)
+  init_key = jax.random.fold_in(jax.random.fold_in(key, 0), member.width)
+  return init_key, jax.random.fold_in(key, 1)
+
+
+def init_bucket(bucket: Bucket, members: Sequence[Member], base_seed: int,
+                input_shape: tuple[int, ...], classes: int) -> Any:
+  """Parameters of a bucket's members, [S, …], each padded from its own net."""
+  shapes = jax.eval_shape(bucket.net.init, jax.random.key(0))
+  padded = []
+  by_width = collections.defaultdict(list)
+  for place, index in enumerate(bucket.indices):
+    by_width[members[index].width].append((place, members[index]))
+  for group in by_width.values():
+    net = member_net(group[0][1], input_shape, classes)
+    keys = jnp.stack([member_keys(base_seed, m)[0] for _, m in group])
+    for (place, _), params in zip(
+        group, _unstack(_init_all(net, keys), len(group)), strict=True
+    ):
+      padded.append((place, models.pad_params(params, shapes)))
+  padded.sort(key=lambda item: item[0])
+  return jax.tree.map(lambda *leaves: jnp.stack(leaves),
+                      *(params for _, params in padded))
+
+
+def _init_all(net, keys):
+  return jax.jit(lambda keys: jax.lax.map(net.init, keys))(keys)
+
+
+def _unstack(tree, count):
+  return [jax.tree.map(lambda leaf: leaf[i], tree) for i in range(count)]
+
+
+def unpad_member(bucket: Bucket, members: Sequence[Member], place: int,
+                 params: Any, input_shape: tuple[int, ...],
+                 classes: int) -> Any:
+  """The parameters of the bucket's member at `place`, as its own net's."""
+  net = member_net(members[bucket.indices[place]], input_shape, classes)
+  shapes = jax.eval_shape(net.init, jax.random.key(0))
+  return models.unpad_params(
+      jax.tree.map(lambda leaf: leaf[place], params), shapes
+  )
+
+
+def make_unit_mask(width: int, padded: int) -> jax.Array:
+  """[padded] ones for a member's own units, zeros for padding; [0] for 0."""
+  return jnp.asarray(jnp.arange(padded) < width, jnp.float32)

@@ -1,0 +1,142 @@
+"""Whole-or-nothing file writes, and SHA-256 digests of what they hold.
+
+Every write goes to a temporary file beside its target and is renamed onto it,
+so that a reader, or a run that was killed, finds the old file or the new one
+and never half of either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from shallow_mimic import errors
+
+_BLOCK = 1 << 22
+
+
+@contextlib.contextmanager
+def clear_disk_errors(path: os.PathLike | str) -> Iterator[None]:
+  """Turns an OSError of a write to `path` into a UserError of one line."""
+  try:
+    yield
+  except OSError as error:
+    raise errors.UserError(
+        f'cannot write {path}: {error.strerror or error}; free some space or'
+        ' choose another --workdir, then run the same command again: what was'
+        ' finished is kept'
+    ) from error
+
+
+def write_bytes(path: os.PathLike | str, data: bytes | memoryview) -> None:
+  """Writes a file whole or not at all; makes its folder.
+
+  Raises:
+    UserError: the disk is full or the path cannot be written.
+  """
+  path = pathlib.Path(path)
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+  with clear_disk_errors(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+      with open(temporary, 'wb') as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+      os.replace(temporary, path)
+    finally:
+      temporary.unlink(missing_ok=True)
+
+
+def write_text(path: os.PathLike | str, text: str) -> None:
+  """Writes UTF-8 text, whole or not at all."""
+  write_bytes(path, text.encode())
+
+
+def write_json(path: os.PathLike | str, tree: Any) -> None:
+  """Writes JSON with sorted keys: equal trees make equal bytes."""
+  write_text(path, json.dumps(tree, indent=1, sort_keys=True) + '\n')
+
+
+def write_array(path: os.PathLike | str, array: np.ndarray) -> None:
+  """Writes one array as `.npy`, whole or not at all.
+
+  Raises:
+    UserError: the disk is full or the path cannot be written.
+    TypeError: a dtype that `.npy` would give back as raw bytes (bfloat16) or
+      that needs pickle.
+  """
+  array = np.asarray(array)
+  if array.dtype.kind in 'OV':
+    raise TypeError(f'cannot write {array.dtype} as .npy; cast it first')
+  buffer = io.BytesIO()
+  np.save(buffer, array, allow_pickle=False)
+  write_bytes(path, buffer.getbuffer())
+
+
+def read_json(path: os.PathLike | str) -> Any:
+  """Reads JSON; UserError that names the file where it is damaged."""
+  try:
+    return json.loads(pathlib.Path(path).read_text())
+  except (OSError, ValueError) as error:
+    raise errors.UserError(
+        f'cannot read {path}: {error}; delete it and run again to make it anew'
+    ) from error
+
+
+def read_array(path: os.PathLike | str, *, mmap: bool = False) -> np.ndarray:
+  """Reads one `.npy` file (never unpickled), mapped from disk if `mmap`."""
+  try:
+    array = np.load(path, mmap_mode='r' if mmap else None, allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+      array.close()
+      raise ValueError('an archive, not one array')
+    return array
+  except Exception as error:
+    # A damaged header goes through Python's parser: TokenError, SyntaxError, …
+    raise errors.UserError(
+        f'cannot read {path}: {error}; delete it and run again to make it anew'
+    ) from error
+
+
+def digest_file(path: os.PathLike | str) -> str:
+  """SHA-256 of a file's bytes, in hexadecimal."""
+  sha = hashlib.sha256()
+  with open(path, 'rb') as file:
+    while block := file.read(_BLOCK):
+      sha.update(block)
+  return sha.hexdigest()
+
+
+def digest_array(array: Any) -> str:
+  """SHA-256 of an array's dtype, shape and bytes, in hexadecimal."""
+  array = np.asarray(array)
+  # The name tells bfloat16 and the 8-bit floats apart (their `str` is that of
+  # raw bytes), `str` the byte order.
+  sha = hashlib.sha256(
+      f'{array.dtype.name} {array.dtype.str} {array.shape}'.encode()
+  )
+  # ascontiguousarray makes a scalar 1-d: only the shape above may be trusted.
+  sha.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+  return sha.hexdigest()
+
+
+def digest_json(tree: Any) -> str:
+  """SHA-256 of a JSON tree, whatever the order of its keys."""
+  return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+
+
+def digest_tree(tree: Any) -> dict[str, str]:
+  """SHA-256 of every leaf of a pytree, by the leaf's path."""
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return {jax.tree_util.keystr(path): digest_array(leaf)
+          for path, leaf in leaves}

@@ -1,0 +1,81 @@
+"""Puts together what a family trains on, from a data set and logit caches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from shallow_mimic import family, fit, inputs, losses, training
+from shallow_mimic.data.dataset import Dataset
+
+
+class Targets(NamedTuple):
+  """A teacher's cached logits [N, C] and the layout of their rows."""
+  layout: inputs.Layout
+  logits: np.ndarray
+
+
+def gather_inputs(members: Sequence[family.Member], dataset: Dataset,
+                  targets: Mapping[str, Targets]) -> fit.Inputs:
+  """The rows that any member uses, once, with every teacher's logits.
+
+  Args:
+    members: the family.
+    dataset: inputs and labels.
+    targets: cached logits by the teacher's name.
+  """
+  known = inputs.set_sizes(dataset)
+  sets = tuple(dict.fromkeys(m.inputs for m in members))
+  layout = inputs.make_layout(sets, known)
+  examples = inputs.gather(dataset, layout)
+  rows = [inputs.layout_rows(text, layout, known) for text in sets]
+  table = np.zeros((len(rows), max(map(len, rows))), np.int32)
+  for place, row in enumerate(rows):
+    table[place, :len(row)] = row
+  logits = _align(layout, targets, dataset.classes)
+  pairs = {(m.teacher, m.inputs) for m in members if m.objective.normalized}
+  names = tuple(targets)
+  return fit.Inputs(
+      data=training.Data(
+          x=examples.x, labels=examples.y, targets=logits, rows=table,
+          sizes=np.array([len(row) for row in rows], np.int32),
+      ),
+      sets=sets,
+      teachers=names,
+      normalizers={
+          (teacher, text): losses.LogitNormalizer.fit(
+              logits[names.index(teacher), rows[sets.index(text)]])
+          for teacher, text in sorted(pairs)
+      },
+      dev_x=np.asarray(dataset.dev.x),
+      dev_labels=np.asarray(dataset.dev.y),
+      classes=dataset.classes,
+  )
+
+
+def _align(layout: inputs.Layout, targets: Mapping[str, Targets],
+           classes: int) -> np.ndarray:
+  """Logits [T, N, C] in the layout's order; NaN where a teacher said nothing.
+
+  NaN, so that a student that met such a row would show it.
+  """
+  if not targets:
+    return np.zeros((1, layout.rows, classes), np.float32)
+  out = np.full((len(targets), layout.rows, classes), np.nan, np.float32)
+  for place, (theirs, logits) in enumerate(targets.values()):
+    starts, start = {}, 0
+    for name, count in theirs.sets:
+      starts[name] = (start, count)
+      start += count
+    start = 0
+    for name, count in layout.sets:
+      if name in starts:
+        first, there = starts[name]
+        size = min(count, there)
+        out[place, start:start + size] = logits[first:first + size]
+      start += count
+  return out
+
+

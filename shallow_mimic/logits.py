@@ -1,0 +1,170 @@
+"""Stage 3: the logit cache, one teacher's targets for exact inputs.
+
+Rows are keyed by the set and the number of an example. The manifest names the
+teachers, the data and the preprocessing that the logits belong to, and the
+digest of every part; a cache is never read for any other.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from shallow_mimic import errors, files, inputs, progress, workdir
+from shallow_mimic.data.dataset import Dataset
+from shallow_mimic.gathering import Targets
+
+_MANIFEST = 'manifest.json'
+DTYPES = ('float32', 'float16')
+
+
+def make_origin(dataset: Dataset, teacher: Mapping[str, Any],
+                layout: inputs.Layout, *, part_rows: int,
+                dtype: str = 'float32') -> dict[str, Any]:
+  """What a cache belongs to: all that its values depend on, as a JSON tree.
+
+  Args:
+    dataset: the inputs.
+    teacher: the identity of the ensemble (members' digests and space).
+    layout: which sets, and how many rows of each.
+    part_rows: rows of one part file.
+    dtype: how logits are stored.
+  """
+  if dtype not in DTYPES:
+    raise errors.UserError(
+        f'logits.dtype {dtype!r} is unknown; known: {", ".join(DTYPES)}'
+    )
+  return {
+      'data': {'name': dataset.name, 'fingerprint': dataset.fingerprint,
+               'preprocessing': dataset.preprocessing},
+      'teacher': dict(teacher), 'classes': dataset.classes, 'dtype': dtype,
+      'sets': [list(pair) for pair in layout.sets], 'part_rows': part_rows,
+  }
+
+
+def write_logits(directory: os.PathLike | str, origin: Mapping[str, Any],
+                 dataset: Dataset, apply: Callable[[np.ndarray], np.ndarray],
+                 *, stage: str = 'logits') -> None:
+  """Writes a cache in parts; parts that are there and intact are kept.
+
+  Args:
+    directory: the cache's own folder.
+    origin: see `make_origin`.
+    dataset: the inputs.
+    apply: logits [N, C] of inputs [N, …].
+    stage: the name that progress is told under.
+
+  Raises:
+    UserError: the folder holds a cache of another origin, or the disk is full.
+  """
+  directory = pathlib.Path(directory)
+  digests = _finished_parts(directory, origin)
+  rows = sum(count for _, count in origin['sets'])
+  with progress.Progress(stage, rows, done=len(digests) * origin['part_rows']
+                         ) as told:
+    for start in range(0, rows, origin['part_rows']):
+      part = start // origin['part_rows']
+      if part < len(digests):
+        continue
+      stop = min(start + origin['part_rows'], rows)
+      block = apply(_read_rows(dataset, origin['sets'], start, stop))
+      _check_finite(block, start)
+      block = block.astype(origin['dtype'])
+      files.write_array(_part_path(directory, part), block)
+      digests.append(files.digest_array(block))
+      _write_manifest(directory, origin, digests, complete=stop == rows)
+      told.update(stop)
+  workdir.write_identity(directory, {**origin, 'parts': digests})
+
+
+def read_logits(directory: os.PathLike | str,
+                origin: Mapping[str, Any]) -> Targets:
+  """Reads a whole cache, after checking whose it is and that it is intact.
+
+  Args:
+    directory: the cache's own folder.
+    origin: the teacher and data that it is wanted for.
+
+  Returns:
+    The layout of the rows, and the logits [N, C] in float32.
+
+  Raises:
+    UserError: it is unfinished, damaged, or of another origin.
+  """
+  directory = pathlib.Path(directory)
+  manifest = files.read_json(directory / _MANIFEST)
+  _check_origin(directory, manifest['origin'], origin)
+  if not manifest['complete']:
+    raise errors.UserError(
+        f'{directory} is not finished; run the stage `logits` to go on with it'
+    )
+  parts = []
+  for part, digest in enumerate(manifest['parts']):
+    block = files.read_array(_part_path(directory, part))
+    if files.digest_array(block) != digest:
+      raise errors.UserError(
+          f'{_part_path(directory, part)} is damaged: its SHA-256 is not the'
+          f' one in the manifest; delete {directory} and run again'
+      )
+    parts.append(block.astype(np.float32))
+  layout = inputs.Layout(tuple(map(tuple, manifest['origin']['sets'])))
+  return Targets(layout, np.concatenate(parts))
+
+
+def _finished_parts(directory, origin):
+  """Digests of the leading parts that an interrupted write left intact."""
+  if not (directory / _MANIFEST).exists():
+    return []
+  manifest = files.read_json(directory / _MANIFEST)
+  _check_origin(directory, manifest['origin'], origin)
+  good = []
+  for part, digest in enumerate(manifest['parts']):
+    path = _part_path(directory, part)
+    if not path.exists() or files.digest_array(files.read_array(path)) != digest:
+      break
+    good.append(digest)
+  return good
+
+
+def _write_manifest(directory, origin, digests, *, complete):
+  files.write_json(directory / _MANIFEST, {
+      'origin': dict(origin), 'parts': digests, 'complete': complete,
+  })
+
+
+def _check_origin(directory, theirs, ours):
+  differ = sorted(key for key in theirs.keys() | dict(ours).keys()
+                  if theirs.get(key) != ours.get(key))
+  if differ:
+    raise errors.UserError(
+        f'the logit cache {directory} is of another {", ".join(differ)}; its'
+        ' targets are wrong here: delete it to make it anew'
+    )
+
+
+def _check_finite(block, start):
+  bad = ~np.isfinite(block).all(axis=-1)
+  if bad.any():
+    raise errors.UserError(
+        f'the teacher gives logits that are not finite, first for row'
+        f' {start + int(np.argmax(bad))}; lower its learning rate'
+    )
+
+
+def _read_rows(dataset, sets, start, stop):
+  """Inputs of the rows start..stop of a layout."""
+  known, blocks, first = inputs.known_sets(dataset), [], 0
+  for name, count in sets:
+    low, high = max(start - first, 0), min(stop - first, count)
+    if low < high:
+      blocks.append(known[name].x[low:high])
+    first += count
+  return np.concatenate(blocks)
+
+
+def _part_path(directory, part):
+  return pathlib.Path(directory) / f'part-{part:05d}.npy'

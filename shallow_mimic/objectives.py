@@ -1,0 +1,83 @@
+"""Objectives by name: the losses as functions of one batch of one member."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+
+from shallow_mimic import errors, losses
+from shallow_mimic.family import Objective
+
+
+class Batch(NamedTuple):
+  """What an objective sees besides the student's outputs.
+
+  `targets` [B, C] are the teacher's logits, not normalised; `labels` [B].
+  """
+  targets: jax.Array
+  labels: jax.Array
+
+
+def _cross_entropy(outputs, batch, normalizer, objective):
+  del normalizer, objective
+  return losses.hard_label_cross_entropy(outputs, batch.labels)
+
+
+def _pseudo_label(outputs, batch, normalizer, objective):
+  del normalizer, objective
+  return losses.pseudo_label_cross_entropy(outputs, batch.targets)
+
+
+def _logit_regression(outputs, batch, normalizer, objective):
+  del objective
+  return losses.logit_regression(outputs, normalizer.normalize(batch.targets))
+
+
+def _probability_regression(outputs, batch, normalizer, objective):
+  del normalizer, objective
+  return losses.probability_regression(outputs, batch.targets)
+
+
+def _distillation_kl(outputs, batch, normalizer, objective):
+  del normalizer
+  return losses.distillation_kl(
+      outputs, batch.targets, temperature=objective.temperature
+  )
+
+
+def _blended(outputs, batch, normalizer, objective):
+  del normalizer
+  return losses.blended(
+      outputs, batch.targets, batch.labels,
+      alpha=objective.alpha, temperature=objective.temperature,
+  )
+
+
+LOSSES: dict[str, Callable] = {
+    'cross_entropy': _cross_entropy,
+    'pseudo_label': _pseudo_label,
+    'logit_regression': _logit_regression,
+    'probability_regression': _probability_regression,
+    'distillation_kl': _distillation_kl,
+    'blended': _blended,
+}
+NEEDS_TEACHER = frozenset(LOSSES) - {'cross_entropy'}
+NEEDS_LABELS = frozenset({'cross_entropy', 'blended'})
+
+
+def make_objective_fn(objective: Objective) -> Callable:
+  """Returns loss(outputs [B, C], batch, normalizer) -> [B], float32.
+
+  Raises:
+    UserError: there is no objective of that name.
+  """
+  if objective.name not in LOSSES:
+    raise errors.UserError(
+        f'unknown objective {objective.name!r}; known: {", ".join(LOSSES)}'
+    )
+  loss = LOSSES[objective.name]
+  return lambda outputs, batch, normalizer: loss(
+      outputs, batch, normalizer, objective
+  )

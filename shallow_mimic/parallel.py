@@ -1,0 +1,140 @@
+"""Devices: how a family's program is spread over them. The only user of pmap.
+
+Two splits, one contract (the result is the same as on one device):
+  family  each device trains its share of the members; no communication
+  batch   each device takes its share of every batch; gradients are averaged
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from shallow_mimic import errors
+
+AXIS = 'devices'
+SPLITS = ('family', 'batch')
+
+
+def start_processes(coordinator: str, count: int, index: int) -> None:
+  """Joins this process to a multi-process run; does nothing for one."""
+  if count > 1:
+    jax.distributed.initialize(coordinator, count, index)
+
+
+def choose_devices(count: int = 0) -> list[jax.Device]:
+  """The first `count` devices, all of them for 0.
+
+  Raises:
+    UserError: there are fewer.
+  """
+  devices = jax.devices()
+  if count > len(devices):
+    raise errors.UserError(
+        f'parallel.devices={count}, but this machine has {len(devices)}'
+        f' {devices[0].platform} device(s); ask for fewer, or for 0 (all)'
+    )
+  return devices[:count or len(devices)]
+
+
+def check_split(split: str, batch: int, devices: int) -> None:
+  """UserError unless `split` is known and divides the batch evenly."""
+  if split not in SPLITS:
+    raise errors.UserError(
+        f'unknown parallel.split {split!r}; known: {", ".join(SPLITS)}'
+    )
+  if split == 'batch' and batch % devices:
+    raise errors.UserError(
+        f'a batch of {batch} cannot be split over {devices} devices;'
+        ' choose a multiple, or parallel.split=family'
+    )
+
+
+def average(tree: Any) -> Any:
+  """Mean over devices; inside a batch split only."""
+  return jax.lax.pmean(tree, AXIS)
+
+
+def make_shard(devices: int) -> Callable[[jax.Array], jax.Array]:
+  """Returns shard(rows [B]) -> [B / D], this device's part of a batch."""
+
+  def shard(rows):
+    size = rows.shape[0] // devices
+    start = jax.lax.axis_index(AXIS) * size
+    return jax.lax.dynamic_slice_in_dim(rows, start, size)
+
+  return shard
+
+
+def make_single(function: Callable) -> Callable:
+  """Jits f(states, hypers, *shared); the old states' memory is reused."""
+  return jax.jit(function, donate_argnums=0)
+
+
+def make_family_split(function: Callable,
+                      devices: Sequence[jax.Device]) -> Callable:
+  """Pmaps f(states, hypers, *shared) over members: leaves are [D, S / D, …].
+
+  Only states and hypers are split; what is shared goes whole to each device.
+  """
+  @functools.cache
+  def mapped(shared_count):
+    return jax.pmap(
+        function, axis_name=AXIS, devices=devices, donate_argnums=0,
+        in_axes=(0, 0) + (None,) * shared_count,
+    )
+
+  return lambda states, hypers, *shared: mapped(len(shared))(
+      states, hypers, *shared
+  )
+
+
+def make_batch_split(function: Callable,
+                     devices: Sequence[jax.Device]) -> Callable:
+  """Pmaps f(states, hypers, *shared), whose updates `shard` and `average`.
+
+  State has no device axis. `out_axes=None` takes the first device's result:
+  a forgotten `average` would pass unseen, so tests hold a negative control.
+  """
+  @functools.cache
+  def mapped(argument_count):
+    def with_device(_, *arguments):
+      return function(*arguments)
+    return jax.pmap(
+        with_device, axis_name=AXIS, devices=devices, out_axes=None,
+        in_axes=(0,) + (None,) * argument_count,
+    )
+
+  places = np.arange(len(devices))
+  return lambda *arguments: mapped(len(arguments))(places, *arguments)
+
+
+def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
+  """Puts whole arrays on every device once, so that no call copies them."""
+  if len(devices) == 1:
+    return jax.device_put(tree, devices[0])
+  mesh = Mesh(np.asarray(devices), (AXIS,))
+  return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def split_members(tree: Any, devices: int) -> Any:
+  """[S, …] to [D, ceil(S / D), …]; the last member fills what is left over."""
+  def split(leaf):
+    share = math.ceil(leaf.shape[0] / devices)
+    places = jnp.minimum(jnp.arange(devices * share), leaf.shape[0] - 1)
+    return leaf[places].reshape(devices, share, *leaf.shape[1:])
+  return jax.tree.map(split, tree)
+
+
+def join_members(tree: Any, count: int) -> Any:
+  """Undoes `split_members`: [D, S / D, …] to the `count` real members."""
+  return jax.tree.map(
+      lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], tree
+  )

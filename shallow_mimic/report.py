@@ -1,0 +1,107 @@
+"""The report as one HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from shallow_mimic.drawing import Image
+from shallow_mimic.tables import Table
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff;
+  max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.7rem; line-height: 1.2; }
+h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
+figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
+figcaption, .small { color: #555; font-size: .9rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .85rem; white-space: nowrap;
+  font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .6rem; text-align: right;
+  border-bottom: 1px solid #e4e4e4; }
+th { border-bottom: 1px solid #888; font-weight: 600; }
+.word { text-align: left; }
+"""
+_DEFINITIONS = (
+    'Parameters are true counts of the nets as trained; "absorbed" counts the'
+    ' same net after a linear bottleneck is multiplied out.',
+    'Training step, learning rate and weight decay are chosen on dev; test is'
+    ' computed once, for what was chosen.',
+    'Values are means ± sample standard deviation over seeds; one seed has no'
+    ' ±. Bars and bands in figures are the same sd. It does not contain the'
+    ' chance in which examples the test set holds.',
+    'The sd of a difference is √(sd² + sd²). Two values are called level where'
+    ' they are no further apart than that.',
+    'Agreement is the share of inputs on which student and teacher name the'
+    ' same class; a net on labels is compared to the first ensemble.',
+)
+
+
+class Section(NamedTuple):
+  """A figure or a table, or both, and what to read in it."""
+
+  title: str
+  caption: str = ''
+  image: Image | None = None
+  readings: Sequence[str] = ()
+  table: Table | None = None
+
+
+def make_page(
+    title: str, sections: Sequence[Section], notes: Sequence[str] = (),
+) -> str:
+  """A whole page: sections, then notes and definitions.
+
+  Figures are inlined, so the page shows without its folder; the links to the
+  files beside it need that folder.
+  """
+  body = [
+      f'<h1>{_escape(title)}</h1>',
+      '<p class="small">All numbers: <a href="results.csv">results.csv</a>.'
+      ' Figures as files: <a href="figures/">figures/</a> (PNG and SVG).</p>',
+      *map(_make_section, sections),
+      '<h2>Notes and definitions</h2>', _make_list((*notes, *_DEFINITIONS))]
+  return (
+      '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+      '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+      f'<title>{_escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n'
+      '<body>\n' + '\n'.join(body) + '\n</body>\n</html>\n')
+
+
+def _make_section(section: Section) -> str:
+  parts = [f'<h2>{_escape(section.title)}</h2>']
+  if section.image:
+    data = base64.b64encode(section.image.svg).decode()
+    parts.append(
+        f'<figure><img src="data:image/svg+xml;base64,{data}"'
+        f' alt="{_escape(section.title)}. {_escape(section.caption)}">'
+        f'<figcaption>{_escape(section.caption)}</figcaption></figure>')
+  parts.append(_make_list(section.readings))
+  if section.table:
+    parts.append(_make_table(section.table))
+  return '\n'.join(part for part in parts if part)
+
+
+def _make_list(lines: Sequence[str]) -> str:
+  items = ''.join(f'<li>{_escape(line)}</li>' for line in lines)
+  return f'<ul>{items}</ul>' if items else ''
+
+
+def _make_table(table: Table) -> str:
+  rows = [_make_row('th', table.header, table.words)]
+  rows += [_make_row('td', row, table.words) for row in table.rows]
+  return ('<div class="wide"><table>\n<thead>' + rows[0] + '</thead>\n<tbody>'
+          + '\n'.join(rows[1:]) + '</tbody>\n</table></div>')
+
+
+def _make_row(tag: str, cells: Sequence[str], words: int) -> str:
+  return '<tr>' + ''.join(
+      f'<{tag}{" class=word" if i < words else ""}>{_escape(cell)}</{tag}>'
+      for i, cell in enumerate(cells)) + '</tr>'
+
+
+def _escape(text: str) -> str:
+  return html.escape(text)

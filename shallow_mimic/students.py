@@ -1,0 +1,202 @@
+"""Stage 4: the family of shallow students, on cached logits and on labels.
+
+Widths × seeds × curves train in one program. The learning rate (and weight
+decay) of every curve and width is first searched in a shorter run, in one
+program too, and chosen on dev.
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shallow_mimic import (
+    checkpoints,
+    errors,
+    evaluation,
+    family,
+    files,
+    fit,
+    models,
+    objectives,
+    workdir,
+)
+from shallow_mimic.data.dataset import Dataset
+from shallow_mimic.gathering import Targets, gather_inputs
+
+
+def make_members(config: Any, *, seeds: int,
+                 rates: Mapping[tuple[str, int], tuple[float, float]] | None
+                 = None) -> list[family.Member]:
+  """The family that a configuration describes.
+
+  Args:
+    config: `config.students`.
+    seeds: how many seeds of each.
+    rates: the (learning rate, weight decay) chosen for each (curve, width);
+      None for all that are to be searched.
+  """
+  members = []
+  for name, curve in sorted(config.curves.items()):
+    for width in curve.widths or config.widths:
+      if rates is None:
+        grid = itertools.product(config.learning_rates, curve.weight_decays)
+      else:
+        grid = [rates[name, width]]
+      for (rate, decay), seed in itertools.product(grid, range(seeds)):
+        members.append(_make_member(config, name, curve, width, seed, rate,
+                                    decay))
+  return members
+
+
+def _make_member(config, name, curve, width, seed, rate, decay):
+  options = {'activation': config.activation,
+             'bias_spread': config.bias_spread,
+             'dropout_input': curve.dropout_input,
+             'dropout_hidden': curve.dropout_hidden}
+  return family.Member(
+      model=name, architecture=config.architecture, width=width, seed=seed,
+      learning_rate=rate, weight_decay=decay,
+      objective=family.Objective(
+          curve.objective, curve.temperature, curve.alpha),
+      inputs=curve.inputs,
+      teacher=(curve.teacher
+               if curve.objective in objectives.NEEDS_TEACHER else ''),
+      net_options=tuple(sorted(options.items())),
+  )
+
+
+def write_search(directory: os.PathLike | str, members: Sequence[family.Member],
+                 dataset: Dataset, targets: Mapping[str, Targets],
+                 settings: fit.Settings) -> None:
+  """Searches learning rates; writes what dev says and what it chose."""
+  directory = pathlib.Path(directory)
+  inputs = gather_inputs(members, dataset, targets)
+  fitted = fit.fit(members, inputs, settings, directory / 'checkpoints',
+                   stage='students search')
+  scores = collections.defaultdict(list)
+  for member, result in zip(members, fitted, strict=True):
+    value = -1.0 if result.diverged else result.accuracy
+    scores[_curve_key(member), _rate_key(member)].append(value)
+  chosen = {}
+  for (curve, rate), values in scores.items():
+    best = chosen.get(curve)
+    if best is None or np.mean(values) > best[0]:
+      chosen[curve] = (float(np.mean(values)), rate)
+  for (name, width), (value, _) in chosen.items():
+    if value < 0:
+      raise errors.UserError(
+          f'{name} of width {width} diverges at every learning rate of'
+          ' students.learning_rates; add smaller ones'
+      )
+  records = []
+  for member, result in zip(members, fitted, strict=True):
+    net = family.member_net(member, dataset.input_shape, dataset.classes)
+    picked = chosen[_curve_key(member)][1] == _rate_key(member)
+    records.append(evaluation.make_record(
+        member, result, net, 'student', {'dev': {'accuracy': result.accuracy}},
+        phase='search', selected=picked,
+    ))
+  files.write_json(directory / 'records.json', records)
+  workdir.write_identity(directory, [
+      [name, width, *rate] for (name, width), (_, rate)
+      in sorted(chosen.items())
+  ])
+
+
+def read_rates(
+    directory: os.PathLike | str,
+) -> dict[tuple[str, int], tuple[float, float]]:
+  """(learning rate, weight decay) chosen for each (curve, width)."""
+  return {(name, width): (rate, decay) for name, width, rate, decay
+          in workdir.read_identity(directory)}
+
+
+def _curve_key(member):
+  return member.model, member.width
+
+
+def _rate_key(member):
+  return member.learning_rate, member.weight_decay
+
+
+def write_students(directory: os.PathLike | str,
+                   members: Sequence[family.Member], dataset: Dataset,
+                   targets: Mapping[str, Targets],
+                   teacher_logits: Mapping[str, Mapping[str, np.ndarray]],
+                   settings: fit.Settings) -> None:
+  """Trains the family; writes parameters, records and digests.
+
+  Args:
+    directory: the stage's own folder.
+    members: the family, each with its chosen learning rate.
+    dataset: inputs and labels.
+    targets: cached logits by the teacher's name.
+    teacher_logits: logits [N, C] by split ('dev', 'test') and teacher; the
+      first teacher is the one that students of labels are compared to.
+    settings: how to train.
+  """
+  directory = pathlib.Path(directory)
+  inputs = gather_inputs(members, dataset, targets)
+  fitted = fit.fit(members, inputs, settings, directory / 'checkpoints',
+                   stage='students')
+  stacked, records, identity = {}, [None] * len(members), {}
+  for label, group in group_by_net(members).items():
+    net = family.member_net(members[group[0]], dataset.input_shape,
+                            dataset.classes)
+    params = jax.tree.map(lambda *leaves: np.stack(leaves),
+                          *(fitted[i].params for i in group))
+    stacked[label] = params
+    identity[label] = files.digest_tree(params)
+    values = _evaluate_group(net, params, [members[i] for i in group],
+                             inputs, dataset, teacher_logits)
+    for place, index in enumerate(group):
+      records[index] = evaluation.make_record(
+          members[index], fitted[index], net, 'student',
+          {split: {metric: float(column[place])
+                   for metric, column in table.items()}
+           for split, table in values.items()},
+      )
+  checkpoints.write_checkpoint(directory / 'params', settings.recipe.steps,
+                               stacked)
+  files.write_json(directory / 'records.json', records)
+  workdir.write_identity(directory, identity)
+
+
+def group_by_net(members: Sequence[family.Member]) -> dict[str, list[int]]:
+  """Members of one shape together: the places of each net's members."""
+  groups = collections.defaultdict(list)
+  for index, member in enumerate(members):
+    options = ','.join(f'{key}={value}' for key, value in member.net_options)
+    text = models.with_width(member.architecture, member.width)
+    groups[f'{text}|{options}'].append(index)
+  return dict(groups)
+
+
+def _evaluate_group(net, params, members, inputs, dataset, teacher_logits):
+  """Metrics [S] by split of members of one shape."""
+  family_objectives = tuple(dict.fromkeys(m.objective for m in members))
+  normalizers = [fit.choose_normalizer(m, inputs) for m in members]
+  names = list(teacher_logits['dev'])
+  judged = evaluation.Judged(
+      params, jax.tree.map(lambda *leaves: jnp.stack(leaves), *normalizers),
+      jnp.array([family_objectives.index(m.objective) for m in members]),
+      jnp.array([names.index(m.teacher) if m.teacher else 0 for m in members]),
+  )
+  values = {}
+  for split, part in (('dev', dataset.dev), ('test', dataset.test)):
+    theirs = np.stack([teacher_logits[split][name] for name in names])
+    values[split] = evaluation.evaluate(
+        net, family_objectives, judged,
+        evaluation.Split(jnp.asarray(part.x), jnp.asarray(part.y),
+                         jnp.asarray(theirs)),
+    )
+  return values

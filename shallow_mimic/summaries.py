@@ -1,0 +1,165 @@
+"""Means over seeds: the numbers behind the report's tables and figures.
+
+A record is one net as a JSON dict (see `shallow_mimic.curves`). The score of
+a net is its accuracy in per cent, or 100 − PER where records hold the metric
+`per`; metrics in records are fractions. Members that diverged are left out of
+every mean, and counted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+Record = dict[str, Any]
+
+_ROLES = ('teacher', 'ensemble', 'student')
+
+
+class Spread(NamedTuple):
+  """Mean and sample standard deviation (nan for fewer than 2 values)."""
+
+  mean: float
+  sd: float
+  count: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+  """One model at one width: its final records over seeds.
+
+  Attributes:
+    model, role, objective, inputs, teacher, width: as in the records.
+    parameters: the largest true count of its records.
+    dev, test: the score, per cent.
+    metric: what the score is made of, 'accuracy' or 'per'.
+    members: records that trained to the end, by seed.
+    diverged: those that did not.
+  """
+
+  model: str
+  role: str
+  objective: str
+  inputs: str
+  teacher: str
+  width: int
+  parameters: int
+  dev: Spread
+  test: Spread
+  metric: str
+  members: tuple[Record, ...]
+  diverged: tuple[Record, ...]
+
+  @property
+  def is_main(self) -> bool:
+    """Whether the name holds no '/', which marks a control."""
+    return '/' not in self.model
+
+  def spread(self, split: str, metric: str) -> Spread:
+    """Mean ± sd of any metric, as it stands in the records."""
+    return spread(read_metric(r, split, metric) for r in self.members)
+
+  def values(self, field: str) -> list:
+    """The distinct values of a record's field over all seeds, in order."""
+    records = self.members + self.diverged
+    return sorted({r[field] for r in records if r.get(field) is not None})
+
+
+def spread(values: Iterable[float]) -> Spread:
+  """Mean ± sd of the finite values."""
+  values = [value for value in values if math.isfinite(value)]
+  return Spread(
+      statistics.fmean(values) if values else math.nan,
+      statistics.stdev(values) if len(values) > 1 else math.nan, len(values))
+
+
+def difference(a: Spread, b: Spread) -> Spread:
+  """The difference a − b of independent values: sd √(sd_a² + sd_b²)."""
+  return Spread(a.mean - b.mean, math.hypot(a.sd, b.sd), min(a.count, b.count))
+
+
+def read_metric(record: Record, split: str, metric: str) -> float:
+  """A metric as it stands in the record; nan where it is null or absent."""
+  value = record['metrics'].get(split, {}).get(metric)
+  return math.nan if value is None else float(value)
+
+
+def score(record: Record, split: str, metric: str) -> float:
+  """Per cent right: 100 · accuracy or 100 · (1 − per); nan where unknown."""
+  value = read_metric(record, split, metric)
+  return 100 * (1 - value if metric == 'per' else value)
+
+
+def shorten(number: float) -> str:
+  """1500 as '1.5k', 2e6 as '2M'."""
+  for size, letter in ((1e9, 'G'), (1e6, 'M'), (1e3, 'k')):
+    if number >= size:
+      return f'{number / size:.3g}{letter}'
+  return f'{number:.3g}'
+
+
+def choose_metric(records: Iterable[Record]) -> str:
+  """'per' where any record has it (speech), else 'accuracy'."""
+  return 'per' if any(
+      'per' in metrics for record in records
+      for metrics in record['metrics'].values()) else 'accuracy'
+
+
+def record_order(record: Record) -> tuple:
+  """Sort key: role, plain models before those with '/', width, rate, seed."""
+  role, model = record['role'], record['model']
+  rank = _ROLES.index(role) if role in _ROLES else len(_ROLES)
+  return (rank, role, '/' in model, model.casefold(), model,
+          record['objective'], record['inputs'], record['teacher'],
+          record['width'], record['phase'],
+          record['learning_rate'] or 0.0, record['seed'])
+
+
+def summarise(records: Sequence[Record], metric: str = '') -> list[Summary]:
+  """Final records over seeds: teachers, ensembles, then students by width."""
+  metric = metric or choose_metric(records)
+  groups = defaultdict(list)
+  for record in sorted(records, key=record_order):
+    if record['phase'] == 'final':
+      groups[tuple(record[key] for key in (
+          'model', 'role', 'objective', 'inputs', 'teacher',
+          'width'))].append(record)
+  return [_summarise(key, group, metric) for key, group in groups.items()]
+
+
+def find_best(points: Sequence[Summary]) -> Summary:
+  """The one with the highest mean score on dev."""
+  return max(points, key=lambda s: (s.dev.count > 0, s.dev.mean))
+
+
+def main_teacher(summaries: Sequence[Summary]) -> str:
+  """The name that most plain mimics learn from; else the largest ensemble."""
+  mimics = [s for s in summaries if s.role == 'student' and s.teacher]
+  counts = Counter(
+      s.teacher for s in [s for s in mimics if s.is_main] or mimics)
+  sizes = {s.model: s.parameters for s in summaries if s.role != 'student'}
+  if counts:
+    return max(counts, key=lambda t: (counts[t], sizes.get(t, 0), t))
+  ensembles = [s.model for s in summaries if s.role == 'ensemble']
+  return max(ensembles, key=lambda t: (sizes[t], t), default='')
+
+
+def _summarise(key: tuple, group: list[Record], metric: str) -> Summary:
+  members = tuple(r for r in group if not _is_lost(r, metric))
+  return Summary(
+      *key, parameters=max(r['parameters'] for r in group),
+      dev=spread(score(r, 'dev', metric) for r in members),
+      test=spread(score(r, 'test', metric) for r in members),
+      metric=metric, members=members,
+      diverged=tuple(r for r in group if _is_lost(r, metric)))
+
+
+def _is_lost(record: Record, metric: str) -> bool:
+  """Whether it diverged, by its flag or by a score that is not finite."""
+  return bool(record['diverged']) or not all(
+      math.isfinite(read_metric(record, split, metric))
+      for split, metrics in record['metrics'].items() if metric in metrics)

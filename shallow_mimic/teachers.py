@@ -1,0 +1,126 @@
+"""Stage 1: deep nets trained on labels, best step chosen on dev."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shallow_mimic import (
+    checkpoints,
+    errors,
+    evaluation,
+    family,
+    files,
+    fit,
+    losses,
+    models,
+    workdir,
+)
+from shallow_mimic.data.dataset import Dataset
+from shallow_mimic.gathering import gather_inputs
+
+_CROSS_ENTROPY = family.Objective('cross_entropy')
+
+
+def make_members(name: str, group: Any) -> list[family.Member]:
+  """The nets of one group of teachers: one architecture, several seeds."""
+  return [
+      family.Member(
+          model=name, architecture=group.architecture, width=0,
+          seed=group.first_seed + index, learning_rate=group.learning_rate,
+          objective=_CROSS_ENTROPY, inputs=group.inputs,
+          weight_decay=group.weight_decay,
+          net_options=tuple(sorted(group.net.items())),
+      )
+      for index in range(group.members)
+  ]
+
+
+def write_teachers(directory: os.PathLike | str, name: str, group: Any,
+                   dataset: Dataset, settings: fit.Settings) -> None:
+  """Trains a group of teachers; writes parameters, records and digests.
+
+  Args:
+    directory: the group's own folder.
+    name: the group's name, and its models' in the report.
+    group: its configuration (`config.teachers.NAME`).
+    dataset: inputs and labels.
+    settings: how to train.
+  """
+  directory = pathlib.Path(directory)
+  members = make_members(name, group)
+  inputs = gather_inputs(members, dataset, {})
+  trained = []
+  # Nets that do not fit in memory, or in cache, side by side go in turns.
+  size = group.together or len(members)
+  for start in range(0, len(members), size):
+    part = members[start:start + size]
+    trained += fit.fit(
+        part, inputs, settings, directory / 'checkpoints' / str(start),
+        stage=f'teachers {name} {start + 1}-{start + len(part)}',
+    )
+  net = family.member_net(members[0], dataset.input_shape, dataset.classes)
+  params = jax.tree.map(lambda *leaves: np.stack(leaves),
+                        *(t.params for t in trained))
+  checkpoints.write_checkpoint(directory / 'params', settings.recipe.steps,
+                               params)
+  files.write_json(directory / 'records.json',
+                   _records(members, trained, net, params, dataset))
+  workdir.write_identity(directory, {
+      f'{name}:{member.seed}': files.digest_json({
+          'architecture': str(net.architecture),
+          'options': list(map(list, member.net_options)),
+          'params': files.digest_tree(result.params),
+      }) for member, result in zip(members, trained, strict=True)
+  })
+
+
+def read_teachers(directory: os.PathLike | str, name: str, group: Any,
+                  dataset: Dataset) -> tuple[models.Net, list[Any]]:
+  """The net of a group and the parameters of each of its teachers."""
+  members = make_members(name, group)
+  net = family.member_net(members[0], dataset.input_shape, dataset.classes)
+  shapes = jax.eval_shape(
+      jax.vmap(net.init), jax.random.split(jax.random.key(0), len(members))
+  )
+  found = checkpoints.read_checkpoint(pathlib.Path(directory) / 'params', shapes)
+  if found is None:
+    raise errors.UserError(
+        f'{directory} holds no teachers; run the stage `teachers` first'
+    )
+  return net, [jax.tree.map(lambda leaf: leaf[i], found[1])
+               for i in range(len(members))]
+
+
+def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
+             net: models.Net, params: Any,
+             dataset: Dataset) -> list[Mapping[str, Any]]:
+  count, classes = len(members), dataset.classes
+  judged = evaluation.Judged(
+      params,
+      losses.LogitNormalizer(jnp.zeros((count, classes)),
+                             jnp.ones((count, classes))),
+      jnp.zeros(count, jnp.int32), jnp.zeros(count, jnp.int32),
+  )
+  values = {}
+  for split, part in (('dev', dataset.dev), ('test', dataset.test)):
+    # A teacher has no teacher: what compares it to one is left out.
+    nobody = jnp.zeros((1, len(part.y), classes))
+    values[split] = evaluation.evaluate(
+        net, [_CROSS_ENTROPY], judged,
+        evaluation.Split(jnp.asarray(part.x), jnp.asarray(part.y), nobody),
+    )
+  return [
+      evaluation.make_record(
+          member, result, net, 'teacher',
+          {split: {metric: float(column[i]) for metric, column in table.items()
+                   if metric not in ('agreement', 'kl')}
+           for split, table in values.items()},
+      ) for i, (member, result) in enumerate(zip(members, trained, strict=True))
+  ]

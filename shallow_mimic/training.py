@@ -1,0 +1,292 @@
+"""The training step: pure, written for one net, vmapped over a family.
+
+State in, state out. A member's update depends on its own state, its own
+hyper-parameters, the data and the number of the step; everything else in the
+family is invisible to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from shallow_mimic import losses, models, objectives
+from shallow_mimic.family import Objective
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """What all members of a family share.
+
+  `steps` updates of `batch` examples; `optimizer` is 'adam' or 'sgd' (with
+  `momentum`); the learning rate rises over `warmup` (a share of the steps)
+  and falls as a cosine; `clip` is the largest global norm of a member's
+  gradient, 0 for none.
+  """
+  steps: int
+  batch: int
+  optimizer: str = 'adam'
+  momentum: float = 0.9
+  warmup: float = 0.05
+  clip: float = 0.0
+
+
+class Data(NamedTuple):
+  """All that a family trains on, on the device.
+
+  Attributes:
+    x: inputs [N, …].
+    labels: [N], -1 where unlabelled.
+    targets: logits of every teacher in use, [T, N, C].
+    rows: for each set of inputs, the rows it is made of, [I, R]; zero-filled.
+    sizes: how many of these count, [I].
+  """
+  x: jax.Array
+  labels: jax.Array
+  targets: jax.Array
+  rows: jax.Array
+  sizes: jax.Array
+
+
+class Hyper(NamedTuple):
+  """A member's constants as arrays, so that members differ in one program."""
+  key: jax.Array
+  learning_rate: jax.Array
+  weight_decay: jax.Array
+  objective: jax.Array
+  inputs: jax.Array
+  teacher: jax.Array
+  unit_mask: jax.Array
+  normalizer: losses.LogitNormalizer
+
+
+class MemberState(NamedTuple):
+  """What an update changes, and the best parameters on dev so far."""
+  params: Any
+  optimizer: Any
+  best_params: Any
+  best_accuracy: jax.Array
+  best_step: jax.Array
+
+
+def make_schedule(recipe: Recipe) -> Callable[[jax.Array], jax.Array]:
+  """Returns factor(step): linear warm-up to 1, then a cosine to 0."""
+  warmup = max(1, round(recipe.warmup * recipe.steps))
+  return optax.warmup_cosine_decay_schedule(
+      1 / warmup, 1.0, warmup, max(recipe.steps, warmup + 1)
+  )
+
+
+def make_optimizer(recipe: Recipe) -> optax.GradientTransformation:
+  """Gradient to direction; the learning rate is the member's own."""
+  clip = optax.clip_by_global_norm(recipe.clip) if recipe.clip else None
+  moments = (optax.scale_by_adam() if recipe.optimizer == 'adam'
+             else optax.trace(recipe.momentum))
+  return optax.chain(clip, moments) if clip else moments
+
+
+def init_state(recipe: Recipe, params: Any) -> MemberState:
+  """The state of one member before its first step."""
+  return MemberState(
+      params, make_optimizer(recipe).init(params), params,
+      jnp.float32(-1), jnp.int32(0),
+  )
+
+
+def make_batch_rows(hyper: Hyper, data: Data, step: jax.Array,
+                    batch: int) -> jax.Array:
+  """Rows [B] of the member's batch: a function of its key and the step.
+
+  Drawn with replacement, so that a step needs no memory of earlier ones.
+  """
+  key = jax.random.fold_in(hyper.key, step)
+  draw = jax.random.randint(key, (batch,), 0, data.sizes[hyper.inputs])
+  return data.rows[hyper.inputs, draw]
+
+
+def make_loss_fn(net: models.Net,
+                 family_objectives: Sequence[Objective]) -> Callable:
+  """Returns loss(params, hyper, x, batch, dropout_key): mean over B.
+
+  The member's objective is chosen by index among the family's.
+  """
+  branches = [objectives.make_objective_fn(o) for o in family_objectives]
+
+  def loss_fn(params, hyper, x, batch, dropout_key):
+    outputs = net.apply(
+        params, x, dropout_key=dropout_key, unit_mask=hyper.unit_mask
+    )
+    args = (outputs, batch, hyper.normalizer)
+    if len(branches) == 1:
+      return jnp.mean(branches[0](*args))
+    return jnp.mean(jax.lax.switch(hyper.objective, branches, *args))
+
+  return loss_fn
+
+
+def make_update_fn(net: models.Net, family_objectives: Sequence[Objective],
+                   recipe: Recipe, *, dropout: bool = False,
+                   shard: Callable = lambda rows: rows,
+                   average: Callable = lambda tree: tree) -> Callable:
+  """Returns update(state, hyper, data, step) -> (state, loss), one member.
+
+  Eq. 1 of the paper where the objective is logit regression.
+
+  Args:
+    net: the member's net, padded to its bucket's width.
+    family_objectives: what `hyper.objective` chooses from.
+    recipe: optimiser, schedule and batch size.
+    dropout: whether the net drops units in training.
+    shard: this device's part of a batch's rows, where the batch is split.
+    average: mean over the devices among which the batch is split.
+  """
+  loss_fn = make_loss_fn(net, family_objectives)
+  optimizer, schedule = make_optimizer(recipe), make_schedule(recipe)
+
+  def update(state, hyper, data, step):
+    rows = shard(make_batch_rows(hyper, data, step, recipe.batch))
+    targets = data.targets[hyper.teacher, rows]
+    batch = objectives.Batch(targets, data.labels[rows])
+    dropout_key = None
+    if dropout:
+      dropout_key = jax.random.fold_in(jax.random.fold_in(hyper.key, 1), step)
+    loss, gradient = average(jax.value_and_grad(loss_fn)(
+        state.params, hyper, data.x[rows], batch, dropout_key
+    ))
+    direction, opt_state = optimizer.update(
+        gradient, state.optimizer, state.params
+    )
+    rate = hyper.learning_rate * schedule(step)
+
+    def descend(p, d):
+      # Decay is for kernels: a bias has one axis.
+      decay = hyper.weight_decay if p.ndim > 1 else 0.0
+      return p - rate * (d + decay * p)
+
+    params = jax.tree.map(descend, state.params, direction)
+    return state._replace(params=params, optimizer=opt_state), loss
+
+  return update
+
+
+def make_chunk_fn(updates: Sequence[Callable],
+                  groups: Sequence[int]) -> Callable:
+  """Returns chunk(states, hypers, data, start, stop) -> (states, losses).
+
+  One program for the whole family. Each bucket is one `vmap`, taken `groups`
+  members at a time: members are independent, so a group may run all steps of
+  the chunk before the next begins, while it is in the processor's cache. The
+  bounds are traced, so any chunk, resumed or not, runs the same compiled code
+  and ends with the same bits. `losses` are means over the chunk's steps, one
+  [S] per bucket.
+  """
+  runs = [_make_run(update) for update in updates]
+
+  def chunk(states, hypers, data, start, stop):
+    results = [
+        _map_groups(run, group, (state, hyper), data, start, stop)
+        for run, group, state, hyper in zip(
+            runs, groups, states, hypers, strict=True)
+    ]
+    return [state for state, _ in results], [loss for _, loss in results]
+
+  return chunk
+
+
+def _make_run(update):
+  """Many steps of a few members side by side."""
+  mapped = jax.vmap(update, in_axes=(0, 0, None, None))
+
+  def run(state, hyper, data, start, stop):
+    def body(step, carry):
+      state, total = carry
+      state, loss = mapped(state, hyper, data, step)
+      return state, total + loss
+
+    total = jnp.zeros_like(state.best_accuracy)
+    state, total = jax.lax.fori_loop(start, stop, body, (state, total))
+    return state, total / jnp.maximum(stop - start, 1)
+
+  return run
+
+
+def _map_groups(run, group, members, data, start, stop):
+  """Runs [S, …] members `group` at a time, the last group being smaller."""
+  count = members[0].best_accuracy.shape[0]
+  if count <= group:
+    return run(*members, data, start, stop)
+  whole = count - count % group
+  grouped = jax.tree.map(
+      lambda leaf: leaf[:whole].reshape(-1, group, *leaf.shape[1:]), members
+  )
+  result = jax.lax.map(lambda part: run(*part, data, start, stop), grouped)
+  result = jax.tree.map(
+      lambda leaf: leaf.reshape(whole, *leaf.shape[2:]), result
+  )
+  if whole == count:
+    return result
+  rest = jax.tree.map(lambda leaf: leaf[whole:], members)
+  return jax.tree.map(lambda *parts: jnp.concatenate(parts), result,
+                      run(*rest, data, start, stop))
+
+
+def make_selection_fn(nets: Sequence[models.Net], *,
+                      batch: int = 500) -> Callable:
+  """Returns select(states, hypers, x, labels, step) -> (states, accuracies).
+
+  Accuracy on dev of each member; parameters that are at least as good as the
+  best so far are kept. A member whose parameters are not finite scores -1.
+  """
+  def accuracy(net, params, hyper, x, labels):
+    outputs = apply_in_batches(net, params, hyper.unit_mask, x, batch)
+    logits = hyper.normalizer.denormalize(outputs)
+    right = jnp.mean(jnp.argmax(logits, -1) == labels, dtype=jnp.float32)
+    finite = jnp.all(jnp.isfinite(logits))
+    return jnp.where(finite, right, -1.0)
+
+  def select_one(net):
+    def select(state, hyper, x, labels, step):
+      value = accuracy(net, state.params, hyper, x, labels)
+      better = value >= state.best_accuracy
+      best = jax.tree.map(lambda new, old: jnp.where(better, new, old),
+                          state.params, state.best_params)
+      return MemberState(
+          state.params, state.optimizer, best,
+          jnp.where(better, value, state.best_accuracy),
+          jnp.where(better, step, state.best_step),
+      ), value
+    return jax.vmap(select, in_axes=(0, 0, None, None, None))
+
+  selects = [select_one(net) for net in nets]
+
+  def select_all(states, hypers, x, labels, step):
+    results = [s(state, hyper, x, labels, step) for s, state, hyper
+               in zip(selects, states, hypers, strict=True)]
+    return [state for state, _ in results], [value for _, value in results]
+
+  return select_all
+
+
+def apply_in_batches(net: models.Net, params: Any, unit_mask: jax.Array | None,
+                     x: jax.Array, batch: int) -> jax.Array:
+  """Outputs [N, C] of any number of inputs, `batch` at a time."""
+  count = x.shape[0]
+  if count <= batch:
+    return net.apply(params, x, unit_mask=unit_mask)
+  blocks = -(-count // batch)
+  padding = [(0, blocks * batch - count)] + [(0, 0)] * (x.ndim - 1)
+  x = jnp.pad(x, padding).reshape(blocks, batch, *x.shape[1:])
+  outputs = jax.lax.map(
+      lambda block: net.apply(params, block, unit_mask=unit_mask), x
+  )
+  return outputs.reshape(blocks * batch, -1)[:count]
+
+
+def has_dropout(net_options: Sequence[tuple[str, Any]]) -> bool:
+  """Whether a net of these options drops anything."""
+  return any(name.startswith('dropout') and rate for name, rate in net_options)

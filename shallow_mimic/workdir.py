@@ -1,0 +1,129 @@
+"""Work directories: what is finished, what it was made from, is it intact.
+
+Every stage owns a folder. `started.json` says what it is being made from,
+`done.json`, written last, lists its files with their digests. A finished
+stage is verified and skipped; one made from something else is refused, never
+overwritten.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shallow_mimic import errors, files
+
+_STARTED, _DONE = 'started.json', 'done.json'
+_IDENTITY = 'identity.json'
+
+
+def claim(workdir: os.PathLike | str, config: Mapping[str, Any]) -> None:
+  """Binds a work directory to a configuration, the first time it is used.
+
+  Args:
+    workdir: the directory; made if absent.
+    config: the configuration as a JSON tree.
+
+  Raises:
+    UserError: it belongs to another configuration; the fields that differ are
+      named.
+  """
+  path = pathlib.Path(workdir) / 'config.json'
+  if not path.exists():
+    files.write_json(path, config)
+    return
+  ours, theirs = _flatten(config), _flatten(files.read_json(path))
+  differ = sorted(key for key in ours.keys() | theirs.keys()
+                  if ours.get(key) != theirs.get(key))
+  if differ:
+    shown = '; '.join(
+        f'{key}: there {theirs.get(key)!r}, now {ours.get(key)!r}'
+        for key in differ[:6]
+    )
+    more = f' and {len(differ) - 6} more' if len(differ) > 6 else ''
+    raise errors.UserError(
+        f'{workdir} belongs to another configuration ({shown}{more});'
+        ' choose another --workdir, or set these fields back'
+    )
+
+
+def _flatten(tree: Any, prefix: str = '') -> dict[str, Any]:
+  if isinstance(tree, Mapping) and tree:
+    return {key: value for name, branch in tree.items()
+            for key, value in _flatten(
+                branch, f'{prefix}.{name}' if prefix else name).items()}
+  return {prefix: list(tree) if isinstance(tree, tuple) else tree}
+
+
+def run_once(directory: os.PathLike | str, made_from: Mapping[str, Any],
+             work: Callable[[pathlib.Path], None]) -> bool:
+  """Runs `work(directory)` unless it is finished and intact.
+
+  Args:
+    directory: the stage's own folder.
+    made_from: names and digests of all that the stage's result depends on.
+    work: writes the stage's files; resumes what it finds half done.
+
+  Returns:
+    Whether there was work to do.
+
+  Raises:
+    UserError: the folder holds something made from other things, or a file
+      in it is missing or damaged.
+  """
+  directory = pathlib.Path(directory)
+  _check_origin(directory, made_from)
+  if (directory / _DONE).exists():
+    verify(directory)
+    return False
+  files.write_json(directory / _STARTED, dict(made_from))
+  work(directory)
+  files.write_json(directory / _DONE, {
+      str(path.relative_to(directory)): files.digest_file(path)
+      for path in sorted(directory.rglob('*'))
+      if path.is_file() and path.name not in (_STARTED, _DONE)
+      and path.suffix != '.tmp'
+  })
+  return True
+
+
+def write_identity(directory: os.PathLike | str, identity: Any) -> None:
+  """Says what a stage's result is: digests of content, not of files."""
+  files.write_json(pathlib.Path(directory) / _IDENTITY, identity)
+
+
+def read_identity(directory: os.PathLike | str) -> Any:
+  """What a finished stage's result is, for the stages after it."""
+  return files.read_json(pathlib.Path(directory) / _IDENTITY)
+
+
+def verify(directory: os.PathLike | str) -> None:
+  """UserError unless every file of a finished stage is as it was written."""
+  directory = pathlib.Path(directory)
+  for name, expected in files.read_json(directory / _DONE).items():
+    path = directory / name
+    if not path.exists():
+      raise errors.UserError(
+          f'{path} is missing; delete {directory} and run again to make it anew'
+      )
+    if files.digest_file(path) != expected:
+      raise errors.UserError(
+          f'{path} is damaged: its SHA-256 is not the one it was written with;'
+          f' delete {directory} and run again to make it anew'
+      )
+
+
+def _check_origin(directory, made_from):
+  path = directory / _STARTED
+  if not path.exists():
+    return
+  then = files.read_json(path)
+  differ = sorted(key for key in then.keys() | dict(made_from).keys()
+                  if then.get(key) != made_from.get(key))
+  if differ:
+    raise errors.UserError(
+        f'{directory} was made from another {", ".join(differ)}; delete it and'
+        ' run again to make it anew, or choose another --workdir'
+    )

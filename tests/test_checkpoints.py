@@ -1,0 +1,551 @@
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from absl import logging
+
+from shallow_mimic import checkpoints, errors, orbax_arrays
+
+_ROOT = os.path.dirname(os.path.dirname(__file__))
+
+
+class Moments(NamedTuple):
+  mu: dict
+  nu: dict
+
+
+def make_tree(seed=0):
+  rng = np.random.default_rng(seed)
+  params = {'w': rng.normal(size=(3, 4)), 'b': rng.normal(size=4)}
+  params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), params)
+  return {
+      'params': params,
+      'moments': Moments(params, {'only': params['w'].astype(jnp.bfloat16)}),
+      'optimiser': optax.adam(0.1).init(params),
+      'host': np.array([np.nan, -0.0, np.inf, seed]),
+      'step': jnp.int32(seed),
+      'mask': [np.array([True, False]), ()],
+      'epoch': seed,
+      'best': 0.5,
+      'none': None,
+      'empty': np.zeros((0, 3), np.int8),
+      'key': jax.random.key(seed),
+      'keys': jax.random.split(jax.random.key(seed, impl='rbg'), 2),
+  }
+
+
+def abstract(tree):
+  return jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype)
+      if hasattr(x, 'dtype') else x, tree
+  )
+
+
+def describe(leaf):
+  """Dtype, shape and bytes of any leaf."""
+  dtype = getattr(leaf, 'dtype', None)
+  if dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+    return str(dtype), leaf.shape, jax.random.key_data(leaf).tolist()
+  array = np.asarray(leaf)
+  return array.dtype, array.shape, array.tobytes()
+
+
+def assert_same_bits(actual, expected):
+  assert jax.tree.structure(actual) == jax.tree.structure(expected)
+  assert jax.tree.map(describe, actual) == jax.tree.map(describe, expected)
+
+
+def small(step):
+  """A tree that tells which step it is."""
+  return {'w': np.full((40, 30), step, np.float32), 'n': np.int32(step)}
+
+
+@pytest.fixture
+def directory(tmp_path):
+  """Steps 10 and 20, both good."""
+  for step in (10, 20):
+    checkpoints.write_checkpoint(tmp_path / 'c', step, small(step))
+  return tmp_path / 'c'
+
+
+@pytest.fixture
+def warnings_seen(monkeypatch):
+  seen = []
+  monkeypatch.setattr(
+      logging, 'warning', lambda text, *args: seen.append(text % args)
+  )
+  return seen
+
+
+def names_in(folder):
+  return sorted(path.name for path in folder.iterdir())
+
+
+def files_of(folder):
+  return sorted(path for path in folder.rglob('*') if path.is_file())
+
+
+@pytest.mark.parametrize('make_template', [lambda tree: tree, abstract])
+def test_round_trip(tmp_path, make_template):
+  tree = make_tree(3)
+  checkpoints.write_checkpoint(tmp_path, 7, tree)
+  template = make_template(make_tree(0))
+  step, back = checkpoints.read_checkpoint(tmp_path, template)
+  assert step == 7
+  assert_same_bits(back, tree)
+  assert_same_bits(checkpoints.read_step(tmp_path, 7, template), tree)
+
+
+@pytest.mark.parametrize('leaf', [
+    np.arange(3), 2, 2.5, True, np.zeros((2, 0)), np.float32(1), 1j,
+])
+def test_bare_leaf(tmp_path, leaf):
+  checkpoints.write_checkpoint(tmp_path, 0, leaf)
+  step, back = checkpoints.read_checkpoint(tmp_path, leaf)
+  assert step == 0
+  assert_same_bits(back, leaf)
+
+
+def test_no_steps_is_none(tmp_path):
+  assert checkpoints.read_checkpoint(tmp_path, small(0)) is None
+  assert checkpoints.read_checkpoint(tmp_path / 'absent', small(0)) is None
+  assert checkpoints.steps(tmp_path / 'absent') == []
+
+
+def test_steps_are_numbers_in_order(directory):
+  checkpoints.write_checkpoint(directory, 100, small(100), keep=5)
+  for name in ('007', '30.tmp', '.40', 'x', '-5', '٣'):
+    (directory / name).mkdir()
+  (directory / '50').write_text('not a folder')
+  assert checkpoints.steps(directory) == [10, 20, 100]
+
+
+def test_relative_path(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  checkpoints.write_checkpoint('run/c', 1, small(1))
+  assert checkpoints.steps(tmp_path / 'run/c') == [1]
+  assert_same_bits(checkpoints.read_checkpoint('run/c', small(0)),
+                   (1, small(1)))
+
+
+@pytest.mark.parametrize('keep, left', [
+    (1, [5]), (2, [4, 5]), (3, [3, 4, 5]), (9, [1, 2, 3, 4, 5]),
+])
+def test_keep(tmp_path, keep, left):
+  for step in range(1, 6):
+    checkpoints.write_checkpoint(tmp_path, step, small(step), keep=keep)
+  assert checkpoints.steps(tmp_path) == left
+  assert names_in(tmp_path) == [str(step) for step in left]
+
+
+def test_writing_after_a_walk_back_keeps_what_it_wrote(directory):
+  """A damaged newer step takes nobody's place among the kept ones."""
+  (directory / '20' / 'digests.json').unlink()
+  checkpoints.write_checkpoint(directory, 15, small(15), keep=1)
+  assert checkpoints.steps(directory) == [15, 20]
+  assert_same_bits(checkpoints.read_checkpoint(directory, small(0)),
+                   (15, small(15)))
+  checkpoints.write_checkpoint(directory, 25, small(25), keep=2)
+  assert checkpoints.steps(directory) == [15, 25]
+
+
+def test_same_step_is_replaced(directory):
+  checkpoints.write_checkpoint(directory, 20, small(21))
+  assert_same_bits(checkpoints.read_step(directory, 20, small(0)), small(21))
+  assert names_in(directory) == ['10', '20']
+
+
+def test_left_over_temporaries_are_removed(directory):
+  for name in ('30.tmp', '30.tmp.orbax-checkpoint-tmp', '20.old.tmp'):
+    (directory / name / 'd').mkdir(parents=True)
+  checkpoints.write_checkpoint(directory, 30, small(30))
+  assert names_in(directory) == ['20', '30']
+
+
+@pytest.mark.parametrize('device', [0, 3])
+def test_tree_on_one_of_several_devices(tmp_path, device):
+  tree = jax.device_put(small(1), jax.devices()[device])
+  checkpoints.write_checkpoint(tmp_path, 1, tree)
+  assert_same_bits(checkpoints.read_step(tmp_path, 1, tree), small(1))
+
+
+def test_tree_over_several_devices(tmp_path):
+  mesh = jax.make_mesh((4,), ('D',), (jax.sharding.AxisType.Auto,))
+  spec = jax.sharding.PartitionSpec
+  tree = {
+      'split': jax.device_put(
+          np.arange(8.0), jax.NamedSharding(mesh, spec('D'))
+      ),
+      'copied': jax.device_put(np.ones(3), jax.NamedSharding(mesh, spec())),
+  }
+  checkpoints.write_checkpoint(tmp_path, 1, tree)
+  assert_same_bits(checkpoints.read_step(tmp_path, 1, tree), tree)
+
+
+def test_restored_tree_trains_on(tmp_path):
+  """A donated, restored state steps to the same bits; nothing is aliased."""
+  step = jax.jit(lambda tree: jax.tree.map(lambda x: x * 3 + 1, tree),
+                 donate_argnums=0)
+  tree = jax.tree.map(jnp.asarray, small(2))
+  checkpoints.write_checkpoint(tmp_path, 1, tree)
+  back = checkpoints.read_step(tmp_path, 1, tree)
+  assert_same_bits(step(back), step(tree))
+  assert_same_bits(back, small(2))
+
+
+def test_empty_folder_is_no_step(directory, warnings_seen):
+  (directory / '30').mkdir()
+  assert_same_bits(checkpoints.read_checkpoint(directory, small(0)),
+                   (20, small(20)))
+  assert warnings_seen == [
+      f'checkpoint {directory}/30 is damaged (unfinished: no digests.json):'
+      ' using step 20'
+  ]
+
+
+def test_orbax_folder_without_digests_is_unfinished(directory, warnings_seen):
+  (directory / '20' / 'digests.json').unlink()
+  assert checkpoints.read_checkpoint(directory, small(0))[0] == 10
+  assert 'no digests.json' in warnings_seen[0]
+
+
+def test_good_step_is_read_without_a_word(directory, warnings_seen):
+  assert checkpoints.read_checkpoint(directory, small(0))[0] == 20
+  assert warnings_seen == []
+
+
+def test_flipped_bit_that_orbax_restores_silently(directory, warnings_seen):
+  """The trap that this module is for: shown, then avoided."""
+  value = np.float32(20).tobytes() * 1200
+  (hit,) = [path for path in files_of(directory / '20')
+            if value in path.read_bytes()]
+  data = hit.read_bytes()
+  hit.write_bytes(flip(data, data.index(value) + 1))
+  silent = orbax_arrays.read_arrays(directory / '20')["tree['w']"]
+  assert np.sum(silent != 20) == 1
+  assert_same_bits(checkpoints.read_checkpoint(directory, small(0)),
+                   (10, small(10)))
+  assert warnings_seen == [
+      f'checkpoint {directory}/20 is damaged (file'
+      f' {hit.relative_to(directory / "20")} is not what was written): using'
+      ' step 10'
+  ]
+
+
+@pytest.mark.parametrize('change', [
+    lambda array: np.nextafter(array, 99), lambda array: array.reshape(30, 40),
+    lambda array: array.astype(np.float64), lambda array: array.view(np.int32),
+])
+def test_leaf_that_orbax_gives_back_changed(
+    directory, warnings_seen, monkeypatch, change
+):
+  read = orbax_arrays.read_arrays
+  def read_changed(folder):
+    arrays = read(folder)
+    if folder.name == '20':
+      arrays["tree['w']"] = change(arrays["tree['w']"])
+    return arrays
+  monkeypatch.setattr(orbax_arrays, 'read_arrays', read_changed)
+  assert checkpoints.read_checkpoint(directory, small(0))[0] == 10
+  assert warnings_seen == [
+      f"checkpoint {directory}/20 is damaged (leaf tree['w'] is not what was"
+      ' written): using step 10'
+  ]
+
+
+def flip(data, place):
+  if not data:
+    return b'x'
+  return data[:place] + bytes([data[place] ^ 4]) + data[place + 1:]
+
+
+@pytest.mark.parametrize('damage', [
+    lambda data: b'', lambda data: data[:-2],
+    lambda data: data[:len(data) // 2], lambda data: flip(data, 0),
+    lambda data: flip(data, len(data) // 3),
+    lambda data: flip(data, len(data) - 1), lambda data: None,
+], ids=['empty', 'cut', 'half', 'first', 'third', 'last', 'absent'])
+def test_any_damage_to_any_file(directory, warnings_seen, capfd, damage):
+  """The step before, one warning, and no chatter of Orbax's threads."""
+  hurt = files_of(directory / '20')
+  for path in hurt:
+    data = path.read_bytes()
+    damaged = damage(data)
+    path.unlink() if damaged is None else path.write_bytes(damaged)
+    assert_same_bits(checkpoints.read_checkpoint(directory, small(0)),
+                     (10, small(10)))
+    assert len(warnings_seen) == 1, path
+    warnings_seen.clear()
+    path.write_bytes(data)
+  assert len(hurt) > 5
+  assert checkpoints.read_checkpoint(directory, small(0))[0] == 20
+  assert capfd.readouterr() == ('', '')
+
+
+@pytest.mark.parametrize('data', [
+    '', '[]', '3', '{}', '{"sha256": 1}', '{"leaves": {}, "digests": {}}',
+])
+def test_digests_of_another_form(directory, warnings_seen, data):
+  (directory / '20' / 'digests.json').write_text(data)
+  assert checkpoints.read_checkpoint(directory, small(0))[0] == 10
+  assert 'digests.json is not what was written' in warnings_seen[0]
+
+
+def test_digests_of_another_step(directory):
+  shutil.copy(directory / '10' / 'digests.json', directory / '20')
+  assert checkpoints.read_checkpoint(directory, small(0))[0] == 10
+
+
+def test_two_damaged_steps_are_both_named(directory, warnings_seen):
+  checkpoints.write_checkpoint(directory, 30, small(30), keep=3)
+  for step in (20, 30):
+    (directory / str(step) / 'digests.json').unlink()
+  assert checkpoints.read_checkpoint(directory, small(0))[0] == 10
+  assert [re.search(r'/(\d+) is.*step (\d+)$', line).groups()
+          for line in warnings_seen] == [('30', '10'), ('20', '10')]
+
+
+def test_no_good_step(directory, warnings_seen):
+  for step in (10, 20):
+    (directory / str(step) / 'digests.json').unlink()
+  with pytest.raises(errors.UserError) as caught:
+    checkpoints.read_checkpoint(directory, small(0))
+  assert str(caught.value) == (
+      f'no checkpoint in {directory} is good (step 20: unfinished: no'
+      ' digests.json; step 10: unfinished: no digests.json); delete that folder'
+      ' and run the same command again to start this part anew'
+  )
+  assert warnings_seen == []
+
+
+def test_read_step_does_not_walk_back(directory):
+  assert_same_bits(checkpoints.read_step(directory, 10, small(0)), small(10))
+  (directory / '20' / 'digests.json').unlink()
+  with pytest.raises(errors.UserError) as caught:
+    checkpoints.read_step(directory, 20, small(0))
+  assert str(caught.value) == (
+      f'checkpoint {directory}/20 is damaged (unfinished: no digests.json);'
+      ' delete that folder and run the same command again to make it anew'
+  )
+
+
+def test_read_step_of_an_absent_step(directory):
+  with pytest.raises(errors.UserError) as caught:
+    checkpoints.read_step(directory, 30, small(0))
+  assert str(caught.value) == (
+      f'no step 30 in {directory}, only [10, 20]; check the path or run again'
+      ' what writes it'
+  )
+
+
+@pytest.mark.parametrize('change, differs', [
+    ({'w': np.zeros((40, 31), np.float32)},
+     "['w'] is float32[40, 30] there and float32[40, 31] here"),
+    ({'w': np.zeros((40, 30), np.float64)},
+     "['w'] is float32[40, 30] there and float64[40, 30] here"),
+    ({'w': jax.ShapeDtypeStruct((40, 30), jnp.bfloat16)},
+     "['w'] is float32[40, 30] there and bfloat16[40, 30] here"),
+    ({'n': 1}, "['n'] is int32[] there and int64[] here"),
+    ({'n': np.zeros(1, np.int32)}, "['n'] is int32[] there and int32[1] here"),
+    ({'x': np.zeros(2)}, "['x'] is absent there and float64[2] here"),
+    ({'n': None}, "['n'] is int32[] there and absent here"),
+])
+@pytest.mark.parametrize('read', [
+    checkpoints.read_checkpoint,
+    lambda directory, template: checkpoints.read_step(directory, 20, template),
+])
+def test_template_of_another_configuration(
+    directory, warnings_seen, change, differs, read
+):
+  with pytest.raises(errors.UserError) as caught:
+    read(directory, small(0) | change)
+  assert str(caught.value) == (
+      f'checkpoint {directory}/20 is of another configuration: leaf tree'
+      f'{differs}; run with the configuration that wrote it or choose another'
+      ' --workdir'
+  )
+  assert warnings_seen == []
+
+
+def test_kinds_of_key_are_told_apart(tmp_path):
+  checkpoints.write_checkpoint(tmp_path, 1, jax.random.key(0, impl='rbg'))
+  for other in (jax.random.key(0), jax.random.key(0, impl='unsafe_rbg'),
+                jax.random.PRNGKey(0)):
+    with pytest.raises(errors.UserError, match=r'is key<rbg>\[\] there and'):
+      checkpoints.read_checkpoint(tmp_path, other)
+
+
+@pytest.mark.parametrize('arguments, message', [
+    ((-1, 1.0, 2), 'need step >= 0 and keep >= 1, got -1 and 2'),
+    ((1, 1.0, 0), 'need step >= 0 and keep >= 1, got 1 and 0'),
+    ((1, {'a': None}, 1), "nothing to write: {'a': None} has no leaf"),
+])
+def test_write_refuses(tmp_path, arguments, message):
+  step, tree, keep = arguments
+  with pytest.raises(ValueError, match=f'^{re.escape(message)}$'):
+    checkpoints.write_checkpoint(tmp_path / 'c', step, tree, keep=keep)
+  assert names_in(tmp_path) == []
+
+
+def test_write_refuses_text_before_it_touches_the_disk(tmp_path):
+  with pytest.raises(TypeError, match=r"^leaf tree\['a'\] is <U1; a "):
+    checkpoints.write_checkpoint(tmp_path / 'c', 1, {'a': 'x'})
+  assert names_in(tmp_path) == []
+
+
+def test_directory_that_cannot_be_made(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(errors.UserError) as caught:
+    checkpoints.write_checkpoint(tmp_path / 'file' / 'c', 1, small(1))
+  assert str(caught.value).startswith(
+      f'cannot write {tmp_path}/file/c/1: Not a directory; free some space or'
+  )
+
+
+def test_directory_that_cannot_be_listed(tmp_path, monkeypatch):
+  def refuse(path):
+    raise PermissionError(13, 'Permission denied')
+  monkeypatch.setattr(os, 'scandir', refuse)
+  with pytest.raises(errors.UserError) as caught:
+    checkpoints.steps(tmp_path)
+  assert str(caught.value) == (
+      f'cannot read {tmp_path}: Permission denied; check its permissions'
+  )
+
+
+@pytest.mark.parametrize('size', [30_000, 30, 10_000_000])
+def test_full_disk(tmp_path, capfd, size):
+  """64 KiB: the old step stays, the message is one line, space is freed."""
+  mount = subprocess.run(
+      ['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', tmp_path],
+      capture_output=True, check=False,
+  )
+  if mount.returncode:
+    pytest.skip(f'needs root to mount a small tmpfs: {mount.stderr.decode()}')
+  try:
+    checkpoints.write_checkpoint(tmp_path / 'c', 1, small(1))
+    # With little left, Orbax fails in its own small files instead.
+    free = shutil.disk_usage(tmp_path).free
+    (tmp_path / 'ballast').write_bytes(b'x' * (free - 8192 if size < 99 else 0))
+    with pytest.raises(errors.UserError) as caught:
+      checkpoints.write_checkpoint(
+          tmp_path / 'c', 2, np.ones(size)
+      )
+    assert str(caught.value) == (
+        f'cannot write {tmp_path}/c/2: No space left on device; free some space'
+        ' or choose another --workdir, then run the same command again: what'
+        ' was finished is kept'
+    )
+    assert names_in(tmp_path / 'c') == ['1']
+    assert_same_bits(checkpoints.read_checkpoint(tmp_path / 'c', small(0)),
+                     (1, small(1)))
+    assert capfd.readouterr() == ('', '')
+  finally:
+    subprocess.run(['umount', tmp_path], check=True)
+
+
+def run_python(code, *arguments, **kwargs):
+  return subprocess.Popen(
+      [sys.executable, '-W', 'ignore', '-c', code, *map(str, arguments)],
+      cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+      env=os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': ''}, **kwargs,
+  )
+
+
+# Forks before JAX starts its threads; child N kills itself at the N-th thing
+# that Python does to the disk while it writes step 30 (or 20 once more).
+_KILL = """
+import os, pathlib, shutil, signal, sys
+import numpy as np
+import orbax.checkpoint
+from shallow_mimic import checkpoints
+
+source, step, stride = pathlib.Path(sys.argv[1]), int(sys.argv[2]), 3
+tree = {'w': np.full((40, 30), step, np.float32), 'n': np.int32(step)}
+kill_at = 1
+while True:
+  copy = shutil.copytree(source, source.with_name(f'{step}-{kill_at}'))
+  child = os.fork()
+  if not child:
+    seen = 0
+    def count(event, arguments):
+      global seen
+      if event.startswith(('os.', 'open', 'shutil.')) and any(
+          str(copy) in str(argument) for argument in arguments):
+        seen += 1
+        if seen == kill_at:
+          os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(count)
+    checkpoints.write_checkpoint(copy, step, tree)
+    os._exit(0)
+  if not os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+    break
+  kill_at += stride
+"""
+
+
+@pytest.mark.parametrize('step', [20, 30])
+def test_killed_anywhere_during_a_write(directory, warnings_seen, step):
+  process = run_python(_KILL, directory, step)
+  assert process.communicate(timeout=100)[1].count('Error') == 0
+  copies = sorted(directory.parent.glob(f'{step}-*'))
+  used = []
+  for copy in copies:
+    last, back = checkpoints.read_checkpoint(copy, small(0))
+    assert_same_bits(back, small(last))
+    used.append(last)
+  assert len(copies) > 8
+  assert warnings_seen == []  # No half-written step has a step's name.
+  # Step 20 is away for an instant while it is replaced by itself.
+  assert set(used) == {20, 30} if step == 30 else set(used) <= {10, 20}
+  checkpoints.write_checkpoint(copies[0], step, small(step))
+  assert names_in(copies[0]) == (['10', '20'] if step == 20 else ['20', '30'])
+
+
+_TWO_PROCESSES = """
+import sys, time
+import jax
+import numpy as np
+from shallow_mimic import checkpoints
+
+port, index, directory = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+jax.distributed.initialize(f'localhost:{port}', 2, index)
+tree = {'w': jax.numpy.arange(3.0)}
+checkpoints.write_checkpoint(directory, 1, tree)
+if index == 0:
+  checkpoints.write_checkpoint(directory, 2, tree)
+while 2 not in checkpoints.steps(directory):
+  time.sleep(0.01)
+step, back = checkpoints.read_checkpoint(directory, tree)
+print(jax.process_count(), step, float(np.sum(back['w'])))
+"""
+
+
+def test_two_processes_one_writes_and_both_read(tmp_path):
+  with socket.socket() as probe:
+    probe.bind(('localhost', 0))
+    port = probe.getsockname()[1]
+  processes = [run_python(_TWO_PROCESSES, port, index, tmp_path)
+               for index in (0, 1)]
+  for process in processes:
+    out, err = process.communicate(timeout=60)
+    assert out == '2 2 3.0\n', err
+  assert names_in(tmp_path) == ['1', '2']
+
+
+def test_digests_file_tells_what_is_inside(directory):
+  record = json.loads((directory / '20' / 'digests.json').read_text())
+  assert record['leaves'] == {
+      "tree['w']": 'float32[40, 30]', "tree['n']": 'int32[]',
+  }
+  assert record['digests'].keys() == record['leaves'].keys()

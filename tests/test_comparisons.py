@@ -1,0 +1,152 @@
+import pytest
+import report_records
+
+from shallow_mimic import comparisons, summaries
+
+
+def make(model, dev=0.5, test=0.5, **changes):
+  return report_records.make_record(
+      model, metrics={'dev': {'accuracy': dev}, 'test': {'accuracy': test}},
+      **changes)
+
+
+def make_mimic(model, dev=0.5, **changes):
+  changes = {'objective': 'logit_regression', 'teacher': 'E'} | changes
+  return make(model, dev, **changes)
+
+
+def make_ensemble(model='E', dev=0.9, **changes):
+  return make(model, dev, role='ensemble', width=0, learning_rate=None,
+              **changes)
+
+
+def names(curves):
+  return [curve.name for curve in curves]
+
+
+def find(function, *records, **options):
+  return function(summaries.summarise(records), **options)
+
+
+def test_curves_go_by_width_and_leave_other_teachers_out():
+  curves = find(
+      comparisons.find_curves, make_ensemble(), make_ensemble('F'),
+      *[make_mimic('M', width=width) for width in (512, 64, 8)],
+      make_mimic('M', width=8, seed=1), make_mimic('M/of-F', teacher='F'),
+      make('SNN', diverged=True))
+  assert names(curves) == ['M']
+  assert [s.width for s in curves[0].points] == [8, 64, 512]
+
+
+def test_one_model_on_two_inputs_is_two_curves():
+  curves = find(comparisons.find_curves, make('SNN', inputs='train'),
+                make('SNN', inputs='views'))
+  assert names(curves) == ['SNN (train)', 'SNN (views)']
+
+
+def test_main_curves_have_no_stroke_in_their_names():
+  curves = find(comparisons.find_main_curves, make('SNN'), make('SNN/views'),
+                make_ensemble())
+  assert names(curves) == ['SNN']
+
+
+def test_inputs_of_fewest_sets_come_first():
+  groups = find(comparisons.group_by_inputs, *[
+      make(f'SNN/{inputs}', inputs=inputs)
+      for inputs in ('a+b', 'views', 'train')], make('SNN', inputs='views'))
+  assert {key: names(curves) for key, curves in groups.items()} == {
+      'train': ['SNN/train'], 'views': ['SNN', 'SNN/views'], 'a+b': ['SNN/a+b']}
+  assert list(groups) == ['train', 'views', 'a+b']
+
+
+def test_teachers_are_grouped_by_kind_with_the_main_ensemble():
+  groups = find(
+      comparisons.group_teachers, make_ensemble(),
+      make_ensemble('Big', parameters=10**9), make_mimic('M'),
+      *[make('CNN', role='teacher', seed=seed) for seed in range(3)],
+      make('CNN/wide', role='teacher'), make('DNN', role='teacher'),
+      make('DNN', role='teacher', seed=1, diverged=True))
+  assert {name: len(group) for name, group in groups.items()} == {
+      'CNN (mean of 4)': 4, 'DNN': 1, 'E': 1}
+
+
+def test_an_ensemble_that_shares_a_teachers_name_is_told_apart():
+  groups = find(comparisons.group_teachers, make('CNN', role='teacher'),
+                make_ensemble('CNN'))
+  assert list(groups) == ['CNN', 'CNN (ensemble)']
+
+
+def test_gains_take_the_best_on_dev_of_each_kind():
+  gain, = find(
+      comparisons.find_gains, make_ensemble(),
+      make('SNN', dev=0.6, test=0.9), make('SNN-dropout', dev=0.7, test=0.1),
+      make_mimic('M'), make('P', objective='pseudo_label', teacher='E'),
+      make('SNN', width=8), make('SNN/views', inputs='views'))
+  assert (gain.inputs, gain.width) == ('train', 64)
+  assert [s.model for s in gain[2:]] == ['SNN-dropout', 'P', 'M']
+
+
+def test_gains_without_one_kind():
+  gain, = find(comparisons.find_gains, make('SNN'), make_mimic('M'))
+  assert gain.pseudo_labels is None and gain.logits.model == 'M'
+
+
+def test_sweeps_go_by_teacher_accuracy_and_keep_all_else_equal():
+  sweeps = find(
+      comparisons.find_sweeps, make_ensemble('E', 0.9), make_ensemble('F', 0.8),
+      make_mimic('M', 0.55, width=8), make_mimic('M', 0.65, width=8, seed=1),
+      make_mimic('M/alike', 0.1, width=8),
+      make_mimic('M/of-F', 0.5, width=8, teacher='F'),
+      make_mimic('M/of-G', 0.5, width=8, teacher='G'),
+      make_mimic('P', 0.5, width=8, teacher='F', objective='pseudo_label'),
+      make_mimic('M', width=16), make_mimic('M/v', inputs='views', width=8))
+  sweep, = sweeps  # width 16 and views have one teacher
+  assert (sweep.width, sweep.inputs) == (8, 'train')
+  assert sweep.teachers == ('F', 'E')
+  assert [s.mean for s in sweep.x] == pytest.approx([80, 90])
+  assert [s.mean for s in sweep.y] == pytest.approx([50, 60])
+  assert [s.count for s in sweep.y] == [1, 2]
+
+
+def test_sweeps_of_one_teacher_remain_where_there_is_no_other():
+  sweeps = find(comparisons.find_sweeps, make_ensemble(),
+                make_mimic('M', width=8), make_mimic('M', width=4))
+  assert [sweep.width for sweep in sweeps] == [4, 8]
+
+
+def test_an_ensemble_is_meant_before_a_teacher_of_its_name():
+  sweep, = find(comparisons.find_sweeps, make_ensemble('E', 0.9),
+                make('E', 0.5, role='teacher'), make_mimic('M'))
+  assert sweep.x[0].mean == pytest.approx(90)
+
+
+def test_histories_are_means_at_the_steps_that_seeds_share():
+  history = lambda *values: {
+      'step': [10 * i for i in range(len(values))],
+      'dev_accuracy': list(values)}
+  records = [
+      make('SNN', history=history(0.1, 0.2, 0.3)),
+      make('SNN', seed=1, history=history(0.3, float('nan'), 0.5, 0.9)),
+      make('SNN', seed=2, history=history(0.9, 0.9, 0.9), diverged=True),
+      make('SNN', width=8, history=history(0.1)), make('SNN/x'),
+      make('SNN-dropout', history=history(0.6)), make('SNN-none', history={})]
+  width, found = find(comparisons.find_histories, *records)
+  assert width == 64 and names(found) == ['SNN', 'SNN-dropout']
+  assert found[0].steps == (0, 20)
+  assert [s.mean for s in found[0].dev] == pytest.approx([20, 40])
+  width, found = find(comparisons.find_histories, *records, width=8)
+  assert width == 8 and names(found) == ['SNN']
+  assert find(comparisons.find_histories, *records, width=9) == (9, [])
+  assert find(comparisons.find_histories) == (None, [])
+
+
+def test_seeds_without_a_common_step_have_no_history():
+  records = [
+      make('SNN', seed=step, history={'step': [step], 'dev_accuracy': [0.5]})
+      for step in (10, 20)]
+  assert find(comparisons.find_histories, *records) == (64, [])
+
+
+def test_words_of_objectives():
+  assert comparisons.name_objective('cross_entropy') == 'labels'
+  assert comparisons.name_objective('my_own_loss') == 'my own loss'

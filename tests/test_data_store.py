@@ -1,0 +1,130 @@
+"""A Dataset on disk: round trip, digests, and every kind of damage."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from shallow_mimic import errors, files
+from shallow_mimic.data import dataset, preprocessing, store
+from shallow_mimic.data.dataset import Examples
+
+
+@pytest.fixture(name='made')
+def fixture_made():
+  rng = np.random.default_rng(0)
+
+  def part(rows):
+    return Examples(rng.normal(size=(rows, 5)), np.arange(rows) % 3)
+
+  train = part(20)
+  fitted = preprocessing.fit_preprocessing(
+      ('standardise', ('zca', {'eps': 0.5})), train.x)
+  return dataset.make_dataset(
+      name='toy', classes=3, train=train, dev=part(7), test=part(8),
+      transfer={'views': part(9)}, fitted=fitted)
+
+
+def test_round_trip_and_mapped(made, tmp_path):
+  store.write_dataset(tmp_path, made)
+  read = store.read_dataset(tmp_path, verify=True)
+  assert list(read.splits) == list(made.splits)
+  for split, examples in made.splits.items():
+    np.testing.assert_array_equal(read.splits[split].x, examples.x)
+    np.testing.assert_array_equal(read.splits[split].y, examples.y)
+    assert isinstance(read.splits[split].x, np.memmap)
+  assert (read.name, read.classes, read.fingerprint, read.preprocessing) == (
+      made.name, made.classes, made.fingerprint, made.preprocessing)
+  assert dataset.fingerprint_of(read.splits, 3) == made.fingerprint
+
+
+def test_fitted_preprocessing_comes_back(made, tmp_path):
+  store.write_dataset(tmp_path, made)
+  read = store.read_dataset(tmp_path)
+  assert read.fitted.record == made.fitted.record
+  x = np.random.default_rng(1).normal(size=(4, 5))
+  np.testing.assert_array_equal(
+      preprocessing.apply_preprocessing(read.fitted, x),
+      preprocessing.apply_preprocessing(made.fitted, x))
+
+
+def test_flipped_bit_is_found_and_named(made, tmp_path):
+  store.write_dataset(tmp_path, made)
+  path = tmp_path / 'transfer.views.x.npy'
+  data = bytearray(path.read_bytes())
+  data[-3] ^= 1
+  path.write_bytes(data)
+  store.read_dataset(tmp_path)  # Not looked at unless asked for.
+  message = (f'{path} is damaged (its SHA-256 is not the one in dataset.json);'
+             f' delete {tmp_path} and run again to make it anew')
+  with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
+    store.read_dataset(tmp_path, verify=True)
+
+
+def test_missing_file_is_named(made, tmp_path):
+  store.write_dataset(tmp_path, made)
+  path = tmp_path / 'preprocessing.1.whiten.npy'
+  path.unlink()
+  message = (f'{path} is missing; delete {tmp_path} and run again to make it'
+             ' anew')
+  with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
+    store.read_dataset(tmp_path, verify=True)
+  with pytest.raises(errors.UserError, match=re.escape(f'cannot read {path}')):
+    store.read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize('size', [0, 50, 200])
+def test_cut_off_file_is_named(made, tmp_path, size):
+  store.write_dataset(tmp_path, made)
+  path = tmp_path / 'train.x.npy'
+  path.write_bytes(path.read_bytes()[:size])
+  with pytest.raises(errors.UserError, match=re.escape(f'cannot read {path}')):
+    store.read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize('key', [
+    'name', 'classes', 'transfer', 'preprocessing', 'fingerprint', 'digests'])
+def test_record_without_a_field(made, tmp_path, key):
+  store.write_dataset(tmp_path, made)
+  path = tmp_path / 'dataset.json'
+  record = json.loads(path.read_text())
+  del record[key]
+  path.write_text(json.dumps(record))
+  message = (f"{path} lacks '{key}'; delete {tmp_path} and run again to make"
+             ' it anew')
+  with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
+    store.read_dataset(tmp_path, verify=True)
+
+
+@pytest.mark.parametrize('text', ['{', '[]'])
+def test_broken_record(made, tmp_path, text):
+  store.write_dataset(tmp_path, made)
+  (tmp_path / 'dataset.json').write_text(text)
+  with pytest.raises(errors.UserError, match=r'dataset\.json'):
+    store.read_dataset(tmp_path)
+
+
+def test_interrupted_write_leaves_no_record(made, tmp_path, monkeypatch):
+  store.write_dataset(tmp_path, made)
+  write_array, written = files.write_array, []
+
+  def stop_at_the_third(path, array):
+    written.append(path)
+    if len(written) == 3:
+      raise KeyboardInterrupt
+    write_array(path, array)
+
+  monkeypatch.setattr(files, 'write_array', stop_at_the_third)
+  with pytest.raises(KeyboardInterrupt):
+    store.write_dataset(tmp_path, made)
+  assert not (tmp_path / 'dataset.json').exists()
+  with pytest.raises(errors.UserError, match=r'dataset\.json'):
+    store.read_dataset(tmp_path)
+
+
+def test_equal_data_make_equal_bytes(made, tmp_path):
+  store.write_dataset(tmp_path / 'a', made)
+  store.write_dataset(tmp_path / 'b', made)
+  for path in (tmp_path / 'a').iterdir():
+    assert path.read_bytes() == (tmp_path / 'b' / path.name).read_bytes()

@@ -1,0 +1,155 @@
+"""Views: what each option does, and that nothing but (seed, k, i) decides."""
+
+import re
+
+import numpy as np
+import pytest
+
+from shallow_mimic import errors
+from shallow_mimic.data import views
+from shallow_mimic.data.views import make_views
+
+VECTOR = {'shift': 3, 'scale': 0.2, 'noise': 0.1}
+IMAGE = {'crop': 2, 'flip': True}
+
+
+def vectors(rows=30):
+  x = np.random.default_rng(0).normal(size=(rows, 12)).astype(np.float32)
+  return x, np.arange(rows) % 4
+
+
+def images(rows=30):
+  x = np.random.default_rng(0).integers(
+      256, size=(rows, 6, 7, 3), dtype=np.uint8)
+  return x, np.arange(rows) % 4
+
+
+CASES = [(vectors, VECTOR), (images, IMAGE), (images, {'noise': 0.1, **IMAGE})]
+
+
+@pytest.mark.parametrize(('data', 'options'), CASES)
+def test_shape_labels_and_order(data, options):
+  x, y = data()
+  made = make_views(x, y, 3, 0, options)
+  assert made.x.shape == (90, *x.shape[1:])
+  np.testing.assert_array_equal(made.y, np.concatenate([y, y, y]))
+
+
+@pytest.mark.parametrize(('data', 'options'), CASES)
+def test_more_copies_begin_with_fewer(data, options):
+  two, three = (make_views(*data(), copies, 5, options).x for copies in (2, 3))
+  np.testing.assert_array_equal(three[:60], two)
+  assert (three[60:] != two[:30]).any()
+
+
+@pytest.mark.parametrize('rows', [1, 7, 1024, 1030])
+@pytest.mark.parametrize(('data', 'options'), CASES)
+def test_view_does_not_depend_on_how_many_examples(data, options, rows):
+  x, y = data(2100)
+  some = make_views(x[:rows], y[:rows], 1, 5, options).x
+  np.testing.assert_array_equal(make_views(x, y, 1, 5, options).x[:rows], some)
+
+
+@pytest.mark.parametrize(('data', 'options'), CASES)
+def test_seed_decides(data, options):
+  one, again, other = (
+      make_views(*data(), 1, seed, options).x for seed in (1, 1, 2))
+  np.testing.assert_array_equal(one, again)
+  assert (one != other).any()
+
+
+def test_options_do_not_share_draws():
+  x, y = vectors()
+  shifted = make_views(x, y, 1, 0, {'shift': 3}).x
+  both = make_views(x, y, 1, 0, {'shift': 3, 'scale': 0.2}).x
+  factor = both / shifted
+  np.testing.assert_allclose(factor, factor[:, :1] * np.ones(12), rtol=1e-4)
+
+
+@pytest.mark.parametrize(('padding', 'mode'), [
+    ('', 'wrap'), ('circular', 'wrap'), ('zero', 'constant'),
+    ('reflect', 'reflect')])
+def test_shift_is_one_of_the_allowed_shifts(padding, mode):
+  x, y = vectors(200)
+  made = make_views(x, y, 1, 0, {'shift': 3, 'padding': padding}).x
+  padded = np.pad(x, [(0, 0), (3, 3)], mode=mode)
+  allowed = np.stack([padded[:, o:o + 12] for o in range(7)])
+  found = (made == allowed).all(-1)
+  assert (found.sum(0) >= 1).all()
+  assert found.any(1).all()  # Every shift from -3 to 3 occurs.
+
+
+def test_crop_and_flip_are_of_the_allowed_ones():
+  x, y = images(400)
+  made = make_views(x, y, 1, 0, {'crop': 1, 'flip': True}).x
+  assert made.dtype == np.uint8
+  padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], mode='reflect')
+  allowed = np.stack([
+      padded[:, a:a + 6, b:b + 7][:, :, ::flip]
+      for a in range(3) for b in range(3) for flip in (1, -1)])
+  found = (made == allowed).reshape(18, 400, -1).all(-1)
+  np.testing.assert_array_equal(found.sum(0), 1)
+  assert found.any(1).all()
+
+
+def test_zero_padding_of_a_crop():
+  x = np.full((50, 6, 7, 3), 9, np.uint8)
+  made = make_views(x, np.zeros(50), 1, 0, {'crop': 2, 'padding': 'zero'}).x
+  assert set(np.unique(made)) == {0, 9}
+
+
+def test_scale_and_noise_have_the_size_asked_for():
+  x, y = vectors(4000)
+  factor = make_views(x, y, 1, 0, {'scale': 0.25}).x / x
+  assert 0.75 <= factor.min() < 0.76
+  assert 1.24 < factor.max() <= 1.2501
+  noise = make_views(x, y, 1, 0, {'noise': 0.3}).x - x
+  assert noise.std() == pytest.approx(0.3, rel=0.02)
+  assert noise.mean() == pytest.approx(0, abs=0.01)
+
+
+def test_noise_turns_bytes_into_unit_floats():
+  x, y = images()
+  made = make_views(x, y, 1, 0, {'noise': 1e-6}).x
+  assert made.dtype == np.float32
+  np.testing.assert_allclose(made, x / 255, atol=1e-5)
+
+
+def test_no_option_is_the_input_itself():
+  x, y = images()
+  np.testing.assert_array_equal(make_views(x, y, 1, 0, {}).x, x)
+
+
+@pytest.mark.parametrize(('data', 'options', 'message'), [
+    (vectors, {'rotate': 1},
+     "views: unknown option 'rotate'; known: shift, crop, padding, flip,"
+     ' scale, noise'),
+    (vectors, {'crop': 1}, 'views: crop does not apply to inputs of shape'
+     ' (12,)'),
+    (vectors, {'flip': True}, 'views: flip does not apply to inputs of shape'
+     ' (12,)'),
+    (images, {'shift': 1}, 'views: shift does not apply to inputs of shape'
+     ' (6, 7, 3)'),
+    (vectors, {'shift': 12}, 'views: shift = 12 must be at least 0 and below'
+     ' 12'),
+    (images, {'crop': 6}, 'views: crop = 6 must be at least 0 and below 6'),
+    (vectors, {'scale': 1.0}, 'views: scale = 1.0 must be at least 0 and below'
+     ' 1'),
+    (vectors, {'noise': -0.1}, 'views: noise = -0.1 must be at least 0 and'
+     ' below inf'),
+    (vectors, {'shift': 1, 'padding': 'edge'},
+     "views: unknown padding 'edge'; known: circular, reflect, zero"),
+])
+def test_refuses(data, options, message):
+  with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
+    make_views(*data(), 1, 0, options)
+
+
+def test_refuses_no_copies():
+  with pytest.raises(errors.UserError, match=r'^views: copies = 0 must'):
+    make_views(*vectors(), 0, 0, {})
+
+
+def test_options_are_listed_for_configurations():
+  assert views.VIEW_OPTIONS == (
+      'shift', 'crop', 'padding', 'flip', 'scale', 'noise')

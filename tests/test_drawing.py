@@ -1,0 +1,153 @@
+import itertools
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from scipy import optimize
+
+from shallow_mimic import drawing
+from shallow_mimic.drawing import Label
+from shallow_mimic.summaries import Spread
+
+pytestmark = pytest.mark.filterwarnings('error')
+
+
+def brute_force(wanted, gap, low, high):
+  """Least squares under the same constraints, by a general solver."""
+  order = np.argsort(wanted, kind='stable')
+  sorted_wanted = np.array(wanted)[order]
+  found = optimize.minimize(
+      lambda p: np.sum((p - sorted_wanted) ** 2),
+      np.linspace(low, high, len(wanted)), bounds=[(low, high)] * len(wanted),
+      constraints={'type': 'ineq', 'fun': lambda p: np.diff(p) - gap},
+      method='SLSQP', options={'ftol': 1e-12})
+  places = np.empty(len(wanted))
+  places[order] = found.x
+  return places
+
+
+@pytest.mark.parametrize('wanted', [
+    [0.5, 0.52, 0.9], [0.1, 0.1, 0.1], [0.99, 0.98, 0.2, 0.97],
+    [0.0, 0.01, 0.5, 0.55, 0.56], [1.0, 0.0]])
+def test_spread_out_is_the_nearest_that_fits(wanted):
+  places = drawing.spread_out(wanted, 0.1, 0.0, 1.0)
+  np.testing.assert_allclose(
+      places, brute_force(wanted, 0.1, 0.0, 1.0), atol=1e-4)
+  assert np.diff(sorted(places)).min() >= 0.1 - 1e-9
+
+
+def test_spread_out_leaves_what_fits_and_takes_nothing():
+  assert drawing.spread_out([0.7, 0.2], 0.1, 0, 1) == pytest.approx([0.7, 0.2])
+  assert drawing.spread_out([], 0.1, 0, 1) == []
+
+
+def test_too_many_keep_their_gap():
+  places = drawing.spread_out([0.5] * 5, 0.5, 0, 1)
+  np.testing.assert_allclose(np.diff(places), 0.5)
+  assert places[-1] == pytest.approx(1.0)
+
+
+def test_an_objective_keeps_its_colour():
+  labels, logits = drawing.choose_styles(['cross_entropy', 'logit_regression'])
+  assert drawing.choose_styles(['logit_regression', 'cross_entropy']) == [
+      logits, labels]
+
+
+@pytest.mark.parametrize('objectives', [
+    ['cross_entropy'] * 3 + ['logit_regression'] * 2, ['own'] * 4,
+    ['cross_entropy', 'own', 'logit_regression', 'pseudo_label', 'own'],
+    ['cross_entropy'] * 8])
+def test_no_two_curves_look_alike(objectives):
+  styles = drawing.choose_styles(objectives)
+  for key in ('color', 'marker'):
+    assert len({style[key] for style in styles}) == len(objectives)
+
+
+def test_more_curves_than_colours_still_have_one():
+  assert len(drawing.choose_styles(['cross_entropy'] * 20)) == 20
+  assert len({s['color'] for s in drawing.shade_styles(12)}) == 12
+  assert drawing.shade_styles(0) == []
+
+
+def test_one_seed_has_no_bar():
+  figure, panels = drawing.make_panels(1, width=3, height=3)
+  drawing.draw_bars(panels[0, 0], [1, 2, 3],
+                    [Spread(5, np.nan, 1), Spread(6, 0.5, 3), Spread(7, 1, 2)],
+                    {'color': 'k'})
+  line, _, (bars,) = panels[0, 0].containers[0]
+  np.testing.assert_array_equal(line.get_ydata(), [5, 6, 7])
+  ends = [segment[:, 1] for segment in bars.get_segments() if len(segment)]
+  ends = [end for end in ends if np.isfinite(end).all()]
+  np.testing.assert_allclose(ends, [[5.5, 6.5], [6, 8]])
+  FigureCanvasAgg(figure).draw()
+
+
+@pytest.mark.parametrize(('sizes', 'expected'), [
+    ([1000, 6000], {'1k', '2k', '5k'}), ([800, 200_000], {'1k', '10k', '100k'}),
+    ([5000, 5000], {'5k'})])
+def test_sizes_have_readable_ticks(sizes, expected):
+  figure, panels = drawing.make_panels(1, width=3, height=3)
+  axes = panels[0, 0]
+  axes.plot(sizes, [0, 1])
+  drawing.scale_sizes(axes)
+  FigureCanvasAgg(figure).draw()
+  low, high = axes.get_xlim()
+  texts = {text.get_text() for text in axes.get_xticklabels()
+           if low <= text.get_position()[0] <= high}
+  assert expected <= texts
+  assert not any(t.get_text() for t in axes.get_xticklabels(minor=True))
+
+
+def extents(figure, texts):
+  canvas = FigureCanvasAgg(figure)
+  canvas.draw()
+  return [text.get_window_extent(canvas.get_renderer()) for text in texts]
+
+
+def test_labels_at_one_height_do_not_overlap_and_stand_outside():
+  figure, panels = drawing.make_panels(1, width=3, height=3)
+  axes = panels[0, 0]
+  axes.plot([0, 1], [0, 10])
+  drawing.label_right(axes, [
+      Label(y, f'label {y}', {'color': 'k'}) for y in (9.9, 10, 10, 5, 5.01)])
+  boxes = extents(figure, axes.texts)
+  assert all(box.x0 > axes.bbox.x1 for box in boxes)
+  assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+  heights = {t.get_text(): t.get_position()[1] for t in axes.texts}
+  assert heights['label 5'] < heights['label 5.01'] < heights['label 9.9']
+
+
+def test_names_above_near_to_each_other_do_not_overlap():
+  figure, panels = drawing.make_panels(1, width=3, height=3)
+  axes = panels[0, 0]
+  axes.plot([80, 90], [0, 1])
+  drawing.label_top(axes, {'ECNN': 89.9, 'ECNN-3': 89.8, 'DNN': 80.5})
+  FigureCanvasAgg(figure).draw()
+  places = {t.get_text(): t.get_position()[0] * axes.bbox.width
+            for t in axes.texts}
+  height = 9 * figure.dpi / 72
+  assert places['ECNN'] - places['ECNN-3'] > height / np.sin(np.pi * 40 / 180)
+  assert places['DNN'] < places['ECNN-3']
+
+
+def test_diagonal_of_one_teacher():
+  figure, panels = drawing.make_panels(1, width=3, height=3)
+  label = drawing.draw_diagonal(panels[0, 0], [90.0])
+  assert panels[0, 0].get_xlim() == (89.0, 91.0)
+  assert label.y == 91.0
+  FigureCanvasAgg(figure).draw()
+
+
+def test_rendering_ignores_and_keeps_the_users_settings():
+  def draw():
+    figure, panels = drawing.make_panels(1, width=2, height=2)
+    panels[0, 0].plot([1, 2])
+    return figure
+
+  first = drawing.render(draw)
+  with mpl.rc_context({'font.size': 30, 'axes.facecolor': 'red',
+                       'svg.hashsalt': 'x'}):
+    assert drawing.render(draw) == first
+    assert mpl.rcParams['font.size'] == 30
+  assert mpl.rcParams['axes.grid'] is False

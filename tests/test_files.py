@@ -1,0 +1,229 @@
+import errno
+import hashlib
+import os
+import subprocess
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+
+from shallow_mimic import errors, files
+
+
+def fail_with(code):
+  def raise_it(*args, **kwargs):
+    raise OSError(code, os.strerror(code))
+  return raise_it
+
+
+def names_in(folder):
+  return sorted(path.name for path in folder.iterdir())
+
+
+def test_write_bytes_makes_its_folder_and_leaves_nothing_else(tmp_path):
+  path = tmp_path / 'a' / 'b' / 'file'
+  files.write_bytes(path, b'one')
+  files.write_bytes(path, b'two')
+  assert path.read_bytes() == b'two'
+  assert names_in(path.parent) == ['file']
+
+
+def test_write_text_is_utf8(tmp_path):
+  files.write_text(tmp_path / 't', 'ε – é\n')
+  assert (tmp_path / 't').read_bytes() == 'ε – é\n'.encode()
+
+
+@pytest.mark.parametrize('call', ['fsync', 'replace'])
+def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch, call):
+  path = tmp_path / 'file'
+  files.write_bytes(path, b'old')
+  monkeypatch.setattr(os, call, fail_with(errno.ENOSPC))
+  with pytest.raises(errors.UserError) as caught:
+    files.write_bytes(path, b'new')
+  assert str(caught.value) == (
+      f'cannot write {path}: No space left on device; free some space or choose'
+      ' another --workdir, then run the same command again: what was finished'
+      ' is kept'
+  )
+  assert path.read_bytes() == b'old'
+  assert names_in(tmp_path) == ['file']
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path, monkeypatch):
+  path = tmp_path / 'file'
+  files.write_bytes(path, b'old')
+  seen = []
+  real = os.fsync
+  monkeypatch.setattr(
+      os, 'fsync', lambda fd: (seen.append(path.read_bytes()), real(fd))
+  )
+  files.write_bytes(path, b'new' * 100)
+  assert seen == [b'old']
+
+
+def test_full_disk(tmp_path):
+  mount = subprocess.run(
+      ['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', tmp_path],
+      capture_output=True, check=False,
+  )
+  if mount.returncode:
+    pytest.skip(f'needs root to mount a small tmpfs: {mount.stderr.decode()}')
+  try:
+    files.write_bytes(tmp_path / 'small', b'x' * 1000)
+    with pytest.raises(errors.UserError, match='No space left on device; free'):
+      files.write_bytes(tmp_path / 'big', b'x' * 100_000)
+    assert names_in(tmp_path) == ['small']
+  finally:
+    subprocess.run(['umount', tmp_path], check=True)
+
+
+def test_folder_that_cannot_be_made(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(errors.UserError, match=r'cannot write .*file/x: '):
+    files.write_bytes(tmp_path / 'file' / 'x', b'')
+
+
+def test_clear_disk_errors_lets_other_errors_through():
+  with pytest.raises(ValueError, match=r'^mine$'), files.clear_disk_errors('x'):
+    raise ValueError('mine')
+
+
+def test_json_round_trip_and_equal_bytes_for_equal_trees(tmp_path):
+  tree = {'b': [1, 2.5, None], 'a': {'d': 'é', 'c': True}}
+  files.write_json(tmp_path / '1', tree)
+  files.write_json(tmp_path / '2', dict(reversed(tree.items())))
+  assert files.read_json(tmp_path / '1') == tree
+  assert (tmp_path / '1').read_bytes() == (tmp_path / '2').read_bytes()
+
+
+@pytest.mark.parametrize('data', [b'', b'{"a": 1', b'\xff{}'])
+def test_read_json_of_a_damaged_file(tmp_path, data):
+  (tmp_path / 'j').write_bytes(data)
+  with pytest.raises(errors.UserError) as caught:
+    files.read_json(tmp_path / 'j')
+  assert str(caught.value).startswith(f'cannot read {tmp_path / "j"}: ')
+  assert str(caught.value).endswith(
+      '; delete it and run again to make it anew'
+  )
+
+
+@pytest.mark.parametrize('read', [files.read_json, files.read_array])
+def test_read_of_an_absent_file(tmp_path, read):
+  with pytest.raises(errors.UserError, match='No such file'):
+    read(tmp_path / 'absent')
+
+
+@pytest.mark.parametrize('mmap', [False, True])
+@pytest.mark.parametrize('array', [
+    np.arange(6.0).reshape(2, 3), np.asfortranarray(np.ones((2, 3), np.int8)),
+    np.asarray(3), np.ones(5)[::2], np.array(['a', 'bc']), np.array([True]),
+])
+def test_array_round_trip(tmp_path, array, mmap):
+  files.write_array(tmp_path / 'a.npy', array)
+  back = files.read_array(tmp_path / 'a.npy', mmap=mmap)
+  assert (back.dtype, back.shape) == (array.dtype, array.shape)
+  np.testing.assert_array_equal(back, array)
+  assert isinstance(back, np.memmap) == mmap
+
+
+@pytest.mark.parametrize('array, dtype', [
+    (np.ones(2, ml_dtypes.bfloat16), 'bfloat16'),
+    (np.array([None]), 'object'),
+])
+def test_write_array_refuses_what_npy_cannot_hold(tmp_path, array, dtype):
+  with pytest.raises(TypeError, match=f'^cannot write {dtype} as .npy; cast'):
+    files.write_array(tmp_path / 'a.npy', array)
+  assert names_in(tmp_path) == []
+
+
+def test_read_array_of_damaged_files(tmp_path):
+  """Cut or with a flipped bit: an array or a UserError, nothing else."""
+  path = tmp_path / 'a.npy'
+  files.write_array(path, np.arange(4.0))
+  whole = path.read_bytes()
+  outcomes = set()
+  flips = [(i, 1 << bit) for i in range(0, 80) for bit in (0, 3, 6)]
+  cuts = [whole[:n] for n in range(0, len(whole), 7)]
+  flipped = [whole[:i] + bytes([whole[i] ^ mask]) + whole[i + 1:]
+             for i, mask in flips]
+  for data in cuts + flipped:
+    path.write_bytes(data)
+    try:
+      files.read_array(path)
+      outcomes.add('read')
+    except errors.UserError as error:
+      assert str(path) in str(error)
+      outcomes.add(type(error.__cause__).__name__)
+  # Those that NumPy documents and those that leak from Python's parser.
+  assert outcomes >= {'EOFError', 'ValueError', 'TokenError'}
+
+
+def test_read_array_refuses_archives_and_pickles(tmp_path):
+  np.savez(tmp_path / 'a.npz', x=1)
+  with pytest.raises(errors.UserError, match='an archive, not one array'):
+    files.read_array(tmp_path / 'a.npz')
+  np.save(tmp_path / 'b.npy', np.array([None]), allow_pickle=True)
+  with pytest.raises(errors.UserError, match='allow_pickle=False'):
+    files.read_array(tmp_path / 'b.npy')
+
+
+@pytest.mark.parametrize('size', [0, 5, (1 << 22) + 1])
+def test_digest_file_is_sha256(tmp_path, size):
+  data = bytes(range(256)) * (size // 256 + 1)
+  (tmp_path / 'f').write_bytes(data[:size])
+  assert files.digest_file(tmp_path / 'f') == (
+      hashlib.sha256(data[:size]).hexdigest()
+  )
+
+
+def test_digest_array_is_sha256_of_header_and_bytes():
+  array = np.arange(3, dtype=np.float32)
+  expected = hashlib.sha256(b'float32 <f4 (3,)' + array.tobytes()).hexdigest()
+  assert files.digest_array(array) == expected
+  assert files.digest_array(jnp.arange(3.0)) == expected
+
+
+def test_digest_array_ignores_layout_and_writes_nothing():
+  array = np.arange(6.0).reshape(2, 3)
+  array.flags.writeable = False
+  assert files.digest_array(np.asfortranarray(array)) == (
+      files.digest_array(array)
+  )
+  assert files.digest_array(np.arange(10)[::2]) == (
+      files.digest_array(np.arange(0, 10, 2))
+  )
+
+
+def test_digest_array_tells_all_of_these_apart():
+  """Equal bytes of other dtype, order or shape, signs of zero, one bit."""
+  zero = np.zeros(4, np.float32)
+  narrow = np.zeros(4, np.uint8)
+  arrays = [
+      zero, -zero, zero.astype('>f4'), zero.view(np.int32), zero.reshape(2, 2),
+      zero.reshape(1, 4), np.float32(0), np.zeros(1, np.float32),
+      np.zeros((1, 1), np.float32), np.zeros(0, np.float32),
+      np.zeros((0, 2), np.float32), np.zeros(0, np.int32), narrow,
+      narrow.view(np.bool_), narrow.view(np.int8),
+      narrow.view(ml_dtypes.float8_e4m3fn), narrow.view(ml_dtypes.float8_e5m2),
+      zero.view(np.float16), zero.view(ml_dtypes.bfloat16),
+      np.array([0, 0, 0, 1e-45], np.float32),
+  ]
+  assert len({files.digest_array(array) for array in arrays}) == len(arrays)
+
+
+def test_digest_tree_names_leaves_by_path():
+  tree = {'w': np.ones(2), 'b': [jax.numpy.zeros(3), 1]}
+  assert files.digest_tree(tree) == {
+      "['w']": files.digest_array(np.ones(2)),
+      "['b'][0]": files.digest_array(np.zeros(3, np.float32)),
+      "['b'][1]": files.digest_array(1),
+  }
+
+
+def test_digest_json_knows_values_not_key_order():
+  one = files.digest_json({'a': 1, 'b': [1, 2]})
+  assert one == files.digest_json({'b': [1, 2], 'a': 1})
+  assert one == hashlib.sha256(b'{"a": 1, "b": [1, 2]}').hexdigest()
+  assert one != files.digest_json({'a': 1, 'b': [2, 1]})

@@ -1,0 +1,303 @@
+"""The shape of the code: what imports what, who names pmap, how long it is.
+
+Every rule is a function from sources to offences: empty for this repository,
+and not empty for a small made-up one that breaks the rule.
+"""
+
+import ast
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+MAX_FILE, MAX_FUNCTION = 250, 60
+
+# Imports point downwards only; on one level, any way but in a circle. A module
+# that is not named here may stand anywhere: what it imports counts as imported
+# by whoever imports it.
+LEVELS = (
+    {'errors', 'files', 'losses', 'metrics', 'parallel', 'checkpoints',
+     'progress'},
+    {'models', 'data', 'speech'},
+    {'training'},
+    {'teachers', 'ensembles', 'logits', 'students', 'curves'},
+    {'pipeline'},
+    {'launch'},
+)
+LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
+STAGES = LEVELS[3]
+HEAVY = ('flax', 'orbax', 'tensorflow_datasets', 'tensorflow', 'matplotlib')
+
+
+# Reading --------------------------------------------------------------------
+
+
+def _read_sources(root=ROOT):
+  """Text of every file of the program, by dotted module name."""
+  paths = sorted(
+      path for top in ('shallow_mimic', 'launch')
+      for path in (root / top).rglob('*.py'))
+  return {
+      '.'.join(path.relative_to(root).with_suffix('').parts).removesuffix(
+          '.__init__'): path.read_text()
+      for path in paths}
+
+
+def _package(module, sources):
+  """The package against which a module's relative imports are resolved."""
+  is_package = any(name.startswith(module + '.') for name in sources)
+  return module if is_package else module.rpartition('.')[0]
+
+
+def _imported_names(module, sources):
+  """Absolute dotted names that a module imports, wherever in its code."""
+  for node in ast.walk(ast.parse(sources[module])):
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      base = node.module or ''
+      if node.level:
+        parts = _package(module, sources).split('.')
+        parts = parts[:len(parts) - node.level + 1]
+        base = '.'.join([*parts, base] if base else parts)
+      yield from (f'{base}.{alias.name}' for alias in node.names)
+
+
+def _longest_module(name, sources):
+  """`shallow_mimic.losses` of `shallow_mimic.losses.blended`, or None."""
+  while name and name not in sources:
+    name = name.rpartition('.')[0]
+  return name or None
+
+
+def _graph(sources):
+  """Modules of the program that each module imports."""
+  graph = {}
+  for module in sources:
+    found = {_longest_module(name, sources)
+             for name in _imported_names(module, sources)}
+    graph[module] = found - {None, module}
+  return graph
+
+
+def _part(module):
+  """`data` of `shallow_mimic.data.arrays`, `launch` of `launch.run`."""
+  parts = module.split('.')
+  return parts[0] if parts[0] == 'launch' else '.'.join(parts[1:2])
+
+
+# Rules ----------------------------------------------------------------------
+
+
+def _reached(module, graph):
+  """What a module imports, by way of modules that have no level too."""
+  seen, rest = set(), [module]
+  while rest:
+    for target in graph[rest.pop()] - seen:
+      seen.add(target)
+      if _part(target) not in LEVEL:
+        rest.append(target)
+  return seen
+
+
+def _upward_imports(sources):
+  graph, offences = _graph(sources), []
+  for module in sources:
+    part = _part(module)
+    for target in sorted(_reached(module, graph) if part in LEVEL else ()):
+      other = _part(target)
+      upward = LEVEL.get(other, -1) > LEVEL[part]
+      across = part in STAGES and other in STAGES and part != other
+      if upward or across:
+        offences.append(f'{module} imports {target}')
+  return offences
+
+
+def _circles(sources):
+  graph, done, offences = _graph(sources), set(), []
+
+  def visit(module, path):
+    if module in path:
+      circle = path[path.index(module):]
+      offences.append(' -> '.join([*circle, module]))
+    elif module not in done:
+      for target in sorted(graph[module]):
+        visit(target, [*path, module])
+      done.add(module)
+
+  for module in sources:
+    visit(module, [])
+  return offences
+
+
+def _foreign_imports(sources, module='shallow_mimic.losses'):
+  """What a module imports beside JAX, Optax and the standard library."""
+  allowed = {'jax', 'optax', *sys.stdlib_module_names}
+  names = _imported_names(module, sources)
+  return sorted(name for name in names if name.split('.')[0] not in allowed)
+
+
+def _pmap_mentions(sources):
+  offences = []
+  for module, text in sources.items():
+    for node in ast.walk(ast.parse(text)):
+      named = {getattr(node, field, None)
+               for field in ('id', 'attr', 'name', 'asname', 'value')
+               if isinstance(getattr(node, field, None), str)}
+      if 'pmap' in named and module != 'shallow_mimic.parallel':
+        offences.append(f'{module}:{node.lineno} names pmap')
+  return offences
+
+
+def _long_parts(sources):
+  offences = []
+  for module, text in sources.items():
+    lines = len(text.splitlines())
+    if lines > MAX_FILE:
+      offences.append(f'{module} has {lines} lines')
+    for node in ast.walk(ast.parse(text)):
+      if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        start = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+        lines = node.end_lineno - start + 1
+        if lines > MAX_FUNCTION:
+          offences.append(f'{module}.{node.name} has {lines} lines')
+  return offences
+
+
+# The repository -------------------------------------------------------------
+
+
+@pytest.mark.parametrize('rule', [
+    _upward_imports, _circles, _foreign_imports, _pmap_mentions, _long_parts])
+def test_repository_keeps(rule):
+  sources = _read_sources()
+  assert 'shallow_mimic.losses' in sources
+  assert rule(sources) == []
+
+
+def test_importing_the_losses_loads_nothing_heavy():
+  code = (
+      'import sys; import shallow_mimic.losses;'
+      f' print(sorted(set({HEAVY}) & set(sys.modules)),'
+      ' "jax" in sys.modules, "shallow_mimic.losses" in sys.modules)')
+  done = subprocess.run(
+      [sys.executable, '-c', code], cwd=ROOT, check=True, text=True,
+      stdout=subprocess.PIPE, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+  assert done.stdout.split('\n')[0] == '[] True True'
+
+
+# The rules themselves -------------------------------------------------------
+
+
+def _program(**modules):
+  """Sources of a small program: `data__arrays` is shallow_mimic.data.arrays."""
+  sources = {'shallow_mimic': ''}
+  for name, text in modules.items():
+    parts = name.split('__')
+    top = [] if parts[0] == 'launch' else ['shallow_mimic']
+    sources['.'.join(top + parts)] = text
+  return sources
+
+
+@pytest.mark.parametrize(
+    ('modules', 'offence'),
+    [
+        ({'losses': 'from shallow_mimic import training', 'training': ''},
+         'shallow_mimic.losses imports shallow_mimic.training'),
+        ({'losses': 'import shallow_mimic.models.deep', 'models__deep': ''},
+         'shallow_mimic.losses imports shallow_mimic.models.deep'),
+        ({'models': '', 'models__deep': 'def f():\n  from .. import training',
+          'training': ''},
+         'shallow_mimic.models.deep imports shallow_mimic.training'),
+        ({'models': 'from .. import training', 'models__deep': '',
+          'training': ''},
+         'shallow_mimic.models imports shallow_mimic.training'),
+        ({'data': '', 'data__a': 'from ..training import fit', 'training': ''},
+         'shallow_mimic.data.a imports shallow_mimic.training'),
+        ({'training': 'from shallow_mimic.students import f', 'students': ''},
+         'shallow_mimic.training imports shallow_mimic.students'),
+        ({'curves': 'from shallow_mimic import logits as l', 'logits': ''},
+         'shallow_mimic.curves imports shallow_mimic.logits'),
+        ({'logits': 'from shallow_mimic import pipeline', 'pipeline': ''},
+         'shallow_mimic.logits imports shallow_mimic.pipeline'),
+        ({'pipeline': 'from launch import run', 'launch__run': ''},
+         'shallow_mimic.pipeline imports launch.run'),
+        # By way of a module without a level.
+        ({'metrics': 'from shallow_mimic import new', 'students': '',
+          'new': 'from shallow_mimic import students'},
+         'shallow_mimic.metrics imports shallow_mimic.students'),
+    ],
+)
+def test_an_upward_import_is_found(modules, offence):
+  assert _upward_imports(_program(**modules)) == [offence]
+
+
+def test_downward_imports_are_none_of_it():
+  assert _upward_imports(_program(
+      errors='', files='from shallow_mimic import errors', losses='',
+      data='', data__arrays='from shallow_mimic.data import splits',
+      data__splits='from shallow_mimic import files, speech', speech='',
+      training='from shallow_mimic import losses, models', models='',
+      families='from shallow_mimic import training',
+      students='from shallow_mimic import families, logits_of, training',
+      teachers='from shallow_mimic import families',
+      pipeline='from shallow_mimic import students, teachers',
+      launch__run='from shallow_mimic import pipeline\nfrom launch import plan',
+      launch__plan='import jax')) == []
+
+
+def test_a_circle_is_found():
+  program = _program(
+      data__a='from shallow_mimic.data import b',
+      data__b='from shallow_mimic.data import c',
+      data__c='def f():\n  import shallow_mimic.data.a', data='')
+  assert _circles(program) == [
+      'shallow_mimic.data.a -> shallow_mimic.data.b -> shallow_mimic.data.c'
+      ' -> shallow_mimic.data.a']
+  assert _circles(_program(a='from shallow_mimic import b, c', b='',
+                           c='from shallow_mimic import b')) == []
+
+
+def test_a_foreign_import_of_the_losses_is_found():
+  program = _program(losses='import jax.numpy\nimport typing\nimport flax.linen'
+                     '\nfrom shallow_mimic import files')
+  assert _foreign_imports(program) == ['flax.linen', 'shallow_mimic.files']
+
+
+@pytest.mark.parametrize('text', [
+    'import jax\nf = jax.pmap(g)', 'from jax import pmap',
+    'from jax import pmap as p', 'def f(pmap):\n  return pmap',
+    'getattr(jax, "pmap")', 'from x import y as pmap', 'def pmap():\n  pass'])
+def test_a_mention_of_pmap_is_found(text):
+  assert _pmap_mentions(_program(training=text))
+  assert not _pmap_mentions(_program(parallel=text))
+
+
+def test_words_about_pmap_are_allowed():
+  text = '"""As pmap does."""\n# pmap\npmapped = is_pmap_there = 1\n'
+  assert not _pmap_mentions(_program(training=text))
+
+
+def test_length_is_counted():
+  function = '@decorated\ndef f():\n' + '  pass\n' * 58
+  assert _long_parts(_program(a=function, b='x = 1\n' * 250)) == []
+  assert _long_parts(_program(a=function + '  pass\n')) == [
+      'shallow_mimic.a.f has 61 lines']
+  assert _long_parts(_program(a='class A:\n  async def f(self):\n'
+                              + '    pass\n' * 60)) == [
+      'shallow_mimic.a.f has 61 lines']
+  assert _long_parts(_program(b='x = 1\n' * 251)) == [
+      'shallow_mimic.b has 251 lines']
+
+
+def test_every_file_is_read(tmp_path):
+  for name in ('shallow_mimic/__init__.py', 'shallow_mimic/data/a.py',
+               'launch/configs/b.py', 'tests/c.py'):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'# {name}')
+  assert set(_read_sources(tmp_path)) == {
+      'shallow_mimic', 'shallow_mimic.data.a', 'launch.configs.b'}
