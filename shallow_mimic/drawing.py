@@ -121,6 +121,7 @@ def draw_diagonal(axes: Any, x: Sequence[float]) -> Label:
   style = {'color': '#777777', 'linewidth': 1, 'linestyle': (0, (5, 3))}
   axes.plot([low, high], [low, high], **style)
   axes.set_xlim(low, high)
+  axes.locator_params(axis='x', nbins=6)  # '24.25' is long
   return Label(high, 'student = teacher', style)
 
 

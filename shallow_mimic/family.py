@@ -93,7 +93,8 @@ def _net(member: Member, width: int, input_shape: tuple[int, ...],
 
 
 def make_buckets(members: Sequence[Member], input_shape: tuple[int, ...],
-                 classes: int, *, batch: int, waste: float) -> list[Bucket]:
+                 classes: int, *, batch: int, waste: float,
+                 overhead: int = BUCKET_OVERHEAD) -> list[Bucket]:
   """Groups members into buckets: least work, padding at most `waste` of it.
 
   Only members of one architecture template and one set of net options can
@@ -107,6 +108,7 @@ def make_buckets(members: Sequence[Member], input_shape: tuple[int, ...],
     classes: number of outputs, C.
     batch: examples per step, B.
     waste: the most that padding may cost, as a share of a bucket's work.
+    overhead: what one more bucket costs, in multiply-adds.
   """
   groups = collections.defaultdict(list)
   for index, member in enumerate(members):
@@ -114,12 +116,13 @@ def make_buckets(members: Sequence[Member], input_shape: tuple[int, ...],
   buckets = []
   for indices in groups.values():
     buckets += _partition(
-        members, indices, input_shape, classes, batch=batch, waste=waste
+        members, indices, input_shape, classes, batch, waste, overhead
     )
   return buckets
 
 
-def _partition(members, indices, input_shape, classes, *, batch, waste):
+def _partition(members, indices, input_shape, classes, batch, waste,
+               overhead):
   """The cheapest runs of neighbouring widths that keep to `waste`."""
   by_width = collections.defaultdict(list)
   for index in indices:
@@ -143,7 +146,7 @@ def _partition(members, indices, input_shape, classes, *, batch, waste):
       padded, bucket = make_bucket(widths[start:stop])
       if bucket.waste <= waste:
         cost, chosen = best[start]
-        choices.append((cost + padded + BUCKET_OVERHEAD, [*chosen, bucket]))
+        choices.append((cost + padded + overhead, [*chosen, bucket]))
     best[stop] = min(choices, key=lambda choice: choice[0])
   return best[len(widths)][1]
 
@@ -152,14 +155,17 @@ def choose_group(bucket: Bucket, batch: int, platform: str) -> int:
   """How many of a bucket's members run side by side.
 
   All of them on an accelerator. On a CPU as many as keep their activations in
-  its cache, in equal groups: measured up to twice as fast as all at once.
+  its cache: measured up to twice as fast as all at once.
   """
   count = len(bucket.indices)
   if platform != 'cpu':
     return count
-  side_by_side = max(1, CPU_CACHE_UNITS // max(1, bucket.width * batch))
-  groups = -(-count // side_by_side)
-  return -(-count // groups)
+  most = max(1, CPU_CACHE_UNITS // max(1, bucket.width * batch))
+  if most >= count:
+    return count
+  # An even share compiles once; a remainder is a second program.
+  even = max(size for size in range(1, most + 1) if count % size == 0)
+  return even if 2 * even > most else most
 
 
 def member_keys(base_seed: int, member: Member) -> tuple[jax.Array, jax.Array]:

@@ -38,6 +38,7 @@ class Settings:
   eval_every: int
   base_seed: int = 0
   waste: float = 0.25
+  bucket_overhead: int = family.BUCKET_OVERHEAD
   split: str = 'family'
   devices: int = 0
   save_seconds: float = 30.0
@@ -97,7 +98,8 @@ def make_program(members: Sequence[family.Member], inputs: Inputs,
   parallel.check_split(settings.split, recipe.batch, len(devices))
   shape = tuple(inputs.data.x.shape[1:])
   buckets = family.make_buckets(
-      members, shape, inputs.classes, batch=recipe.batch, waste=settings.waste
+      members, shape, inputs.classes, batch=recipe.batch, waste=settings.waste,
+      overhead=settings.bucket_overhead,
   )
   objectives = tuple(dict.fromkeys(m.objective for m in members))
   hypers = [make_hypers(b, members, objectives, inputs, settings.base_seed)

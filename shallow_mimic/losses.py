@@ -198,7 +198,7 @@ class LogitNormalizer(NamedTuple):
 @jax.jit
 def _moments(z):
   mean = z.mean(0, keepdims=True)
-  mean += (z - mean).mean(0, keepdims=True)  # what the first pass rounded off
+  # The mean of a class that never varies is its value, without any rounding.
   mean = jnp.where(jnp.all(z == z[:1], 0, keepdims=True), z[:1], mean)
   size = jnp.max(jnp.abs(z - mean), 0, keepdims=True)
   scaled = (z - mean) / jnp.where(size > 0, size, 1)  # no square overflows

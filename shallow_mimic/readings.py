@@ -89,8 +89,9 @@ def read_search(records: Sequence[Record]) -> list[str]:
   for r in (r for r in searched if r['selected']):
     rates = [other['learning_rate'] for other in searched
              if (other['model'], other['width']) == (r['model'], r['width'])]
-    chosen += 1
-    ends += r['learning_rate'] in (min(rates), max(rates))
+    if len(set(rates)) > 1:
+      chosen += 1
+      ends += r['learning_rate'] in (min(rates), max(rates))
   if not chosen:
     return ['No learning rate was searched.']
   beyond = ': the best may lie beyond it' if ends else ''

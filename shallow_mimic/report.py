@@ -80,7 +80,7 @@ def _make_section(section: Section) -> str:
         f' alt="{_escape(section.title)}. {_escape(section.caption)}">'
         f'<figcaption>{_escape(section.caption)}</figcaption></figure>')
   parts.append(_make_list(section.readings))
-  if section.table:
+  if section.table and section.table.rows:
     parts.append(_make_table(section.table))
   return '\n'.join(part for part in parts if part)
 

@@ -85,8 +85,9 @@ def make_detail_table(points: Sequence[Summary]) -> Table:
   percent = lambda s, metric: show(_times(s.spread('test', metric), 100))
   rows = [
       (s.model, str(s.width or _NONE), _join(s, 'learning_rate', '{:g}'),
-       _join(s, 'best_step', '{}'), _join(s, 'multiply_adds', '{:,}'),
-       _join(s, 'sequential_depth', '{}'), show(s.spread('test', 'nll'), 3),
+       _NONE if s.role == 'ensemble' else _join(s, 'best_step', '{}'),
+       _join(s, 'multiply_adds', '{:,}'), _join(s, 'sequential_depth', '{}'),
+       show(s.spread('test', 'nll'), 3),
        percent(s, 'ece'), percent(s, 'agreement'),
        show(s.spread('test', 'kl'), 3)) for s in points]
   return Table(

@@ -98,7 +98,7 @@ def test_sweeps_go_by_teacher_accuracy_and_keep_all_else_equal():
       make_mimic('M/alike', 0.1, width=8),
       make_mimic('M/of-F', 0.5, width=8, teacher='F'),
       make_mimic('M/of-G', 0.5, width=8, teacher='G'),
-      make_mimic('P', 0.5, width=8, teacher='F', objective='pseudo_label'),
+      make_mimic('P', 0.1, width=8, teacher='F', objective='pseudo_label'),
       make_mimic('M', width=16), make_mimic('M/v', inputs='views', width=8))
   sweep, = sweeps  # width 16 and views have one teacher
   assert (sweep.width, sweep.inputs) == (8, 'train')

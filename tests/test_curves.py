@@ -8,7 +8,7 @@ import random
 import pytest
 import report_records
 
-from shallow_mimic import curves, errors
+from shallow_mimic import curves, drawing, errors, figures, summaries
 
 pytestmark = pytest.mark.filterwarnings('error')
 COLUMNS = [
@@ -183,6 +183,10 @@ def test_paper_rows_and_figure_width_reach_the_page(tmp_path):
            'printed_parameters': '~12M'}]).read_text()
   assert '<td>~12M</td><td>23.1</td>' in page
   assert 'SNN is highest at step 8 (50.0 %)' in page
+  image = drawing.render(
+      figures.draw_histories, summaries.summarise(records), 8)
+  found = tmp_path / 'figures' / 'figure2_overfitting.svg'
+  assert found.read_bytes() == image.svg
 
 
 def test_a_full_disk_is_the_users_to_mend(tmp_path):

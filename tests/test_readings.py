@@ -149,4 +149,6 @@ def test_search_counts_choices_at_an_end():
       ' best may lie beyond it.']
   assert readings.read_search(records[:3]) == [
       '0 of 1 chosen learning rates stand at an end of the range searched.']
+  assert readings.read_search(records[1:2]) == [
+      'No learning rate was searched.']  # one rate leaves no choice
   assert readings.read_search([]) == ['No learning rate was searched.']

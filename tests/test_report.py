@@ -74,5 +74,11 @@ def test_definitions_are_told():
     assert words in text
 
 
+def test_a_table_without_rows_is_left_out():
+  empty = tables.Table('T', ('a',), [])
+  page = report.make_page('', [Section('S', table=empty)])
+  assert '<table' not in page and '<h2>S</h2>' in page
+
+
 def test_page_of_nothing():
   Reader(report.make_page('', []))

@@ -78,20 +78,20 @@ def test_paper_rows_stand_beside_the_model_that_they_name():
       make('DNN', role='teacher'), make('SNN', width=8000, architecture='8k'),
       make('SNN', width=50000, architecture='50k'))
   rows = [
+      {'model': 'SNN-8k', 'width': 1, 'error': 0.5},
       {'model': 'SNN-8k', 'architecture': '8k + dropout',
        'printed_parameters': '~12M', 'error': 23.1},
       {'model': 'SNN', 'architecture': '50k', 'error': 23.0},
       {'model': 'DNN', 'error': 21.9}, {'model': 'DNN', 'error': 57.8},
       {'model': 'SNN', 'architecture': '400k', 'error': 23.6},
-      {'model': 'SNN', 'width': 1, 'error': 0.5},
       {'model': 'ECNN', 'architecture': '9 CNNs', 'error': 18.5}]
   table = tables.make_size_table(points, rows)
   assert list(zip(column(table, 'model'), column(table, 'architecture'),
                   column(table, 'paper: parameters'),
                   column(table, 'paper: error'), strict=True)) == [
       ('DNN', '64', '–', '21.9'), ('SNN', '8k', '~12M', '23.1'),
-      ('SNN', '50k', '–', '23.0'), ('DNN', '–', '–', '57.8'),
-      ('SNN', '400k', '–', '23.6'), ('SNN', '–', '–', '0.5'),
+      ('SNN', '50k', '–', '23.0'), ('SNN-8k', '–', '–', '0.5'),
+      ('DNN', '–', '–', '57.8'), ('SNN', '400k', '–', '23.6'),
       ('ECNN', '9 CNNs', '–', '18.5')]
   assert {len(row) for row in table.rows} == {len(table.header)}
 
@@ -120,8 +120,10 @@ def test_detail_table_is_of_the_test_set():
   record = make('SNN', multiply_adds=3136, sequential_depth=2, best_step=750)
   record['metrics']['test'] |= {
       'nll': 0.12345, 'ece': 0.021, 'agreement': 0.9, 'kl': None}
-  table = tables.make_detail_table(summarise(record))
-  assert table.rows == [(
+  ensemble = make('E', role='ensemble', width=0, best_step=0)
+  table = tables.make_detail_table(summarise(record, ensemble))
+  assert column(table, 'best step') == ['–', '750']
+  assert table.rows[1:] == [(
       'SNN', '64', '0.02', '750', '3,136', '2', '0.123', '2.1', '90.0', '–')]
 
 
@@ -131,15 +133,16 @@ def test_search_table_marks_the_choice_and_what_diverged():
       make('SNN', dev=dev, learning_rate=rate, phase='search',
            selected=rate == 0.02, diverged=rate == 0.04)
       for rate, dev in found.items()]
-  # With another weight decay: 0.01 has a better one, 0.02 keeps the chosen.
-  records += [make('SNN', dev=0.58, learning_rate=rate, phase='search',
+  # With another seed or weight decay: 0.01 has a better one, 0.02 keeps the
+  # chosen.
+  records += [make('SNN', dev=0.61, learning_rate=rate, phase='search',
                    selected=False) for rate in (0.01, 0.02)]
   records += [make('SNN', width=8, learning_rate=0.01, phase='search',
                    selected=True), make('SNN')]
   table = tables.make_search_table(records)
   assert table.header == ('model', 'width', '0.01', '0.02', '0.04')
   assert table.rows == [('SNN', '8', '50.0*', '–', '–'),
-                        ('SNN', '64', '58.0', '60.0*', 'diverged')]
+                        ('SNN', '64', '61.0', '60.0*', 'diverged')]
 
 
 def test_tables_of_nothing():

@@ -1,0 +1,61 @@
+"""Measures speed, memory and scaling as ratios within one run.
+
+    python -m launch.benchmark            (with the extra `bench`: PyTorch)
+
+Contenders take turns and medians are compared. A ratio above 1 means that
+the other takes that many times as long as ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from absl import app, flags
+
+_ONLY = flags.DEFINE_list(
+    'only', [], 'Which of family, matmul, teacher, cache, widths, devices;'
+    ' all if empty.'
+)
+
+
+def format_table(rows: Sequence[Mapping[str, str]]) -> str:
+  """Rows as a Markdown table; columns in the order of their first use."""
+  columns = list(dict.fromkeys(key for row in rows for key in row))
+  lines = [columns, ['---'] * len(columns)]
+  lines += [[row.get(column, '') for column in columns] for row in rows]
+  return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def has_torch() -> bool:
+  """Whether the extra `bench` is installed."""
+  try:
+    import torch  # noqa: F401, PLC0415
+  except ImportError:
+    print('PyTorch is not installed (extra `bench`): its columns are left out')
+    return False
+  return True
+
+
+def _topics(torch: bool) -> dict[str, Callable[[], list[dict[str, str]]]]:
+  from launch.benchmarks import family, growth, matmul, teacher  # noqa: PLC0415
+
+  return {
+      'matmul': lambda: matmul.compare(torch=torch),
+      'family': lambda: [family.compare(case, matmul.peak(), torch=torch)
+                         for case in family.CASES],
+      'teacher': lambda: teacher.compare(torch=torch),
+      'cache': lambda: [teacher.compare_cache()],
+      'widths': growth.grow_widths,
+      'devices': growth.grow_devices,
+  }
+
+
+def main(_: Sequence[str]) -> None:
+  """Prints one table a topic."""
+  for name, topic in _topics(has_torch()).items():
+    if not _ONLY.value or name in _ONLY.value:
+      print(f'\n{format_table(topic())}', flush=True)
+
+
+if __name__ == '__main__':
+  app.run(main)

@@ -1,0 +1,78 @@
+"""What a net costs: true parameters, multiply-adds, units, sequential depth."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+
+from shallow_mimic.models import geometry
+from shallow_mimic.models.absorb import without_bottlenecks
+from shallow_mimic.models.architectures import (
+    Bottleneck, Convolution, Hidden, Layer)
+from shallow_mimic.models.nets import Net, Params
+
+
+def param_shapes(net: Net) -> Params:
+  """Shapes and types of the net's parameters, without making them."""
+  return jax.eval_shape(net.init, jax.random.key(0))
+
+
+def count_parameters(net: Net) -> int:
+  """True number of parameters, with biases, a bottleneck in its two factors.
+
+  >>> from shallow_mimic.models.nets import make_net
+  >>> count_parameters(make_net('250L-8k', (1845,), 183))
+  3933433
+  """
+  return sum(math.prod(x.shape) for x in jax.tree.leaves(param_shapes(net)))
+
+
+def count_absorbed(net: Net) -> int:
+  """Number of parameters after each bottleneck is absorbed: W = U V."""
+  return count_parameters(without_bottlenecks(net))
+
+
+def count_multiply_adds(net: Net) -> int:
+  """Multiply-adds of the kernels on one example.
+
+  Convolutions count every position, those over the zero margin too; biases,
+  pools and non-linearities count nothing.
+  """
+  return sum(math.prod(after) * _fan_in(layer, before)
+             for layer, before, after in _layers(net))
+
+
+def count_hidden_units(net: Net) -> int:
+  """Units as the paper counts them: values of convolutions, pools and hidden.
+
+  Linear bottlenecks have none. For '64c-p-1200L-30k' on 32×32 that is
+  32·32·64 + 15·15·64 + 30,000 = 109,936, printed there as 109.9k.
+  """
+  return sum(math.prod(after) for layer, _, after in _layers(net)[:-1]
+             if not isinstance(layer, Bottleneck))
+
+
+def sequential_depth(net: Net) -> int:
+  """Layers with a kernel, one after the other, the output layer included."""
+  return sum(_fan_in(layer, before) > 0 for layer, before, _ in _layers(net))
+
+
+def _layers(net: Net) -> list[tuple[Layer, geometry.Shape, geometry.Shape]]:
+  """Each layer, the output one last, with its shapes before and after."""
+  shapes = [geometry.map_shape(net.architecture, net.input_shape),
+            *geometry.output_shapes(net.architecture, net.input_shape),
+            (net.classes,)]
+  layers = [*net.architecture.layers, Hidden(net.classes)]
+  return list(zip(layers, shapes[:-1], shapes[1:], strict=True))
+
+
+def _fan_in(layer: Layer, before: geometry.Shape) -> int:
+  """Inputs of each output value; 0 where there is no kernel."""
+  match layer:
+    case Convolution():
+      return layer.size ** (len(before) - 1) * before[-1]
+    case Bottleneck() | Hidden():
+      return math.prod(before)
+    case _:
+      return 0
