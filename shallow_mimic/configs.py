@@ -13,7 +13,14 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
-from shallow_mimic import ensembles, errors, logits, models, objectives, parallel
+from shallow_mimic import (
+  ensembles,
+  errors,
+  logits,
+  models,
+  objectives,
+  parallel,
+)
 
 
 def default_config() -> ml_collections.ConfigDict:

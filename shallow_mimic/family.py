@@ -22,7 +22,7 @@ from shallow_mimic import models
 # The fixed cost of one more bucket, in multiply-adds of a forward pass: a
 # dispatch of its operations takes about as long as this much matmul on a CPU.
 BUCKET_OVERHEAD = 500_000
-# Hidden activations, width × batch, that stay in a CPU core's cache.
+# Activations, units × batch, that stay in a CPU core's cache.
 CPU_CACHE_UNITS = 400_000
 
 
@@ -160,7 +160,8 @@ def choose_group(bucket: Bucket, batch: int, platform: str) -> int:
   count = len(bucket.indices)
   if platform != 'cpu':
     return count
-  most = max(1, CPU_CACHE_UNITS // max(1, bucket.width * batch))
+  units = models.count_hidden_units(bucket.net) * batch
+  most = max(1, CPU_CACHE_UNITS // units)
   if most >= count:
     return count
   # An even share compiles once; a remainder is a second program.

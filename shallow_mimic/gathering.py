@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shallow_mimic import family, fit, inputs, losses, training
+from shallow_mimic import family, inputs, losses, programs, training
 from shallow_mimic.data.dataset import Dataset
 
 
@@ -18,7 +18,7 @@ class Targets(NamedTuple):
 
 
 def gather_inputs(members: Sequence[family.Member], dataset: Dataset,
-                  targets: Mapping[str, Targets]) -> fit.Inputs:
+                  targets: Mapping[str, Targets]) -> programs.Inputs:
   """The rows that any member uses, once, with every teacher's logits.
 
   Args:
@@ -37,7 +37,7 @@ def gather_inputs(members: Sequence[family.Member], dataset: Dataset,
   logits = _align(layout, targets, dataset.classes)
   pairs = {(m.teacher, m.inputs) for m in members if m.objective.normalized}
   names = tuple(targets)
-  return fit.Inputs(
+  return programs.Inputs(
       data=training.Data(
           x=examples.x, labels=examples.y, targets=logits, rows=table,
           sizes=np.array([len(row) for row in rows], np.int32),

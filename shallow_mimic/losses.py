@@ -174,7 +174,10 @@ class LogitNormalizer(NamedTuple):
 
   @classmethod
   def fit(cls, logits: ArrayLike) -> LogitNormalizer:
-    """Over all axes but the last; constant: std 1; empty: ValueError."""
+    """Of [..., C] over all other axes; a class that never varies gets std 1.
+
+    The variance divides by N. Raises: ValueError where there is no example.
+    """
     z = jnp.asarray(logits, jnp.float32)
     _check(z.ndim and z.size, f'no logits [..., C] to fit: shape {z.shape}')
     return cls(*_moments(z.reshape(-1, z.shape[-1])))

@@ -27,6 +27,7 @@ from shallow_mimic import (
     fit,
     models,
     objectives,
+    programs,
     workdir,
 )
 from shallow_mimic.data.dataset import Dataset
@@ -76,7 +77,7 @@ def _make_member(config, name, curve, width, seed, rate, decay):
 
 def write_search(directory: os.PathLike | str, members: Sequence[family.Member],
                  dataset: Dataset, targets: Mapping[str, Targets],
-                 settings: fit.Settings) -> None:
+                 settings: programs.Settings) -> None:
   """Searches learning rates; writes what dev says and what it chose."""
   directory = pathlib.Path(directory)
   inputs = gather_inputs(members, dataset, targets)
@@ -132,7 +133,7 @@ def write_students(directory: os.PathLike | str,
                    members: Sequence[family.Member], dataset: Dataset,
                    targets: Mapping[str, Targets],
                    teacher_logits: Mapping[str, Mapping[str, np.ndarray]],
-                   settings: fit.Settings) -> None:
+                   settings: programs.Settings) -> None:
   """Trains the family; writes parameters, records and digests.
 
   Args:
@@ -184,7 +185,7 @@ def group_by_net(members: Sequence[family.Member]) -> dict[str, list[int]]:
 def _evaluate_group(net, params, members, inputs, dataset, teacher_logits):
   """Metrics [S] by split of members of one shape."""
   family_objectives = tuple(dict.fromkeys(m.objective for m in members))
-  normalizers = [fit.choose_normalizer(m, inputs) for m in members]
+  normalizers = [programs.choose_normalizer(m, inputs) for m in members]
   names = list(teacher_logits['dev'])
   judged = evaluation.Judged(
       params, jax.tree.map(lambda *leaves: jnp.stack(leaves), *normalizers),

@@ -20,6 +20,7 @@ from shallow_mimic import (
     fit,
     losses,
     models,
+    programs,
     workdir,
 )
 from shallow_mimic.data.dataset import Dataset
@@ -43,7 +44,7 @@ def make_members(name: str, group: Any) -> list[family.Member]:
 
 
 def write_teachers(directory: os.PathLike | str, name: str, group: Any,
-                   dataset: Dataset, settings: fit.Settings) -> None:
+                   dataset: Dataset, settings: programs.Settings) -> None:
   """Trains a group of teachers; writes parameters, records and digests.
 
   Args:

@@ -74,6 +74,11 @@ class MemberState(NamedTuple):
   best_step: jax.Array
 
 
+def real_units(hyper: Hyper) -> jax.Array | None:
+  """The mask of a member's own hidden units; None for a teacher."""
+  return hyper.unit_mask if hyper.unit_mask.size else None
+
+
 def make_schedule(recipe: Recipe) -> Callable[[jax.Array], jax.Array]:
   """Returns factor(step): linear warm-up to 1, then a cosine to 0."""
   warmup = max(1, round(recipe.warmup * recipe.steps))
@@ -119,7 +124,7 @@ def make_loss_fn(net: models.Net,
 
   def loss_fn(params, hyper, x, batch, dropout_key):
     outputs = net.apply(
-        params, x, dropout_key=dropout_key, unit_mask=hyper.unit_mask
+        params, x, dropout_key=dropout_key, unit_mask=real_units(hyper)
     )
     args = (outputs, batch, hyper.normalizer)
     if len(branches) == 1:
@@ -172,119 +177,6 @@ def make_update_fn(net: models.Net, family_objectives: Sequence[Objective],
     return state._replace(params=params, optimizer=opt_state), loss
 
   return update
-
-
-def make_chunk_fn(updates: Sequence[Callable],
-                  groups: Sequence[int]) -> Callable:
-  """Returns chunk(states, hypers, data, start, stop) -> (states, losses).
-
-  One program for the whole family. Each bucket is one `vmap`, taken `groups`
-  members at a time: members are independent, so a group may run all steps of
-  the chunk before the next begins, while it is in the processor's cache. The
-  bounds are traced, so any chunk, resumed or not, runs the same compiled code
-  and ends with the same bits. `losses` are means over the chunk's steps, one
-  [S] per bucket.
-  """
-  runs = [_make_run(update) for update in updates]
-
-  def chunk(states, hypers, data, start, stop):
-    results = [
-        _map_groups(run, group, (state, hyper), data, start, stop)
-        for run, group, state, hyper in zip(
-            runs, groups, states, hypers, strict=True)
-    ]
-    return [state for state, _ in results], [loss for _, loss in results]
-
-  return chunk
-
-
-def _make_run(update):
-  """Many steps of a few members side by side."""
-  mapped = jax.vmap(update, in_axes=(0, 0, None, None))
-
-  def run(state, hyper, data, start, stop):
-    def body(step, carry):
-      state, total = carry
-      state, loss = mapped(state, hyper, data, step)
-      return state, total + loss
-
-    total = jnp.zeros_like(state.best_accuracy)
-    state, total = jax.lax.fori_loop(start, stop, body, (state, total))
-    return state, total / jnp.maximum(stop - start, 1)
-
-  return run
-
-
-def _map_groups(run, group, members, data, start, stop):
-  """Runs [S, …] members `group` at a time, the last group being smaller."""
-  count = members[0].best_accuracy.shape[0]
-  if count <= group:
-    return run(*members, data, start, stop)
-  whole = count - count % group
-  grouped = jax.tree.map(
-      lambda leaf: leaf[:whole].reshape(-1, group, *leaf.shape[1:]), members
-  )
-  result = jax.lax.map(lambda part: run(*part, data, start, stop), grouped)
-  result = jax.tree.map(
-      lambda leaf: leaf.reshape(whole, *leaf.shape[2:]), result
-  )
-  if whole == count:
-    return result
-  rest = jax.tree.map(lambda leaf: leaf[whole:], members)
-  return jax.tree.map(lambda *parts: jnp.concatenate(parts), result,
-                      run(*rest, data, start, stop))
-
-
-def make_selection_fn(nets: Sequence[models.Net], *,
-                      batch: int = 500) -> Callable:
-  """Returns select(states, hypers, x, labels, step) -> (states, accuracies).
-
-  Accuracy on dev of each member; parameters that are at least as good as the
-  best so far are kept. A member whose parameters are not finite scores -1.
-  """
-  def accuracy(net, params, hyper, x, labels):
-    outputs = apply_in_batches(net, params, hyper.unit_mask, x, batch)
-    logits = hyper.normalizer.denormalize(outputs)
-    right = jnp.mean(jnp.argmax(logits, -1) == labels, dtype=jnp.float32)
-    finite = jnp.all(jnp.isfinite(logits))
-    return jnp.where(finite, right, -1.0)
-
-  def select_one(net):
-    def select(state, hyper, x, labels, step):
-      value = accuracy(net, state.params, hyper, x, labels)
-      better = value >= state.best_accuracy
-      best = jax.tree.map(lambda new, old: jnp.where(better, new, old),
-                          state.params, state.best_params)
-      return MemberState(
-          state.params, state.optimizer, best,
-          jnp.where(better, value, state.best_accuracy),
-          jnp.where(better, step, state.best_step),
-      ), value
-    return jax.vmap(select, in_axes=(0, 0, None, None, None))
-
-  selects = [select_one(net) for net in nets]
-
-  def select_all(states, hypers, x, labels, step):
-    results = [s(state, hyper, x, labels, step) for s, state, hyper
-               in zip(selects, states, hypers, strict=True)]
-    return [state for state, _ in results], [value for _, value in results]
-
-  return select_all
-
-
-def apply_in_batches(net: models.Net, params: Any, unit_mask: jax.Array | None,
-                     x: jax.Array, batch: int) -> jax.Array:
-  """Outputs [N, C] of any number of inputs, `batch` at a time."""
-  count = x.shape[0]
-  if count <= batch:
-    return net.apply(params, x, unit_mask=unit_mask)
-  blocks = -(-count // batch)
-  padding = [(0, blocks * batch - count)] + [(0, 0)] * (x.ndim - 1)
-  x = jnp.pad(x, padding).reshape(blocks, batch, *x.shape[1:])
-  outputs = jax.lax.map(
-      lambda block: net.apply(params, block, unit_mask=unit_mask), x
-  )
-  return outputs.reshape(blocks * batch, -1)[:count]
 
 
 def has_dropout(net_options: Sequence[tuple[str, Any]]) -> bool:

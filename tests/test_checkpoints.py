@@ -160,6 +160,8 @@ def test_writing_after_a_walk_back_keeps_what_it_wrote(directory):
 
 
 def test_same_step_is_replaced(directory):
+  """Nothing of the old one is left, be it in TensorStore's caches."""
+  assert_same_bits(checkpoints.read_step(directory, 20, small(0)), small(20))
   checkpoints.write_checkpoint(directory, 20, small(21))
   assert_same_bits(checkpoints.read_step(directory, 20, small(0)), small(21))
   assert names_in(directory) == ['10', '20']

@@ -96,6 +96,14 @@ def test_unreadable_folder_is_a_valueerror_of_one_line(tmp_path):
     orbax_arrays.read_arrays(tmp_path)
 
 
+def test_long_reasons_are_cut_to_one_line(tmp_path, monkeypatch):
+  def restore(*args, **kwargs):
+    raise KeyError('x' * 300 + '\nmore')
+  monkeypatch.setattr(ocp.Checkpointer, 'restore', restore)
+  with pytest.raises(ValueError, match=r'^Orbax cannot read it: .{,250}\Z'):
+    orbax_arrays.read_arrays(tmp_path)
+
+
 @pytest.mark.parametrize('leaf, dtype', [
     ('text', '<U4'), (None, 'object'), (np.ones(2, '>f4'), '>f4'),
     (np.array(['2020-01-01'], 'M8[D]'), r'datetime64\[D\]'),

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from launch.benchmarks import timing
-from shallow_mimic import family, fit, losses, models, training
+from shallow_mimic import family, losses, models, programs, training
 
 _OBJECTIVE = family.Objective('logit_regression')
 
@@ -50,12 +50,12 @@ def make_members(case: Case) -> list[family.Member]:
   ]
 
 
-def make_inputs(case: Case) -> fit.Inputs:
+def make_inputs(case: Case) -> programs.Inputs:
   """Noise in the shape of a data set and of a teacher's logits."""
   draw = np.random.default_rng(0)
   x = draw.standard_normal((case.examples, case.features), np.float32)
   targets = draw.standard_normal((1, case.examples, case.classes), np.float32)
-  return fit.Inputs(
+  return programs.Inputs(
       data=training.Data(
           x, np.zeros(case.examples, np.int32), targets,
           np.arange(case.examples, dtype=np.int32)[None],
@@ -68,10 +68,10 @@ def make_inputs(case: Case) -> fit.Inputs:
 
 
 def make_run(members: Sequence[family.Member], case: Case,
-             inputs: fit.Inputs, **settings: Any) -> Callable[[], None]:
+             inputs: programs.Inputs, **settings: Any) -> Callable[[], None]:
   """Returns run(): `case.steps` steps of a family, awaited."""
   recipe = training.Recipe(steps=10 ** 6, batch=case.batch)
-  program = fit.make_program(members, inputs, fit.Settings(
+  program = programs.make_program(members, inputs, programs.Settings(
       recipe, eval_every=1, **{'devices': 1, **settings}))
   states = program.states
 
@@ -86,7 +86,7 @@ def make_run(members: Sequence[family.Member], case: Case,
 
 
 def make_solo_run(members: Sequence[family.Member], case: Case,
-                  inputs: fit.Inputs) -> Callable[[], None]:
+                  inputs: programs.Inputs) -> Callable[[], None]:
   """Returns run(): the same students, each by a program of its own."""
   runs = [make_run([member], case, inputs) for member in members]
 

@@ -14,10 +14,10 @@ from shallow_mimic import (
     ensembles,
     evaluation,
     family,
-    fit,
     inputs,
     logits,
     models,
+    programs,
     training,
 )
 from shallow_mimic.data.dataset import Examples, make_dataset
@@ -38,8 +38,8 @@ def make_run(architecture: str, shape: tuple[int, ...], x: np.ndarray,
   data = training.Data(
       x, labels, np.zeros((1, count, 10), np.float32),
       np.arange(count, dtype=np.int32)[None], np.array([count], np.int32))
-  program = fit.make_program([member], fit.Inputs(
-      data, ('train',), (), {}, x[:10], labels[:10], 10), fit.Settings(
+  program = programs.make_program([member], programs.Inputs(
+      data, ('train',), (), {}, x[:10], labels[:10], 10), programs.Settings(
           training.Recipe(steps=10 ** 6, batch=128), eval_every=1, devices=1))
   states = program.states
 

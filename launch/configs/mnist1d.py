@@ -32,7 +32,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.teachers = {
       'CNN': configs.make_teacher(
           architecture='32c-p2-64c-p2-128fc', members=4, inputs='train+jitter',
-          steps=2000, net={'dropout_conv': 0.5, 'dropout_hidden': 0.5}),
+          steps=1500, learning_rate=0.005, net={'dropout_conv': 0.2, 'dropout_hidden': 0.5}),
       'DNN': configs.make_teacher(
           architecture='256fc-256fc', inputs='train+jitter', steps=1000,
           net={'dropout_hidden': 0.5}),
@@ -47,8 +47,8 @@ def get_config() -> ml_collections.ConfigDict:
   }
   config.students.widths = (16, 32, 64, 128, 256, 512, 1024)
   config.students.learning_rates = (0.005, 0.01, 0.02, 0.04)
-  config.students.steps = 6000
-  config.students.search_steps = 1000
+  config.students.steps = 5000
+  config.students.search_steps = 600
   config.students.curves = _curves()
   config.report.figure_width = 256
   return config

@@ -2,16 +2,29 @@
 
 from shallow_mimic.models.absorb import absorb_bottleneck, without_bottlenecks
 from shallow_mimic.models.architectures import (
-    Architecture, AveragePool, Bottleneck, Convolution, Hidden, MaxPool,
-    is_shallow, parse_architecture, with_width)
+    Architecture,
+    AveragePool,
+    Bottleneck,
+    Convolution,
+    Hidden,
+    MaxPool,
+    is_shallow,
+    parse_architecture,
+    with_width,
+)
 from shallow_mimic.models.convolution import convolve
 from shallow_mimic.models.dropout import dropout
 from shallow_mimic.models.nets import Net, Params, make_net
 from shallow_mimic.models.padding import pad_params, unit_mask, unpad_params
 from shallow_mimic.models.pooling import average_pool, max_pool
 from shallow_mimic.models.sizes import (
-    count_absorbed, count_hidden_units, count_multiply_adds, count_parameters,
-    param_shapes, sequential_depth)
+    count_absorbed,
+    count_hidden_units,
+    count_multiply_adds,
+    count_parameters,
+    param_shapes,
+    sequential_depth,
+)
 from shallow_mimic.models.stack import Options
 
 __all__ = [

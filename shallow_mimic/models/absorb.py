@@ -6,9 +6,9 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from shallow_mimic.models.architectures import (
-    Architecture, Bottleneck, Hidden)
+from shallow_mimic.models.architectures import Architecture, Bottleneck
 from shallow_mimic.models.nets import Net, Params
+from shallow_mimic.models.stack import DENSE, dense_name, numbered_layers
 
 
 def without_bottlenecks(net: Net) -> Net:
@@ -28,7 +28,8 @@ def absorb_bottleneck(net: Net, params: Params) -> tuple[Net, Params]:
   """
   absorbed = {}
   pending = None  # product of the bottlenecks since the last kernel
-  for name in _dense_names(net):
+  dense = numbered_layers(net.architecture, DENSE)
+  for name in [*(dense_name(*item) for item in dense), 'output']:
     layer = dict(params[name])
     if pending is not None:
       layer['kernel'] = jnp.dot(layer['kernel'], pending, precision='highest')
@@ -37,16 +38,3 @@ def absorb_bottleneck(net: Net, params: Params) -> tuple[Net, Params]:
   kept = {name: absorbed.get(name, layer) for name, layer in params.items()
           if not name.startswith('bottleneck')}
   return without_bottlenecks(net), kept
-
-
-def _dense_names(net: Net) -> list[str]:
-  """Names of the parameters of the fully connected layers, in order."""
-  names, bottlenecks, hidden = [], 0, 0
-  for layer in net.architecture.layers:
-    if isinstance(layer, Bottleneck):
-      names.append(f'bottleneck_{bottlenecks}')
-      bottlenecks += 1
-    elif isinstance(layer, Hidden):
-      names.append(f'hidden_{hidden}')
-      hidden += 1
-  return [*names, 'output']

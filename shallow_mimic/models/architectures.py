@@ -103,12 +103,16 @@ def _read_item(item: str) -> Layer | None:
     return AveragePool()
   if match := re.fullmatch(r'(\d+)L', item):
     return Bottleneck(int(match[1]))
-  if match := re.fullmatch(r'(\d+)(?:fc)?', item):
-    return Hidden(int(match[1]), item)
-  if match := re.fullmatch(r'(\d+(?:\.\d+)?)k', item):
-    units = Fraction(match[1]) * 1000
-    return Hidden(int(units), item) if units.denominator == 1 else None
-  return None
+  return _read_hidden(item)
+
+
+def _read_hidden(item: str) -> Hidden | None:
+  """A hidden layer from 2000, 2000fc, 2k or 0.25k; None if it is none."""
+  match = re.fullmatch(r'(\d+)(?:fc)?|(\d+(?:\.\d+)?)k', item)
+  if not match:
+    return None
+  units = Fraction(match[1] or 0) + 1000 * Fraction(match[2] or 0)
+  return Hidden(int(units), item) if units.denominator == 1 else None
 
 
 def parse_architecture(text: str) -> Architecture:

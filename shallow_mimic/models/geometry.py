@@ -7,7 +7,12 @@ import math
 from shallow_mimic import errors
 from shallow_mimic.models import architectures, pooling
 from shallow_mimic.models.architectures import (
-    Architecture, AveragePool, Convolution, Layer, MaxPool)
+  Architecture,
+  AveragePool,
+  Convolution,
+  Layer,
+  MaxPool,
+)
 
 Shape = tuple[int, ...]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +14,18 @@ from jax.typing import ArrayLike
 from shallow_mimic import errors
 from shallow_mimic.models import geometry
 from shallow_mimic.models.architectures import (
-    Architecture, Hidden, parse_architecture)
+  Architecture,
+  Hidden,
+  parse_architecture,
+)
 from shallow_mimic.models.dropout import keep_count
 from shallow_mimic.models.stack import (
-    ACTIVATIONS, NORMS, PRECISIONS, Options, Stack)
+  ACTIVATIONS,
+  NORMS,
+  PRECISIONS,
+  Options,
+  Stack,
+)
 
 Params = dict[str, Any]
 
@@ -35,7 +44,7 @@ class Net:
   architecture: Architecture
   input_shape: tuple[int, ...]
   classes: int
-  options: Options = Options()
+  options: Options = dataclasses.field(default_factory=Options)
 
   def init(self, key: jax.Array) -> Params:
     """Fresh parameters: nested dicts of float32 arrays.
@@ -44,8 +53,7 @@ class Net:
     and s = 1 (LeCun) before tanh, sigmoid, a bottleneck or the logits.
     Biases of convolutions and hidden layers are drawn N(0, bias_spread²).
     """
-    x = jnp.zeros((1, *self.input_shape), jnp.float32)
-    return self._stack.init(key, self._to_map(x), None, None)['params']
+    return _init(self, key)
 
   def apply(
       self,
@@ -89,6 +97,13 @@ class Net:
   def _to_map(self, x: jax.Array) -> jax.Array:
     return x.reshape(
         x.shape[0], *geometry.map_shape(self.architecture, self.input_shape))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _init(net: Net, key: jax.Array) -> Params:
+  """Jitted, so that the pass through the net that Flax asks for is not run."""
+  x = jnp.zeros((1, *net.input_shape), jnp.float32)
+  return net._stack.init(key, net._to_map(x), None, None)['params']
 
 
 def make_net(

@@ -9,7 +9,11 @@ import jax
 from shallow_mimic.models import geometry
 from shallow_mimic.models.absorb import without_bottlenecks
 from shallow_mimic.models.architectures import (
-    Bottleneck, Convolution, Hidden, Layer)
+  Bottleneck,
+  Convolution,
+  Hidden,
+  Layer,
+)
 from shallow_mimic.models.nets import Net, Params
 
 

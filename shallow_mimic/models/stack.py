@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import types
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -19,7 +20,14 @@ import jax.numpy as jnp
 
 from shallow_mimic.models import architectures, layers, pooling
 from shallow_mimic.models.architectures import (
-    Architecture, AveragePool, Bottleneck, Convolution, Hidden, MaxPool)
+  Architecture,
+  AveragePool,
+  Bottleneck,
+  Convolution,
+  Hidden,
+  Layer,
+  MaxPool,
+)
 from shallow_mimic.models.dropout import dropout
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -27,10 +35,12 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 NORMS = ('none', 'group')
 PRECISIONS = ('default', 'high', 'highest')
+DENSE = Bottleneck | Hidden
 
 _RECTIFIERS = ('relu', 'gelu')  # halve the variance: start from twice as much
 _MONOTONE = ('relu', 'tanh', 'sigmoid')  # commute with a max pool
 _INPUT_STREAM = 0
+_MAPS = Convolution | MaxPool | AveragePool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,9 +80,10 @@ class Stack(nn.Module):
     if architectures.has_maps(self.architecture):
       x = self._apply_maps(x, dropout_key)
     x, examples_first = x.reshape(x.shape[0], -1), True
-    for layer, number in _numbered(self.architecture, Bottleneck | Hidden):
+    for layer, number in numbered_layers(self.architecture, DENSE):
       x = self._apply_dense(
-          layer, number, x, examples_first, dropout_key, unit_mask)
+          layer, number, x, examples_first=examples_first,
+          dropout_key=dropout_key, unit_mask=unit_mask)
       examples_first = False
     logits = layers.UnitsMajorDense(
         self.classes, precision=self.options.precision, name='output')
@@ -84,7 +95,7 @@ class Stack(nn.Module):
     A max pool goes before the bias and activation of the convolution that it
     follows where that changes nothing, since there is less to do after it.
     """
-    maps = _numbered(self.architecture, Convolution | MaxPool | AveragePool)
+    maps = numbered_layers(self.architecture, _MAPS)
     pooled = False
     for (layer, number), (following, _) in zip(
         maps, [*maps[1:], (None, 0)], strict=True):
@@ -111,21 +122,22 @@ class Stack(nn.Module):
       x = layers.GroupNorm(name=f'norm_{number}')(x)
     return self._activation(x)
 
-  def _apply_dense(self, layer, number, x, examples_first, key, unit_mask):
+  def _apply_dense(self, layer, number, x, *, examples_first, dropout_key,
+                   unit_mask):
     """One fully connected layer: → [H, B]."""
     linear = isinstance(layer, Bottleneck)
     x = layers.UnitsMajorDense(
         layer.units, 1.0 if linear else self._scale,
         None if linear else self.options.bias_spread, self.options.precision,
-        name=f'{"bottleneck" if linear else "hidden"}_{number}',
+        name=dense_name(layer, number),
     )(x, examples_first=examples_first)
     if linear:
       return x
     x = self._activation(x)
     if unit_mask is not None and unit_mask.shape == (layer.units,):
       x = x * unit_mask[:, None]
-    return self._drop(
-        x, key, _stream(layer, number), self.options.dropout_hidden)
+    return self._drop(x, dropout_key, _stream(layer, number),
+                      self.options.dropout_hidden)
 
   @property
   def _activation(self):
@@ -157,7 +169,9 @@ def _pool(layer, x):
   return pooling.max_pool(x, layer.size, layer.stride)
 
 
-def _numbered(architecture, kinds):
+def numbered_layers(
+    architecture: Architecture, kinds: type | types.UnionType
+) -> list[tuple[Layer, int]]:
   """Layers of the given kinds, each with its number among its own kind."""
   counts = collections.Counter()
   numbered = []
@@ -166,3 +180,8 @@ def _numbered(architecture, kinds):
       numbered.append((layer, counts[type(layer)]))
       counts[type(layer)] += 1
   return numbered
+
+
+def dense_name(layer: Bottleneck | Hidden, number: int) -> str:
+  """Name of a fully connected layer's parameters; the last is 'output'."""
+  return f'{type(layer).__name__.lower()}_{number}'

@@ -1,0 +1,143 @@
+"""Many steps of a whole family in one program, and the choice of the best.
+
+Buckets are independent, and so are their members: how they are interleaved
+is a matter of speed alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from shallow_mimic import models
+from shallow_mimic.training import MemberState, real_units
+
+
+def make_chunk_fn(updates: Sequence[Callable],
+                  groups: Sequence[int]) -> Callable:
+  """Returns chunk(states, hypers, data, start, stop) -> (states, losses).
+
+  One program for the whole family. Each bucket is one `vmap`, taken `groups`
+  members at a time: members are independent, so a group may run all steps of
+  the chunk before the next begins, while it is in the processor's cache. The
+  bounds are traced, so any chunk, resumed or not, runs the same compiled code
+  and ends with the same bits. `losses` are means over the chunk's steps, one
+  [S] per bucket.
+  """
+  def chunk(states, hypers, data, start, stop):
+    results = [None] * len(updates)
+    members = list(zip(states, hypers, strict=True))
+    together = [i for i, (group, (state, _)) in enumerate(
+        zip(groups, members, strict=True))
+                if group >= state.best_accuracy.shape[0]]
+    if together:
+      done = _make_run([updates[i] for i in together])(
+          [members[i] for i in together], data, start, stop)
+      for i, result in zip(together, done, strict=True):
+        results[i] = result
+    for i, result in enumerate(results):
+      if result is None:
+        run = _make_run([updates[i]])
+        results[i] = _map_groups(
+            lambda part, run=run: run([part], data, start, stop)[0],
+            groups[i], members[i])
+    return [state for state, _ in results], [loss for _, loss in results]
+
+  return chunk
+
+
+def _make_run(updates):
+  """Many steps of one or more buckets, step by step side by side."""
+  mapped = [jax.vmap(u, in_axes=(0, 0, None, None)) for u in updates]
+
+  def run(members, data, start, stop):
+    hypers = [hyper for _, hyper in members]
+
+    def body(step, carry):
+      states, totals = carry
+      results = [update(state, hyper, data, step) for update, state, hyper
+                 in zip(mapped, states, hypers, strict=True)]
+      return ([state for state, _ in results],
+              [total + loss for total, (_, loss)
+               in zip(totals, results, strict=True)])
+
+    states = [state for state, _ in members]
+    totals = [jnp.zeros_like(state.best_accuracy) for state in states]
+    states, totals = jax.lax.fori_loop(start, stop, body, (states, totals))
+    count = jnp.maximum(stop - start, 1)
+    return [(state, total / count)
+            for state, total in zip(states, totals, strict=True)]
+
+  return run
+
+
+def _map_groups(run, group, members):
+  """Runs [S, …] members `group` at a time, the last group being smaller."""
+  count = members[0].best_accuracy.shape[0]
+  whole = count - count % group
+  grouped = jax.tree.map(
+      lambda leaf: leaf[:whole].reshape(-1, group, *leaf.shape[1:]), members
+  )
+  result = jax.tree.map(
+      lambda leaf: leaf.reshape(whole, *leaf.shape[2:]),
+      jax.lax.map(run, grouped),
+  )
+  if whole == count:
+    return result
+  rest = run(jax.tree.map(lambda leaf: leaf[whole:], members))
+  return jax.tree.map(lambda *parts: jnp.concatenate(parts), result, rest)
+
+
+def make_selection_fn(nets: Sequence[models.Net], *,
+                      batch: int = 500) -> Callable:
+  """Returns select(states, hypers, x, labels, step) -> (states, accuracies).
+
+  Accuracy on dev of each member; parameters that are at least as good as the
+  best so far are kept. A member whose parameters are not finite scores -1.
+  """
+  def accuracy(net, params, hyper, x, labels):
+    outputs = apply_in_batches(net, params, real_units(hyper), x, batch)
+    logits = hyper.normalizer.denormalize(outputs)
+    right = jnp.mean(jnp.argmax(logits, -1) == labels, dtype=jnp.float32)
+    finite = jnp.all(jnp.isfinite(logits))
+    return jnp.where(finite, right, -1.0)
+
+  def select_one(net):
+    def select(state, hyper, x, labels, step):
+      value = accuracy(net, state.params, hyper, x, labels)
+      better = value >= state.best_accuracy
+      best = jax.tree.map(lambda new, old: jnp.where(better, new, old),
+                          state.params, state.best_params)
+      return MemberState(
+          state.params, state.optimizer, best,
+          jnp.where(better, value, state.best_accuracy),
+          jnp.where(better, step, state.best_step),
+      ), value
+    return jax.vmap(select, in_axes=(0, 0, None, None, None))
+
+  selects = [select_one(net) for net in nets]
+
+  def select_all(states, hypers, x, labels, step):
+    results = [s(state, hyper, x, labels, step) for s, state, hyper
+               in zip(selects, states, hypers, strict=True)]
+    return [state for state, _ in results], [value for _, value in results]
+
+  return select_all
+
+
+def apply_in_batches(net: models.Net, params: Any, unit_mask: jax.Array | None,
+                     x: jax.Array, batch: int) -> jax.Array:
+  """Outputs [N, C] of any number of inputs, `batch` at a time."""
+  count = x.shape[0]
+  if count <= batch:
+    return net.apply(params, x, unit_mask=unit_mask)
+  blocks = -(-count // batch)
+  padding = [(0, blocks * batch - count)] + [(0, 0)] * (x.ndim - 1)
+  x = jnp.pad(x, padding).reshape(blocks, batch, *x.shape[1:])
+  outputs = jax.lax.map(
+      lambda block: net.apply(params, block, unit_mask=unit_mask), x
+  )
+  return outputs.reshape(blocks * batch, -1)[:count]

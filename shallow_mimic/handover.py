@@ -1,0 +1,124 @@
+"""What one stage hands to the next, read from the work directory."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from shallow_mimic import (
+    ensembles,
+    errors,
+    files,
+    inputs,
+    logits,
+    objectives,
+    programs,
+    teachers,
+    training,
+    workdir,
+)
+from shallow_mimic.data import dataset as datasets
+from shallow_mimic.data import store
+
+
+def check_inputs(config, dataset):
+  """Every set that the configuration trains on exists and has its labels."""
+  known, sets = inputs.set_sizes(dataset), inputs.known_sets(dataset)
+  wanted = [(f'teachers.{name}.inputs', group.inputs, True)
+            for name, group in config.teachers.items()]
+  wanted += [(f'students.curves.{name}.inputs', curve.inputs,
+              curve.objective in objectives.NEEDS_LABELS)
+             for name, curve in config.students.curves.items()]
+  for field, text, labels in wanted:
+    for name, _ in inputs.parse_inputs(text, known):
+      if labels and (sets[name].y < 0).any():
+        raise errors.UserError(
+            f'config.{field} is {text!r}, but {name!r} has no labels to train on'
+        )
+
+
+def read_dataset(root: pathlib.Path) -> datasets.Dataset:
+  """The data set of a work directory, mapped from disk."""
+  require(root / 'data', 'data')
+  return store.read_dataset(root / 'data')
+
+
+def require(directory, stage):
+  if not (directory / 'done.json').exists():
+    raise errors.UserError(
+        f'{directory} is not finished; run the stage `{stage}` first'
+    )
+
+
+def make_settings(config: Any, section: Any, *, steps: int = 0) -> programs.Settings:
+  """How a section's nets are trained; `steps` overrides the section's."""
+  steps = steps or section.steps
+  return programs.Settings(
+      recipe=training.Recipe(
+          steps=steps, batch=section.batch, optimizer=section.optimizer,
+          momentum=section.momentum, warmup=section.warmup, clip=section.clip,
+      ),
+      eval_every=min(section.eval_every, steps), base_seed=config.seed,
+      waste=config.students.waste, split=config.parallel.split,
+      devices=config.parallel.devices,
+      save_seconds=config.parallel.save_seconds,
+  )
+
+
+def read_members(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
+                 ensemble: Any) -> tuple[dict[str, Any], dict[str, str]]:
+  """(net, params) and digest of each teacher of an ensemble."""
+  nets, digests = {}, {}
+  for text in ensemble.members:
+    name, _, index = text.partition(':')
+    require(root / 'teachers' / name, 'teachers')
+    net, params = teachers.read_teachers(
+        root / 'teachers' / name, name, config.teachers[name], dataset
+    )
+    theirs = workdir.read_identity(root / 'teachers' / name)
+    first = config.teachers[name].first_seed
+    for place in [int(index)] if index else range(len(params)):
+      label = f'{name}:{first + place}'
+      nets[label], digests[label] = (net, params[place]), theirs[label]
+  return nets, digests
+
+
+def used_teachers(config: Any) -> dict[str, list[str]]:
+  """The inputs that each ensemble has to label, by its name."""
+  used: dict[str, list[str]] = {}
+  for curve in config.students.curves.values():
+    if curve.objective in objectives.NEEDS_TEACHER:
+      used.setdefault(curve.teacher, []).append(curve.inputs)
+  return {name: used[name] for name in config.ensembles if name in used}
+
+
+def make_origin(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
+                name: str) -> dict[str, Any]:
+  """What the cache of an ensemble belongs to."""
+  require(root / 'ensembles' / name, 'ensembles')
+  layout = inputs.make_layout(
+      used_teachers(config)[name], inputs.set_sizes(dataset)
+  )
+  return logits.make_origin(
+      dataset, workdir.read_identity(root / 'ensembles' / name), layout,
+      part_rows=config.logits.part_rows, dtype=config.logits.dtype,
+  )
+
+
+def read_teacher_logits(config, root) -> dict[str, dict[str, np.ndarray]]:
+  return {split: {name: ensembles.read_ensemble_logits(
+      root / 'ensembles' / name, split) for name in config.ensembles}
+          for split in ('dev', 'test')}
+
+
+def read_records(config: Any, root: pathlib.Path) -> list[dict[str, Any]]:
+  """The records of every stage, teachers first."""
+  folders = [root / 'teachers' / name for name in config.teachers]
+  folders += [root / 'ensembles' / name for name in config.ensembles]
+  folders += [root / 'students' / 'search', root / 'students' / 'final']
+  for folder in folders:
+    require(folder, folder.relative_to(root).parts[0])
+  return [record for folder in folders
+          for record in files.read_json(folder / 'records.json')]

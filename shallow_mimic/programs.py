@@ -1,0 +1,160 @@
+"""A family made ready to run: packed, initialised, placed on its devices."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shallow_mimic import chunks, family, losses, parallel, training
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """How a family is trained, beside the members' own hyper-parameters.
+
+  `eval_every` steps lie between two looks at dev; `waste` is the share of
+  work that padding may cost; a checkpoint is written when `save_seconds`
+  have passed since the last one, and at the end.
+  """
+  recipe: training.Recipe
+  eval_every: int
+  base_seed: int = 0
+  waste: float = 0.25
+  bucket_overhead: int = family.BUCKET_OVERHEAD
+  split: str = 'family'
+  devices: int = 0
+  save_seconds: float = 30.0
+
+
+class Inputs(NamedTuple):
+  """What the members train on and are chosen by.
+
+  Attributes:
+    data: see `training.Data`.
+    sets: names of the rows of `data.rows`, in order.
+    teachers: names of the leading axis of `data.targets`.
+    normalizers: logit normaliser by (teacher, set).
+    dev_x: dev inputs; dev_labels: their labels.
+    classes: number of classes, C.
+  """
+  data: training.Data
+  sets: tuple[str, ...]
+  teachers: tuple[str, ...]
+  normalizers: dict[tuple[str, str], losses.LogitNormalizer]
+  dev_x: np.ndarray
+  dev_labels: np.ndarray
+  classes: int
+
+
+class Program(NamedTuple):
+  """A family ready to run: buckets, arrays and compiled functions."""
+  buckets: list[family.Bucket]
+  states: list[training.MemberState]
+  hypers: list[training.Hyper]
+  data: training.Data
+  dev: tuple[jax.Array, jax.Array]
+  chunk: Callable
+  select: Callable
+  join: Callable
+
+
+def make_program(members: Sequence[family.Member], inputs: Inputs,
+                 settings: Settings) -> Program:
+  """Packs a family, initialises it and compiles nothing yet."""
+  recipe = settings.recipe
+  devices = parallel.choose_devices(settings.devices)
+  parallel.check_split(settings.split, recipe.batch, len(devices))
+  shape = tuple(inputs.data.x.shape[1:])
+  buckets = family.make_buckets(
+      members, shape, inputs.classes, batch=recipe.batch, waste=settings.waste,
+      overhead=settings.bucket_overhead,
+  )
+  objectives = tuple(dict.fromkeys(m.objective for m in members))
+  hypers = [make_hypers(b, members, objectives, inputs, settings.base_seed)
+            for b in buckets]
+  states = [_init_states(b, members, inputs, settings) for b in buckets]
+  split_batch = settings.split == 'batch' and len(devices) > 1
+  extra = {}
+  if split_batch:
+    extra = dict(shard=parallel.make_shard(len(devices)),
+                 average=parallel.average)
+  chunk = chunks.make_chunk_fn([
+      training.make_update_fn(
+          b.net, objectives, recipe, **extra,
+          dropout=training.has_dropout(members[b.indices[0]].net_options),
+      ) for b in buckets
+  ], [family.choose_group(b, recipe.batch, devices[0].platform)
+      for b in buckets])
+  select = chunks.make_selection_fn([b.net for b in buckets])
+  counts = [len(b.indices) for b in buckets]
+  chunk, select, states, hypers, join = _place(
+      chunk, select, states, hypers, counts, devices, split_batch
+  )
+  data, dev = parallel.replicate(
+      (inputs.data, (inputs.dev_x, inputs.dev_labels)), devices
+  )
+  return Program(buckets, states, hypers, data, dev, chunk, select, join)
+
+
+def _place(chunk, select, states, hypers, counts, devices, split_batch):
+  """Wraps the two functions for one device, a family split, a batch split."""
+  if len(devices) == 1:
+    place = parallel.make_single
+  elif split_batch:
+    place = lambda function: parallel.make_batch_split(function, devices)
+  else:
+    place = lambda function: parallel.make_family_split(function, devices)
+    states = [parallel.split_members(s, len(devices)) for s in states]
+    hypers = [parallel.split_members(h, len(devices)) for h in hypers]
+    join = lambda trees: [parallel.join_members(t, n)
+                          for t, n in zip(trees, counts, strict=True)]
+    return place(chunk), place(select), states, hypers, join
+  # Put in place at once: what the second call gets is what the first got, and
+  # the program is compiled once.
+  states, hypers = parallel.replicate((states, hypers), devices)
+  return place(chunk), place(select), states, hypers, lambda trees: trees
+
+
+def make_hypers(bucket: family.Bucket, members: Sequence[family.Member],
+                objectives: Sequence[family.Objective], inputs: Inputs,
+                base_seed: int) -> training.Hyper:
+  """The constants of a bucket's members as arrays [S, …]."""
+  rows = []
+  for index in bucket.indices:
+    member = members[index]
+    teacher = (inputs.teachers.index(member.teacher) if member.teacher else 0)
+    rows.append(training.Hyper(
+        key=family.member_keys(base_seed, member)[1],
+        learning_rate=jnp.float32(member.learning_rate),
+        weight_decay=jnp.float32(member.weight_decay),
+        objective=jnp.int32(objectives.index(member.objective)),
+        inputs=jnp.int32(inputs.sets.index(member.inputs)),
+        teacher=jnp.int32(teacher),
+        unit_mask=family.make_unit_mask(member.width, bucket.width),
+        normalizer=choose_normalizer(member, inputs),
+    ))
+  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
+
+
+def choose_normalizer(member: family.Member,
+                      inputs: Inputs) -> losses.LogitNormalizer:
+  """The member's logit normaliser; identity unless it imitates logits."""
+  if member.objective.normalized:
+    return inputs.normalizers[member.teacher, member.inputs]
+  return losses.LogitNormalizer(
+      jnp.zeros(inputs.classes), jnp.ones(inputs.classes)
+  )
+
+
+def _init_states(bucket, members, inputs, settings):
+  params = family.init_bucket(
+      bucket, members, settings.base_seed,
+      tuple(inputs.data.x.shape[1:]), inputs.classes,
+  )
+  init = lambda p: training.init_state(settings.recipe, p)
+  return jax.jit(jax.vmap(init))(params)

@@ -1,0 +1,62 @@
+"""An experiment of seconds on made-up arrays; also a --config file.
+
+Two teachers, students of width 3 and 5, 20 steps. `save_seconds` is 0: a
+checkpoint is written at every look at dev.
+"""
+
+from __future__ import annotations
+
+import os
+
+import ml_collections
+import numpy as np
+
+from shallow_mimic import configs
+
+CLASSES = 3
+
+
+def make_arrays() -> dict[str, np.ndarray]:
+  """Three noisy blobs: 60 train, 24 dev, 24 test, 20 transfer inputs."""
+  rng = np.random.default_rng(0)
+  centres = 2 * rng.normal(size=(CLASSES, 4))
+  arrays = {}
+  for split, count in (('train', 60), ('dev', 24), ('test', 24)):
+    y = np.arange(count) % CLASSES
+    x = centres[y] + rng.normal(size=(count, 4))
+    arrays |= {f'x_{split}': x.astype(np.float32), f'y_{split}': y}
+  x = centres[np.arange(20) % CLASSES] + rng.normal(size=(20, 4))
+  return arrays | {'x_transfer': x.astype(np.float32)}
+
+
+def write_npz(path: os.PathLike | str, **changes: np.ndarray) -> None:
+  """Writes the data, some arrays replaced, as an `.npz` file."""
+  np.savez(path, **(make_arrays() | changes))
+
+
+def make_config(path: os.PathLike | str = '') -> ml_collections.ConfigDict:
+  """The experiment on the `.npz` file at `path`."""
+  config = configs.default_config()
+  data = config.data
+  data.source, data.path = 'arrays', str(path)
+  data.transfer = {'transfer': {'kind': 'arrays'}}
+  config.teachers = {'DNN': configs.make_teacher(
+      architecture='8-8', members=2, steps=20, batch=16, eval_every=5)}
+  config.ensembles = {'EDNN': configs.make_ensemble('DNN')}
+  config.logits.part_rows = 25
+  students = config.students
+  students.widths, students.seeds = (3, 5), 2
+  students.steps, students.search_steps = 20, 10
+  students.batch, students.eval_every = 16, 5
+  students.learning_rates = (0.01, 0.05)
+  students.curves = {
+      'SNN': configs.make_curve(objective='cross_entropy'),
+      'SNN-MIMIC': configs.make_curve(teacher='EDNN', inputs='train+transfer'),
+  }
+  config.parallel.devices, config.parallel.save_seconds = 1, 0.0
+  return config
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """What --config wants; the path comes as --config.data.path."""
+  return make_config()
