@@ -1,6 +1,6 @@
 """Runs the stage `data` alone; the stages before it must be finished.
 
-    python -m launch.data --config=launch/configs/mnist1d.py --workdir=DIR
+python -m launch.data --config=launch/configs/mnist1d.py --workdir=DIR
 """
 
 from launch import app, stage

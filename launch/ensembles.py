@@ -1,6 +1,6 @@
 """Runs the stage `ensembles` alone; the stages before it must be finished.
 
-    python -m launch.ensembles --config=launch/configs/mnist1d.py --workdir=DIR
+python -m launch.ensembles --config=launch/configs/mnist1d.py --workdir=DIR
 """
 
 from launch import app, stage

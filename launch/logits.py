@@ -1,6 +1,6 @@
 """Runs the stage `logits` alone; the stages before it must be finished.
 
-    python -m launch.logits --config=launch/configs/mnist1d.py --workdir=DIR
+python -m launch.logits --config=launch/configs/mnist1d.py --workdir=DIR
 """
 
 from launch import app, stage

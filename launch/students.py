@@ -1,6 +1,6 @@
 """Runs the stage `students` alone; the stages before it must be finished.
 
-    python -m launch.students --config=launch/configs/mnist1d.py --workdir=DIR
+python -m launch.students --config=launch/configs/mnist1d.py --workdir=DIR
 """
 
 from launch import app, stage

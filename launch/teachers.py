@@ -1,6 +1,6 @@
 """Runs the stage `teachers` alone; the stages before it must be finished.
 
-    python -m launch.teachers --config=launch/configs/mnist1d.py --workdir=DIR
+python -m launch.teachers --config=launch/configs/mnist1d.py --workdir=DIR
 """
 
 from launch import app, stage

@@ -79,7 +79,8 @@ def _map_groups(run, group, members):
   count = members[0].best_accuracy.shape[0]
   whole = count - count % group
   grouped = jax.tree.map(
-      lambda leaf: leaf[:whole].reshape(-1, group, *leaf.shape[1:]), members
+      lambda leaf: leaf[:whole].reshape(
+          whole // group, group, *leaf.shape[1:]), members
   )
   result = jax.tree.map(
       lambda leaf: leaf.reshape(whole, *leaf.shape[2:]),

@@ -6,6 +6,7 @@ An experiment is a file in `launch/configs` that starts from
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -14,13 +15,15 @@ import ml_collections
 from ml_collections import config_dict
 
 from shallow_mimic import (
-  ensembles,
-  errors,
-  logits,
-  models,
-  objectives,
-  parallel,
+    ensembles,
+    errors,
+    logits,
+    models,
+    objectives,
+    parallel,
 )
+
+_NET_OPTIONS = tuple(f.name for f in dataclasses.fields(models.Options))
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -93,28 +96,38 @@ def make_curve(**changes: Any) -> ml_collections.ConfigDict:
 
 
 def _changed(kind, fields, changes):
-  unknown = changes.keys() - fields.keys()
-  if unknown:
-    raise errors.UserError(
-        f'unknown field of a {kind}: {", ".join(sorted(unknown))}; known:'
-        f' {", ".join(fields)}'
-    )
-  return config_dict.create(**{**fields, **changes})
+  made = config_dict.create(**fields)
+  _check_fields(f'of a {kind}', {**fields, **changes}, fields)
+  for name, value in changes.items():
+    try:
+      made.update({name: value})
+    except (TypeError, AttributeError) as error:
+      raise errors.UserError(
+          f'{name} of a {kind} is {value!r}; it must be of the type of its'
+          f' default, {fields[name]!r}'
+      ) from error
+  return made
 
 
 def check_config(config: ml_collections.ConfigDict) -> None:
   """UserError of one line, with the field's name, unless all is valid."""
   _check_known(config, default_config())
   for name, group in config.teachers.items():
+    _check_fields(f'of teachers.{name}', group, make_teacher())
+    for option in group.net:
+      _fail(option not in _NET_OPTIONS, f'teachers.{name}.net', option,
+            f'of {", ".join(_NET_OPTIONS)}')
     _check_training(f'teachers.{name}', group)
     _check_rates(f'teachers.{name}.learning_rate', [group.learning_rate])
     _check_positive(f'teachers.{name}', group, ('members',))
     models.parse_architecture(group.architecture)
   students = config.students
   _check_training('students', students)
-  _check_positive('students', students, ('seeds', 'search_steps', 'search_seeds'))
+  _check_positive('students', students,
+                  ('seeds', 'search_steps', 'search_seeds'))
   _check_rates('students.learning_rates', students.learning_rates)
   _check_widths('students.widths', students.widths)
+  models.with_width(students.architecture, max(students.widths))
   _fail(not 0 <= students.waste < 1, 'students.waste', students.waste,
         'a share from 0 to below 1')
   for name, ensemble in config.ensembles.items():
@@ -133,12 +146,18 @@ def check_config(config: ml_collections.ConfigDict) -> None:
 
 def _check_known(config, known):
   """Fields of the fixed sections; free maps are those that start empty."""
+  _check_fields('', config, known)
   for key, value in config.items():
-    if key not in known:
-      raise errors.UserError(
-          f'unknown config field {key!r}; known: {", ".join(known)}')
     if isinstance(value, ml_collections.ConfigDict) and len(known[key]):
       _check_known(value, known[key])
+
+
+def _check_fields(where, section, known):
+  """Exactly the fields of `known`: a section may come as a plain dict."""
+  for name in sorted(set(section) ^ set(known)):
+    raise errors.UserError(
+        f'{"unknown" if name in section else "missing"} config field {name!r}'
+        f'{where and " "}{where}; known: {", ".join(known)}')
 
 
 def _check_training(prefix, section):
@@ -176,6 +195,7 @@ def _check_widths(field, widths):
 
 def _check_ensemble(config, name, ensemble):
   field = f'ensembles.{name}'
+  _check_fields(f'of {field}', ensemble, make_ensemble())
   _fail(ensemble.space not in ensembles.SPACES, f'{field}.space',
         ensemble.space, f'one of {", ".join(ensembles.SPACES)}')
   _fail(not ensemble.members, f'{field}.members', ensemble.members,
@@ -191,6 +211,7 @@ def _check_ensemble(config, name, ensemble):
 
 def _check_curve(config, name, curve):
   field = f'students.curves.{name}'
+  _check_fields(f'of {field}', curve, make_curve())
   _fail(curve.objective not in objectives.LOSSES, f'{field}.objective',
         curve.objective, f'one of {", ".join(objectives.LOSSES)}')
   if curve.objective in objectives.NEEDS_TEACHER:
@@ -229,4 +250,6 @@ def to_json(config: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value):
   if isinstance(value, Mapping | ml_collections.ConfigDict):
     return to_json(value)
-  return [_plain(v) for v in value] if isinstance(value, tuple | list) else value
+  if isinstance(value, tuple | list):
+    return [_plain(item) for item in value]
+  return value

@@ -20,6 +20,7 @@ class Judged(NamedTuple):
   `objective` and `teacher` are indices: of the family's objectives, and of
   the leading axis of the split's teacher logits.
   """
+
   params: Any
   normalizer: losses.LogitNormalizer
   objective: jax.Array
@@ -28,6 +29,7 @@ class Judged(NamedTuple):
 
 class Split(NamedTuple):
   """Inputs [N, …], labels [N] and the logits of every teacher [T, N, C]."""
+
   x: jax.Array
   labels: jax.Array
   targets: jax.Array
@@ -114,7 +116,7 @@ def predict(net: models.Net, params: Any, x: np.ndarray, *,
 
 @functools.lru_cache(maxsize=64)
 def _make_predict(net):
-  return jax.jit(lambda params, x: net.apply(params, x))
+  return jax.jit(net.apply)
 
 
 def make_record(member: Any, result: Any, net: models.Net, role: str,
@@ -123,7 +125,8 @@ def make_record(member: Any, result: Any, net: models.Net, role: str,
   """What the report learns of one trained member, as a JSON tree.
 
   Args:
-    member: a `family.Member`; result: its `fit.Fitted`.
+    member: a `family.Member`.
+    result: its `fit.Fitted`.
     net: the member's own net, for its true sizes.
     role: 'teacher' or 'student'.
     values: metrics by split.

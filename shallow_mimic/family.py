@@ -33,6 +33,7 @@ class Objective:
   `temperature` is used by the distillation losses, `alpha` (weight of the
   teacher against the labels) by `blended`.
   """
+
   name: str
   temperature: float = 1.0
   alpha: float = 0.5
@@ -52,6 +53,7 @@ class Member:
   it imitates ('' for labels). `net_options` are `make_net`'s keywords as a
   sorted tuple of pairs.
   """
+
   model: str
   architecture: str
   width: int
@@ -69,6 +71,7 @@ class Bucket(NamedTuple):
 
   `indices` are places in the family's list of members.
   """
+
   net: models.Net
   width: int
   indices: tuple[int, ...]
@@ -133,7 +136,7 @@ def _partition(members, indices, input_shape, classes, batch, waste,
       _net(first, w, input_shape, classes)) for w in widths}
 
   def make_bucket(run):
-    inside = sum((by_width[w] for w in run), [])
+    inside = [index for w in run for index in by_width[w]]
     padded = len(inside) * work[run[-1]]
     real = sum(len(by_width[w]) * work[w] for w in run)
     net = _net(first, run[-1], input_shape, classes)

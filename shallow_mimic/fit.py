@@ -16,12 +16,17 @@ import numpy as np
 from shallow_mimic import checkpoints, errors, family, progress
 from shallow_mimic.programs import Inputs, Settings, make_program
 
+# Dispatches between two looks at dev: after each, progress is told and a stop
+# is heeded.
+_DISPATCHES = 10
+
 
 class Fitted(NamedTuple):
   """A member after training: its best parameters on dev, its own shapes.
 
   `history` has the dev accuracy and the mean training loss at `steps`.
   """
+
   params: Any
   accuracy: float
   best_step: int
@@ -51,29 +56,23 @@ def fit(members: Sequence[family.Member], inputs: Inputs, settings: Settings,
     UserError: the run was told to stop (SIGTERM); its state is saved.
   """
   program = make_program(members, inputs, settings)
-  states = program.states
-  history = _empty_history(program, settings)
-  step = 0
-  found = checkpoints.read_checkpoint(directory, _saved(states, history))
-  if found:
-    step, saved = found
-    states, history = saved['states'], saved['history']
-  total = settings.recipe.steps
-  saved_at = time.monotonic()
+  step, states, history = _start(program, settings, directory)
+  total, saved_at = settings.recipe.steps, time.monotonic()
   with (watch_for_stop() as stopped,
         progress.Progress(stage, total, done=step) as told):
     while step < total:
-      stop = min(step - step % settings.eval_every + settings.eval_every, total)
+      stop = _next_stop(step, settings)
       states, means = program.chunk(
           states, program.hypers, program.data, np.int32(step), np.int32(stop)
       )
-      states, accuracy = program.select(
-          states, program.hypers, *program.dev, np.int32(stop)
-      )
-      row = step // settings.eval_every
-      history = _record(history, row, program, accuracy, means)
+      _record_loss(history, program, means, step, stop, settings)
+      if stop % settings.eval_every == 0 or stop == total:
+        states, accuracy = program.select(
+            states, program.hypers, *program.dev, np.int32(stop)
+        )
+        _record_accuracy(history, program, accuracy, stop, settings)
       step = stop
-      told.update(step, _note(history['dev_accuracy'], row))
+      told.update(step, _note(history['dev_accuracy']))
       late = time.monotonic() - saved_at > settings.save_seconds
       if late or stopped() or step == total:
         checkpoints.write_checkpoint(directory, step, _saved(states, history))
@@ -86,30 +85,60 @@ def fit(members: Sequence[family.Member], inputs: Inputs, settings: Settings,
   return _results(program, members, inputs, settings, states, history)
 
 
+def _start(program, settings, directory):
+  """The step, states and history to go on from."""
+  rows = -(-settings.recipe.steps // settings.eval_every)
+  shape = rows, sum(len(b.indices) for b in program.buckets)
+  states = program.states
+  history = {'dev_accuracy': np.zeros(shape, np.float32),
+             'train_loss': np.zeros(shape, np.float32)}
+  found = checkpoints.read_checkpoint(directory, _saved(states, history))
+  if not found:
+    return 0, states, history
+  step, saved = found
+  # In place as the fresh ones are, so that the program compiles once.
+  states = jax.tree.map(lambda new, fresh: jax.device_put(new, fresh.sharding),
+                        saved['states'], states)
+  return step, states, {k: np.array(v) for k, v in saved['history'].items()}
+
+
 def _saved(states, history):
   return {'states': states, 'history': history}
 
 
-def _empty_history(program, settings):
-  evals = -(-settings.recipe.steps // settings.eval_every)
-  count = sum(len(b.indices) for b in program.buckets)
-  return {'dev_accuracy': np.zeros((evals, count), np.float32),
-          'train_loss': np.zeros((evals, count), np.float32)}
+def _next_stop(step, settings):
+  """The end of the next dispatch: a tenth of the way between looks at dev.
+
+  Always at the same steps, so that sums are the same sums after a kill.
+  """
+  every, total = settings.eval_every, settings.recipe.steps
+  size = max(1, every // _DISPATCHES)
+  last = step - step % every
+  return min(step - (step - last) % size + size, last + every, total)
 
 
-def _record(history, row, program, accuracy, means):
-  """Writes one look at dev into the history, members in the family's order."""
-  order = np.concatenate([b.indices for b in program.buckets])
-  values = {'dev_accuracy': program.join(accuracy),
-            'train_loss': program.join(means)}
-  for name, parts in values.items():
-    history[name] = np.array(history[name])
-    history[name][row, order] = np.concatenate(jax.device_get(parts))
-  return history
+def _order(program):
+  return np.concatenate([b.indices for b in program.buckets])
 
 
-def _note(accuracy, row):
-  return f'best dev accuracy {100 * np.max(accuracy[:row + 1]):.1f} %'
+def _record_loss(history, program, means, step, stop, settings):
+  """Adds a dispatch's share to the mean training loss of its row."""
+  row = step // settings.eval_every
+  first = row * settings.eval_every
+  length = min(settings.eval_every, settings.recipe.steps - first)
+  share = np.float32((stop - step) / length)
+  history['train_loss'][row, _order(program)] += share * np.concatenate(
+      jax.device_get(program.join(means)))
+
+
+def _record_accuracy(history, program, accuracy, stop, settings):
+  row = (stop - 1) // settings.eval_every
+  history['dev_accuracy'][row, _order(program)] = np.concatenate(
+      jax.device_get(program.join(accuracy)))
+
+
+def _note(accuracy):
+  return f'best dev accuracy {100 * np.max(accuracy):.1f} %'
 
 
 def _results(program, members, inputs, settings, states, history):

@@ -13,6 +13,7 @@ from shallow_mimic.data.dataset import Dataset
 
 class Targets(NamedTuple):
   """A teacher's cached logits [N, C] and the layout of their rows."""
+
   layout: inputs.Layout
   logits: np.ndarray
 

@@ -35,7 +35,8 @@ def check_inputs(config, dataset):
     for name, _ in inputs.parse_inputs(text, known):
       if labels and (sets[name].y < 0).any():
         raise errors.UserError(
-            f'config.{field} is {text!r}, but {name!r} has no labels to train on'
+            f'config.{field} is {text!r}, but {name!r} has no labels to train'
+            ' on'
         )
 
 
@@ -45,14 +46,16 @@ def read_dataset(root: pathlib.Path) -> datasets.Dataset:
   return store.read_dataset(root / 'data')
 
 
-def require(directory, stage):
+def require(directory: pathlib.Path, stage: str) -> None:
+  """UserError unless a stage's folder is finished."""
   if not (directory / 'done.json').exists():
     raise errors.UserError(
         f'{directory} is not finished; run the stage `{stage}` first'
     )
 
 
-def make_settings(config: Any, section: Any, *, steps: int = 0) -> programs.Settings:
+def make_settings(config: Any, section: Any, *,
+                  steps: int = 0) -> programs.Settings:
   """How a section's nets are trained; `steps` overrides the section's."""
   steps = steps or section.steps
   return programs.Settings(
@@ -107,7 +110,10 @@ def make_origin(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
   )
 
 
-def read_teacher_logits(config, root) -> dict[str, dict[str, np.ndarray]]:
+def read_teacher_logits(
+    config: Any, root: pathlib.Path,
+) -> dict[str, dict[str, np.ndarray]]:
+  """Logits [N, C] of every ensemble on dev and test."""
   return {split: {name: ensembles.read_ensemble_logits(
       root / 'ensembles' / name, split) for name in config.ensembles}
           for split in ('dev', 'test')}

@@ -20,12 +20,14 @@ _PART = re.compile(r'([A-Za-z0-9_-]+?)(?:\[:(\d+)\])?')
 
 class Part(NamedTuple):
   """The first `limit` inputs of a set; all of them for None."""
+
   name: str
   limit: int | None
 
 
 class Layout(NamedTuple):
   """The order in which sets stand behind each other: (name, rows) each."""
+
   sets: tuple[tuple[str, int], ...]
 
   @property
@@ -93,7 +95,7 @@ def layout_rows(text: str, layout: Layout,
     starts[name] = start
     start += count
   return np.concatenate([
-      np.arange(starts[name], starts[name] + (limit or known[name]), dtype=np.int32)
+      starts[name] + np.arange(limit or known[name], dtype=np.int32)
       for name, limit in parse_inputs(text, known)
   ])
 

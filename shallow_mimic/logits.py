@@ -72,8 +72,11 @@ def write_logits(directory: os.PathLike | str, origin: Mapping[str, Any],
         continue
       stop = min(start + origin['part_rows'], rows)
       block = apply(_read_rows(dataset, origin['sets'], start, stop))
-      _check_finite(block, start)
-      block = block.astype(origin['dtype'])
+      _check_finite(block, start, 'finite', 'lower its learning rate')
+      with np.errstate(over='ignore'):
+        block = block.astype(origin['dtype'])
+      _check_finite(block, start, 'within float16',
+                    'set logits.dtype to float32')
       files.write_array(_part_path(directory, part), block)
       digests.append(files.digest_array(block))
       _write_manifest(directory, origin, digests, complete=stop == rows)
@@ -124,7 +127,9 @@ def _finished_parts(directory, origin):
   good = []
   for part, digest in enumerate(manifest['parts']):
     path = _part_path(directory, part)
-    if not path.exists() or files.digest_array(files.read_array(path)) != digest:
+    if not path.exists():
+      break
+    if files.digest_array(files.read_array(path)) != digest:
       break
     good.append(digest)
   return good
@@ -146,12 +151,12 @@ def _check_origin(directory, theirs, ours):
     )
 
 
-def _check_finite(block, start):
+def _check_finite(block, start, what, advice):
   bad = ~np.isfinite(block).all(axis=-1)
   if bad.any():
     raise errors.UserError(
-        f'the teacher gives logits that are not finite, first for row'
-        f' {start + int(np.argmax(bad))}; lower its learning rate'
+        f'the teacher gives logits that are not {what}, first for row'
+        f' {start + int(np.argmax(bad))}; {advice}'
     )
 
 

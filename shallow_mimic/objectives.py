@@ -16,6 +16,7 @@ class Batch(NamedTuple):
 
   `targets` [B, C] are the teacher's logits, not normalised; `labels` [B].
   """
+
   targets: jax.Array
   labels: jax.Array
 

@@ -135,6 +135,8 @@ def split_members(tree: Any, devices: int) -> Any:
 
 def join_members(tree: Any, count: int) -> Any:
   """Undoes `split_members`: [D, S / D, …] to the `count` real members."""
-  return jax.tree.map(
-      lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], tree
-  )
+  def join(leaf):
+    total = leaf.shape[0] * leaf.shape[1]
+    return leaf.reshape(total, *leaf.shape[2:])[:count]
+
+  return jax.tree.map(join, tree)

@@ -117,11 +117,12 @@ def run_students(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Searches learning rates on dev, then trains the family."""
   dataset = handover.read_dataset(root)
   used = handover.used_teachers(config)
-  targets = lambda: {
-      name: logits.read_logits(root / 'logits' / name,
-                               handover.make_origin(config, root, dataset, name))
-      for name in used
-  }
+
+  def targets():
+    return {name: logits.read_logits(
+        root / 'logits' / name,
+        handover.make_origin(config, root, dataset, name)) for name in used}
+
   for name in used:
     handover.require(root / 'logits' / name, 'logits')
   made_from = {'data': dataset.fingerprint, 'logits': {

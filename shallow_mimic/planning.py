@@ -29,6 +29,7 @@ _EFFICIENCY = 0.35
 
 class Shapes(NamedTuple):
   """What a plan has to know of the data: one input, classes, train inputs."""
+
   input_shape: tuple[int, ...]
   classes: int
   examples: int
@@ -173,11 +174,10 @@ def _gigabytes_data(shapes):
 
 
 def _count(number: int) -> str:
-  """1234567 as 1.23M."""
+  """1234567 as 1.235M: four digits, without zeros at the end."""
   for unit, suffix in ((1e9, 'G'), (1e6, 'M'), (1e3, 'k')):
     if number >= unit:
-      value = number / unit
-      return f'{value:.{2 if value < 100 else 1}f}{suffix}'
+      return f'{number / unit:.4g}{suffix}'
   return str(number)
 
 

@@ -21,6 +21,7 @@ class Settings:
   work that padding may cost; a checkpoint is written when `save_seconds`
   have passed since the last one, and at the end.
   """
+
   recipe: training.Recipe
   eval_every: int
   base_seed: int = 0
@@ -42,6 +43,7 @@ class Inputs(NamedTuple):
     dev_x: dev inputs; dev_labels: their labels.
     classes: number of classes, C.
   """
+
   data: training.Data
   sets: tuple[str, ...]
   teachers: tuple[str, ...]
@@ -53,6 +55,7 @@ class Inputs(NamedTuple):
 
 class Program(NamedTuple):
   """A family ready to run: buckets, arrays and compiled functions."""
+
   buckets: list[family.Bucket]
   states: list[training.MemberState]
   hypers: list[training.Hyper]

@@ -1,5 +1,4 @@
-"""Progress of long work: a bar on a terminal, a plain line at intervals else.
-"""
+"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

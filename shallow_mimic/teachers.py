@@ -90,7 +90,8 @@ def read_teachers(directory: os.PathLike | str, name: str, group: Any,
   shapes = jax.eval_shape(
       jax.vmap(net.init), jax.random.split(jax.random.key(0), len(members))
   )
-  found = checkpoints.read_checkpoint(pathlib.Path(directory) / 'params', shapes)
+  directory = pathlib.Path(directory)
+  found = checkpoints.read_checkpoint(directory / 'params', shapes)
   if found is None:
     raise errors.UserError(
         f'{directory} holds no teachers; run the stage `teachers` first'

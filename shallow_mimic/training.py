@@ -28,6 +28,7 @@ class Recipe:
   and falls as a cosine; `clip` is the largest global norm of a member's
   gradient, 0 for none.
   """
+
   steps: int
   batch: int
   optimizer: str = 'adam'
@@ -46,6 +47,7 @@ class Data(NamedTuple):
     rows: for each set of inputs, the rows it is made of, [I, R]; zero-filled.
     sizes: how many of these count, [I].
   """
+
   x: jax.Array
   labels: jax.Array
   targets: jax.Array
@@ -55,6 +57,7 @@ class Data(NamedTuple):
 
 class Hyper(NamedTuple):
   """A member's constants as arrays, so that members differ in one program."""
+
   key: jax.Array
   learning_rate: jax.Array
   weight_decay: jax.Array
@@ -67,6 +70,7 @@ class Hyper(NamedTuple):
 
 class MemberState(NamedTuple):
   """What an update changes, and the best parameters on dev so far."""
+
   params: Any
   optimizer: Any
   best_params: Any

@@ -2,11 +2,28 @@
 
 import os
 
-os.environ['XLA_FLAGS'] = (
-    os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=4'
-)
+os.environ['XLA_FLAGS'] = ' '.join((
+    os.environ.get('XLA_FLAGS', ''),
+    '--xla_force_host_platform_device_count=4',
+))
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 
-import jax  # noqa: E402  (the flags above must be set first)
+import jax
+import pytest
+import tiny_experiment
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+
+@pytest.fixture(scope='session')
+def finished(tmp_path_factory):
+  """A tiny experiment run to its end: its `.npz` and its work directory.
+
+  Shared by all tests: copy what you change.
+  """
+  folder = tmp_path_factory.mktemp('finished')
+  npz, workdir = folder / 'tiny.npz', folder / 'run'
+  tiny_experiment.write_npz(npz)
+  done = tiny_experiment.start(npz, workdir)
+  assert done.returncode == 0, done.stderr
+  return npz, workdir

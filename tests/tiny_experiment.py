@@ -1,4 +1,4 @@
-"""An experiment of seconds on made-up arrays; also a --config file.
+"""An experiment of seconds on made-up arrays; a --config file, and a script.
 
 Two teachers, students of width 3 and 5, 20 steps. `save_seconds` is 0: a
 checkpoint is written at every look at dev.
@@ -7,13 +7,18 @@ checkpoint is written at every look at dev.
 from __future__ import annotations
 
 import os
+import pathlib
+import signal
+import subprocess
+import sys
 
 import ml_collections
 import numpy as np
 
-from shallow_mimic import configs
+from shallow_mimic import configs, pipeline, progress
 
 CLASSES = 3
+ROOT = pathlib.Path(__file__).parents[1]
 
 
 def make_arrays() -> dict[str, np.ndarray]:
@@ -60,3 +65,42 @@ def make_config(path: os.PathLike | str = '') -> ml_collections.ConfigDict:
 def get_config() -> ml_collections.ConfigDict:
   """What --config wants; the path comes as --config.data.path."""
   return make_config()
+
+
+def main(npz: str, workdir: str, fatal: str = '') -> None:
+  """Runs all stages; `kill -9` as the file `fatal` is to be put in place.
+
+  Says for every part of the work at which step, or row, it began.
+  """
+  replace, begin = os.replace, progress.Progress.__init__
+
+  def guarded_replace(source, target):
+    if fatal and str(target).endswith(fatal):
+      os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+
+  def told_begin(self, stage, total, *, done=0):
+    print(f'{stage} from {done} of {total}', flush=True)
+    begin(self, stage, total, done=done)
+
+  os.replace, progress.Progress.__init__ = guarded_replace, told_begin
+  pipeline.run(make_config(npz), workdir)
+
+
+def start(npz: os.PathLike | str, workdir: os.PathLike | str,
+          fatal: str = '') -> subprocess.CompletedProcess:
+  """`main` in a process of its own; compiled programs are kept for the next.
+  """
+  folder = pathlib.Path(npz).parent / 'compiled'
+  return subprocess.run(
+      [sys.executable, __file__, str(npz), str(workdir), fatal], check=False,
+      capture_output=True, text=True, timeout=300, env={
+          **os.environ, 'PYTHONPATH': str(ROOT),
+          'JAX_COMPILATION_CACHE_DIR': str(folder),
+          'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
+          'JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES': '-1'},
+  )
+
+
+if __name__ == '__main__':
+  main(*sys.argv[1:])

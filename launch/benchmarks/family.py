@@ -19,6 +19,7 @@ _OBJECTIVE = family.Objective('logit_regression')
 @dataclasses.dataclass(frozen=True)
 class Case:
   """A family's shape; `steps` are timed at a time."""
+
   name: str
   features: int
   classes: int

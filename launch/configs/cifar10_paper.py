@@ -32,7 +32,8 @@ _PAPER = (
 
 def get_config() -> ml_collections.ConfigDict:
   """Table 2, the rows of 128 maps; `--config.students.architecture=
-  64c-p-1200L-H` makes the others."""
+  64c-p-1200L-H` makes the others.
+  """
   config = configs.default_config()
   config.title = 'CIFAR-10, the paper\'s nets'
   data = config.data

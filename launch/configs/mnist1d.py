@@ -14,14 +14,15 @@ from shallow_mimic import configs
 _ALL = 'train+generated'
 _VIEWS = 'train+views'
 _FEW = 'train+generated[:4000]'
-_CONTROL_WIDTHS = (64, 256, 1024)
+_CONTROL_WIDTHS = (256, 1024)
+_TEACHER_WIDTHS = (128, 512)
 
 
 def get_config() -> ml_collections.ConfigDict:
   """The default experiment."""
   config = configs.default_config()
   config.title = 'MNIST-1D'
-  config.data.preprocessing = ('zca',)
+  config.data.preprocessing = (('zca', {'eps': 0.001}),)
   config.data.transfer = {
       'generated': {'kind': 'generated', 'size': 100_000},
       'jitter': {'kind': 'views', 'copies': 25, 'shift': 0, 'scale': 0.1,
@@ -32,7 +33,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.teachers = {
       'CNN': configs.make_teacher(
           architecture='32c-p2-64c-p2-128fc', members=4, inputs='train+jitter',
-          steps=1500, learning_rate=0.005, net={'dropout_conv': 0.2, 'dropout_hidden': 0.5}),
+          steps=1500, learning_rate=0.005,
+          net={'dropout_conv': 0.2, 'dropout_hidden': 0.5}),
       'DNN': configs.make_teacher(
           architecture='256fc-256fc', inputs='train+jitter', steps=1000,
           net={'dropout_hidden': 0.5}),
@@ -46,9 +48,9 @@ def get_config() -> ml_collections.ConfigDict:
       'CNN-short:0': configs.make_ensemble('CNN-short'),
   }
   config.students.widths = (16, 32, 64, 128, 256, 512, 1024)
-  config.students.learning_rates = (0.005, 0.01, 0.02, 0.04)
-  config.students.steps = 5000
-  config.students.search_steps = 600
+  config.students.learning_rates = (0.01, 0.02, 0.04)
+  config.students.steps = 7000
+  config.students.search_steps = 1000
   config.students.curves = _curves()
   config.report.figure_width = 256
   return config
@@ -74,7 +76,7 @@ def _curves():
   weaker = {
       f'SNN-MIMIC/{teacher}': configs.make_curve(
           objective='logit_regression', teacher=teacher, inputs=_ALL,
-          widths=(256, 1024))
+          widths=_TEACHER_WIDTHS)
       for teacher in ('CNN:0', 'DNN:0', 'CNN-short:0')
   }
   return {

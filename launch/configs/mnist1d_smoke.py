@@ -1,6 +1,6 @@
 """MNIST-1D made small, for tests: every stage in under 30 seconds.
 
-    python -m launch.run --config=launch/configs/mnist1d_smoke.py
+python -m launch.run --config=launch/configs/mnist1d_smoke.py
 """
 
 import ml_collections

@@ -15,6 +15,11 @@ _MOST_GROUPS = 32
 Pool = Callable[[jax.Array], jax.Array]
 
 
+def _init_bias(spread: float):
+  """Normal draws, or zeros without drawing: draws take long to compile."""
+  return nn.initializers.normal(spread) if spread else nn.initializers.zeros
+
+
 class UnitsMajorDense(nn.Module):
   """W x + b with kernel [H, F] and output [H, B].
 
@@ -42,8 +47,8 @@ class UnitsMajorDense(nn.Module):
     y = jnp.einsum(equation, kernel, x, precision=self.precision)
     if self.bias_spread is None:
       return y
-    bias = self.param('bias', nn.initializers.normal(self.bias_spread),
-                      (self.units,), jnp.float32)
+    bias = self.param(
+        'bias', _init_bias(self.bias_spread), (self.units,), jnp.float32)
     return y + bias[:, None]
 
 
@@ -76,8 +81,8 @@ class MapConvolution(nn.Module):
       y = pool(y)
     if self.bias_spread is None:
       return y
-    bias = self.param('bias', nn.initializers.normal(self.bias_spread),
-                      (self.maps,), jnp.float32)
+    bias = self.param(
+        'bias', _init_bias(self.bias_spread), (self.maps,), jnp.float32)
     return y + bias.reshape((1,) * (y.ndim - 1) + (-1,))
 
 

@@ -1,0 +1,173 @@
+"""Tests of configurations: those that come along, and what is refused."""
+
+import importlib
+import math
+
+import pytest
+import tiny_experiment
+from ml_collections import config_dict
+
+from launch import app
+from shallow_mimic import configs, errors, files, planning
+
+
+def refuse(config):
+  with pytest.raises(errors.UserError) as error:
+    configs.check_config(config)
+  assert '\n' not in str(error.value)
+  return str(error.value)
+
+
+@pytest.mark.parametrize('name', app.config_names())
+def test_configs_that_come_along(name):
+  module = importlib.import_module(f'launch.configs.{name}')
+  config = module.get_config()
+  configs.check_config(config)
+  assert 'python -m launch.run' in module.__doc__
+  if name != 'mnist1d':
+    assert f'--config=launch/configs/{name}.py' in module.__doc__
+  # The work directory keeps it as JSON.
+  assert len(files.digest_json(configs.to_json(config))) == 64
+  if config.data.source == 'mnist1d' or config.data.input_shape:
+    planning.stated_shapes(config)
+
+
+def test_names_of_the_configs_that_come_along():
+  assert {'arrays', 'cifar10_paper', 'mnist1d', 'mnist1d_smoke'} <= set(
+      app.config_names())
+
+
+def test_two_defaults_share_nothing():
+  configs.default_config().students.widths = (1,)
+  assert configs.default_config().students.widths == (16, 64, 256, 1024)
+
+
+def test_json_is_plain():
+  tree = configs.to_json(tiny_experiment.make_config('a.npz'))
+  assert tree['students']['widths'] == [3, 5]
+  assert tree['teachers']['DNN']['net'] == {}
+  assert type(tree['students']['curves']['SNN']) is dict
+
+
+WIDTHS = 'whole numbers from 1'
+RATES = 'finite and above 0'
+
+
+@pytest.mark.parametrize('field, value, shown, allowed', [
+    ('students.widths', (3, 0), 0, WIDTHS),
+    ('students.widths', (3, -1), -1, WIDTHS),
+    ('students.widths', (2.5,), 2.5, WIDTHS),
+    ('students.widths', ('a',), 'a', WIDTHS),
+    ('students.widths', (3, 5, 3), (3, 5, 3), 'without repeats'),
+    ('students.widths', (), (), 'one width or more'),
+    ('students.curves.SNN.widths', (0,), 0, WIDTHS),
+    ('students.learning_rates', (math.nan,), (math.nan,), RATES),
+    ('students.learning_rates', (0.1, math.inf), (0.1, math.inf), RATES),
+    ('students.learning_rates', (0.0,), (0.0,), RATES),
+    ('students.learning_rates', (-0.1,), (-0.1,), RATES),
+    ('students.learning_rates', ('a',), ('a',), RATES),
+    ('students.learning_rates', (), (), 'one learning rate or more'),
+    ('students.learning_rates', (0.1, 0.1), (0.1, 0.1), 'without repeats'),
+    ('teachers.DNN.learning_rate', math.nan, [math.nan], RATES),
+    ('teachers.DNN.members', 0, 0, 'at least 1'),
+    ('teachers.DNN.steps', 0, 0, 'at least 1'),
+    ('students.seeds', 0, 0, 'at least 1'),
+    ('students.search_steps', 0, 0, 'at least 1'),
+    ('students.batch', -1, -1, 'at least 1'),
+    ('students.eval_every', 0, 0, 'at least 1'),
+    ('students.optimizer', 'lion', 'lion', 'adam or sgd'),
+    ('students.momentum', 1.0, 1.0, 'from 0 to below 1'),
+    ('students.warmup', math.nan, math.nan, 'a share from 0 to below 1'),
+    ('students.clip', -1.0, -1.0, '0 (off) or a positive norm'),
+    ('students.clip', math.nan, math.nan, '0 (off) or a positive norm'),
+    ('students.waste', 1.0, 1.0, 'a share from 0 to below 1'),
+    ('ensembles.EDNN.space', 'votes', 'votes',
+     'one of logits, probabilities'),
+    ('ensembles.EDNN.members', (), (), 'one teacher or more'),
+    ('ensembles.EDNN.members', ('X',), 'X', 'of the teachers DNN'),
+    ('ensembles.EDNN.members', ('DNN:2',), 'DNN:2', 'DNN:0 to DNN:1'),
+    ('ensembles.EDNN.members', ('DNN:-1',), 'DNN:-1', 'DNN:0 to DNN:1'),
+    ('students.curves.SNN-MIMIC.teacher', 'X', 'X',
+     'one of the ensembles EDNN'),
+    ('students.curves.SNN.dropout_hidden', 1.0, 1.0, 'from 0 to below 1'),
+    ('students.curves.SNN.weight_decays', (-0.1,), -0.1,
+     'finite and not negative'),
+    ('students.curves.SNN.weight_decays', (), (), 'one value or more'),
+    ('students.curves.SNN.temperature', 0.0, 0.0, RATES),
+    ('students.curves.SNN.alpha', 1.5, 1.5, 'from 0 to 1'),
+    ('logits.part_rows', 0, 0, 'at least 1'),
+    ('logits.dtype', 'int8', 'int8', 'one of float32, float16'),
+    ('parallel.split', 'rows', 'rows', 'one of family, batch'),
+    ('parallel.devices', -1, -1, '0 (all) or more'),
+])
+def test_values_that_are_refused(field, value, shown, allowed):
+  config = tiny_experiment.make_config()
+  # Dots lead into sections.
+  config.update_from_flattened_dict({field: value})
+  assert refuse(config) == f'config.{field} is {shown!r}; it must be {allowed}'
+
+
+def test_unknown_objective():
+  config = tiny_experiment.make_config()
+  config.students.curves.SNN.objective = 'guess'
+  assert refuse(config).startswith(
+      "config.students.curves.SNN.objective is 'guess'; it must be one of ")
+
+
+@pytest.mark.parametrize('change, message', [
+    ({'stepz': 3}, "unknown config field 'stepz'; known: title, seed, "),
+    ({'data': {'pth': 'x'}}, "unknown config field 'pth'; known: source, "),
+    ({'teachers': {'DNN': {'stepz': 3}}},
+     "unknown config field 'stepz' of teachers.DNN; known: "),
+    ({'students': {'curves': {'SNN': {'wdths': ()}}}},
+     "unknown config field 'wdths' of students.curves.SNN; known: "),
+    ({'ensembles': {'E': {'members': ('DNN',)}}},
+     "missing config field 'space' of ensembles.E; known: "),
+    ({'teachers': {'CNN': {'architecture': '8'}}},
+     "missing config field 'batch' of teachers.CNN; known: "),
+])
+def test_fields_that_are_unknown_or_missing(change, message):
+  config = tiny_experiment.make_config()
+  with config.unlocked():
+    config.update(config_dict.ConfigDict(change))
+  assert refuse(config).startswith(message)
+
+
+@pytest.mark.parametrize('make, changes, message', [
+    (configs.make_teacher, {'stepz': 3},
+     "unknown config field 'stepz' of a teacher; known: architecture, "),
+    (configs.make_curve, {'width': 3},
+     "unknown config field 'width' of a curve; known: objective, "),
+    (configs.make_teacher, {'steps': '100'},
+     "steps of a teacher is '100'; it must be of the type of its default,"
+     ' 2000'),
+    (configs.make_teacher, {'net': 3},
+     'net of a teacher is 3; it must be of the type of its default, {}'),
+    (configs.make_curve, {'widths': 5},
+     'widths of a curve is 5; it must be of the type of its default, ()'),
+])
+def test_makers_refuse(make, changes, message):
+  with pytest.raises(errors.UserError) as error:
+    make(**changes)
+  assert str(error.value).startswith(message)
+
+
+def test_makers_change_what_is_named():
+  teacher = configs.make_teacher(steps=7, net={'dropout_hidden': 0.5})
+  assert (teacher.steps, teacher.batch) == (7, 128)
+  assert teacher.net.to_dict() == {'dropout_hidden': 0.5}
+  assert configs.make_curve(widths=[3, 4]).widths == (3, 4)
+
+
+def test_unknown_option_of_a_net():
+  config = tiny_experiment.make_config()
+  config.teachers.DNN.net = {'dropot': 0.5}
+  assert refuse(config).startswith(
+      "config.teachers.DNN.net is 'dropot'; it must be of activation, ")
+
+
+@pytest.mark.parametrize('text', ['8', '250L-x-H', 'H-3c'])
+def test_architectures_of_students_are_read_before_any_work(text):
+  config = tiny_experiment.make_config()
+  config.students.architecture = text
+  assert refuse(config).startswith('architecture "')

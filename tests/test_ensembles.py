@@ -1,0 +1,168 @@
+"""Tests of ensembles: against NumPy in float64, in any order, weighted."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import special
+
+from shallow_mimic import ensembles, errors, files, models, workdir
+from shallow_mimic.data.dataset import Dataset, Examples
+
+
+def make_logits(teachers=4, rows=6, classes=5, scale=3.0):
+  rng = np.random.default_rng(0)
+  return (scale * rng.normal(size=(teachers, rows, classes))
+          ).astype(np.float32)
+
+
+def average(logits, space, weights=None):
+  """The definition, in float64."""
+  logits = logits.astype(np.float64)
+  if space == 'logits':
+    return np.average(logits, axis=0, weights=weights)
+  return np.log(np.average(special.softmax(logits, axis=-1), axis=0,
+                           weights=weights))
+
+
+@pytest.mark.parametrize('space', ensembles.SPACES)
+@pytest.mark.parametrize('weights', [None, [1, 2, 3, 4], [0, 0.5, 0, 0.25]])
+def test_against_numpy(space, weights):
+  logits = make_logits()
+  ours = ensembles.ensemble_logits(logits, space, weights)
+  assert ours.dtype == jnp.float32
+  np.testing.assert_allclose(ours, average(logits, space, weights), rtol=2e-5,
+                             atol=2e-6)
+
+
+@pytest.mark.parametrize('space', ensembles.SPACES)
+def test_any_leading_axes(space):
+  logits = make_logits(3, 6, 5)
+  flat = ensembles.ensemble_logits(logits, space)
+  folded = ensembles.ensemble_logits(logits.reshape(3, 2, 3, 5), space)
+  np.testing.assert_array_equal(folded.reshape(6, 5), flat)
+  alone = ensembles.ensemble_logits(logits[:, 0], space)
+  np.testing.assert_allclose(alone, flat[0], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize('space', ensembles.SPACES)
+@pytest.mark.parametrize('weights', [None, (1.0, 2.0, 3.0, 4.0)])
+def test_order_does_not_matter_to_the_last_bit(space, weights):
+  logits = make_logits(rows=50)
+  logits[1] *= 1e3  # Sums of unlike sizes round.
+  first = ensembles.ensemble_logits(logits, space, weights)
+  for order in itertools.permutations(range(4)):
+    order = list(order)
+    theirs = weights and tuple(weights[i] for i in order)
+    np.testing.assert_array_equal(
+        ensembles.ensemble_logits(logits[order], space, theirs), first)
+
+
+def test_one_teacher_is_itself():
+  logits = make_logits(1)
+  np.testing.assert_array_equal(ensembles.ensemble_logits(logits), logits[0])
+  np.testing.assert_allclose(
+      ensembles.ensemble_logits(logits, 'probabilities'),
+      special.log_softmax(logits[0], axis=-1), rtol=1e-5, atol=1e-6)
+
+
+def test_scale_of_weights_does_not_matter():
+  logits = make_logits()
+  np.testing.assert_allclose(
+      ensembles.ensemble_logits(logits, weights=[2, 2, 2, 2]),
+      ensembles.ensemble_logits(logits), rtol=1e-6, atol=1e-7)
+
+
+def test_impossible_classes_have_finite_logarithms():
+  logits = np.array([[[0.0, 500.0]], [[0.0, 600.0]]], np.float32)
+  ours = ensembles.ensemble_logits(logits, 'probabilities')
+  assert np.isfinite(ours).all()
+  assert ours[0, 0] < -80
+
+
+def test_the_spaces_differ():
+  logits = np.array([[[4.0, 0.0]], [[-1.0, 0.0]]], np.float32)
+  ours = ensembles.ensemble_logits(logits)
+  np.testing.assert_allclose(ours, [[1.5, 0.0]])
+  theirs = ensembles.ensemble_logits(logits, 'probabilities')
+  p = (1 / (1 + np.exp(-4.0)) + 1 / (1 + np.exp(1.0))) / 2
+  np.testing.assert_allclose(theirs, [[np.log(p), np.log(1 - p)]], rtol=1e-6)
+
+
+@pytest.mark.parametrize('shape', [(3,), (0, 3)])
+def test_shapes_that_are_no_logits(shape):
+  with pytest.raises(ValueError) as error:
+    ensembles.ensemble_logits(np.zeros(shape))
+  assert str(error.value) == f'logits must be [T, …, C] with T > 0, got {shape}'
+
+
+def test_unknown_space():
+  with pytest.raises(ValueError) as error:
+    ensembles.ensemble_logits(np.zeros((2, 3)), 'votes')
+  assert str(error.value) == (
+      "unknown space 'votes'; known: logits, probabilities")
+
+
+@pytest.mark.parametrize('weights', [[1, 2, 3], [[1, 2]], 1.0])
+def test_weights_of_another_shape(weights):
+  with pytest.raises(ValueError) as error:
+    ensembles.ensemble_logits(np.zeros((2, 3)), weights=weights)
+  assert str(error.value) == (
+      'weights must be [2], one a teacher, got'
+      f' {np.asarray(weights).shape}')
+
+
+@pytest.mark.parametrize('weights', [
+    [0, 0], [1, -1], [2, -1], [np.nan, 1], [np.inf, 1]])
+def test_weights_of_no_use(weights):
+  with pytest.raises(ValueError) as error:
+    ensembles.ensemble_logits(np.zeros((2, 3)), weights=weights)
+  assert str(error.value) == (
+      'weights must be finite, not negative and not all 0, got'
+      f' {np.asarray(weights, np.float64)}')
+
+
+@pytest.fixture(name='dataset')
+def make_dataset():
+  rng = np.random.default_rng(3)
+  parts = [Examples(rng.normal(size=(n, 4)).astype(np.float32),
+                    (np.arange(n) % 3).astype(np.int32)) for n in (8, 7, 9)]
+  return Dataset(name='made', classes=3, train=parts[0], dev=parts[1],
+                 test=parts[2], transfer={}, preprocessing={},
+                 fingerprint='f', fitted=None)
+
+
+def make_nets():
+  small = models.make_net('5', (4,), 3)
+  large = models.make_net('6-7', (4,), 3)
+  return {'A:0': (small, small.init(jax.random.key(0))),
+          'B:0': (large, large.init(jax.random.key(1)))}
+
+
+def test_what_is_written(tmp_path, dataset):
+  nets, digests = make_nets(), {'A:0': 'x', 'B:0': 'y', 'unused': 'z'}
+  ensembles.write_ensemble(tmp_path, 'E', 'logits', nets, digests, dataset)
+  for split, part in (('dev', dataset.dev), ('test', dataset.test)):
+    theirs = np.mean([net.apply(params, jnp.asarray(part.x))
+                      for net, params in nets.values()], axis=0)
+    ours = ensembles.read_ensemble_logits(tmp_path, split)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+  [record] = files.read_json(tmp_path / 'records.json')
+  assert record['role'], record['model'] == ('ensemble', 'E')
+  assert record['architecture'] == '2 × 5, 6-7'
+  assert record['parameters'] == (4 * 5 + 5 + 5 * 3 + 3) + (
+      4 * 6 + 6 + 6 * 7 + 7 + 7 * 3 + 3)
+  assert record['learning_rate'] is None
+  logits = ensembles.read_ensemble_logits(tmp_path, 'test')
+  assert record['metrics']['test']['accuracy'] == pytest.approx(
+      np.mean(logits.argmax(-1) == dataset.test.y))
+  assert workdir.read_identity(tmp_path) == {
+      'space': 'logits', 'teachers': {'A:0': 'x', 'B:0': 'y'}}
+
+
+def test_no_members(tmp_path, dataset):
+  with pytest.raises(errors.UserError) as error:
+    ensembles.write_ensemble(tmp_path, 'E', 'logits', {}, {}, dataset)
+  assert str(error.value) == "the ensemble 'E' has no members"

@@ -1,0 +1,111 @@
+"""Sets of inputs by name: what a text means, in rows, and what is refused."""
+
+import numpy as np
+import pytest
+
+from shallow_mimic import errors, gathering, inputs
+from shallow_mimic.data.dataset import Examples, make_dataset
+from shallow_mimic.family import Member, Objective
+
+KNOWN = {'train': 5, 'views': 3, 'generated': 8}
+
+
+def make_data():
+  """Inputs that say where they come from: 100 · set + row."""
+  part = lambda first, n, label: Examples(
+      (first + np.arange(n, dtype=np.float32))[:, None],
+      np.full(n, label, np.int32))
+  return make_dataset(
+      name='toy', classes=3, train=part(0, 5, 1), dev=part(900, 2, 0),
+      test=part(950, 2, 0),
+      transfer={'views': part(100, 3, 2), 'generated': part(200, 8, -1)})
+
+
+def test_parse():
+  assert inputs.parse_inputs('train+views+generated[:4]', KNOWN) == [
+      ('train', None), ('views', None), ('generated', 4)]
+  assert inputs.parse_inputs('generated', KNOWN) == [('generated', None)]
+  assert inputs.parse_inputs('generated[:8]', KNOWN) == [('generated', 8)]
+
+
+@pytest.mark.parametrize(('text', 'message'), [
+    ('', "inputs '': cannot read ''; write sets as"
+     ' train+views+generated[:4000]'),
+    ('train+', "inputs 'train+': cannot read ''; write sets as"
+     ' train+views+generated[:4000]'),
+    ('train[4]', "inputs 'train[4]': cannot read 'train[4]'; write sets as"
+     ' train+views+generated[:4000]'),
+    ('train views', "inputs 'train views': cannot read 'train views'; write"
+     ' sets as train+views+generated[:4000]'),
+    ('train+dev', "inputs 'train+dev': there is no set 'dev'; known: train,"
+     ' views, generated'),
+    ('views[:4]', "inputs 'views[:4]': 'views' has 3 inputs, not 4"),
+    ('views[:0]', "inputs 'views[:0]': 'views' has 3 inputs, not 0"),
+    ('train+train[:2]', "inputs 'train+train[:2]': 'train' stands there"
+     ' twice')])
+def test_refusals(text, message):
+  with pytest.raises(errors.UserError) as error:
+    inputs.parse_inputs(text, KNOWN)
+  assert str(error.value) == message
+
+
+def test_the_layout_holds_what_any_text_needs_in_the_order_of_the_sets():
+  texts = ['generated[:2]+train[:3]', 'generated[:6]', 'train[:1]']
+  layout = inputs.make_layout(texts, KNOWN)
+  assert layout.sets == (('train', 3), ('generated', 6))
+  assert layout.rows == 9
+  whole = inputs.make_layout(['views', 'views[:1]'], KNOWN)
+  assert whole.sets == (('views', 3),)
+
+
+@pytest.mark.parametrize(('text', 'values'), [
+    ('train', [0, 1, 2, 3, 4]),
+    ('views+train[:2]', [100, 101, 102, 0, 1]),
+    ('train+views+generated[:4]',
+     [0, 1, 2, 3, 4, 100, 101, 102, 200, 201, 202, 203])])
+def test_rows_are_the_inputs_named(text, values):
+  dataset = make_data()
+  known = inputs.set_sizes(dataset)
+  assert known == KNOWN
+  layout = inputs.make_layout([text, 'generated[:6]', 'train'], known)
+  rows = inputs.layout_rows(text, layout, known)
+  examples = inputs.gather(dataset, layout)
+  assert rows.dtype == np.int32
+  np.testing.assert_array_equal(examples.x[rows, 0], values)
+  labels = {0: 1, 1: 2, 2: -1}
+  np.testing.assert_array_equal(
+      examples.y[rows], [labels[value // 100] for value in values])
+
+
+def test_gathering_lines_logits_up_with_their_inputs():
+  """Each teacher labelled its own sets; its logits here are their inputs."""
+  dataset = make_data()
+  member = lambda text, teacher, name: Member(
+      'SNN', 'H', 3, 0, 0.1, Objective(name), text, teacher)
+  members = [
+      member('views+train[:2]', 'A', 'logit_regression'),
+      member('train+generated[:3]', 'B', 'distillation_kl'),
+      member('train[:2]', '', 'cross_entropy'),
+  ]
+  targets = {}
+  for name, texts in (('A', ['generated[:1]+views+train[:2]']),
+                      ('B', ['train+generated'])):
+    layout = inputs.make_layout(texts, KNOWN)
+    x = inputs.gather(dataset, layout).x
+    targets[name] = gathering.Targets(layout, x + np.arange(3.)[None])
+  got = gathering.gather_inputs(members, dataset, targets)
+  assert got.sets == tuple(m.inputs for m in members)
+  assert got.teachers == ('A', 'B')
+  np.testing.assert_array_equal(got.data.sizes, [5, 8, 2])
+  for place, teacher in ((0, 0), (1, 1)):
+    rows = got.data.rows[place, :got.data.sizes[place]]
+    np.testing.assert_array_equal(
+        got.data.targets[teacher, rows, 2], got.data.x[rows, 0] + 2)
+  # What A never saw is not a number, not some other row's logits.
+  unseen = np.isin(got.data.x[:, 0], [2, 3, 4, 201, 202])
+  np.testing.assert_array_equal(np.isnan(got.data.targets[0, :, 0]), unseen)
+  (pair, normalizer), = got.normalizers.items()
+  assert pair == ('A', 'views+train[:2]')
+  values = np.array([100., 101, 102, 0, 1])[:, None] + np.arange(3.)[None]
+  np.testing.assert_allclose(normalizer.mean, values.mean(0), rtol=1e-6)
+  np.testing.assert_allclose(normalizer.std, values.std(0), rtol=1e-6)

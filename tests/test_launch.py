@@ -1,0 +1,237 @@
+"""Tests of the scripts: --config, one line and status 2 for every mistake."""
+
+import os
+import pathlib
+import pickle
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tiny_experiment
+from absl import flags
+
+from launch import app, plan, run, stage
+
+ROOT = tiny_experiment.ROOT
+TINY = f'--config={ROOT}/tests/tiny_experiment.py'
+
+
+@pytest.fixture(name='npz')
+def make_npz(tmp_path):
+  path = tmp_path / 'tiny.npz'
+  tiny_experiment.write_npz(path)
+  return path
+
+
+@pytest.fixture(name='launch')
+def make_launch(monkeypatch, capfd, tmp_path):
+  """launch(main, *arguments): status, stdout, stderr of a script, here.
+
+  Absl keeps its flags for the whole process; they are taken out afterwards.
+  """
+  monkeypatch.chdir(tmp_path)
+
+  def launch(main, *arguments):
+    monkeypatch.setattr(sys, 'argv', ['script', *arguments])
+    before = set(flags.FLAGS)
+    try:
+      with pytest.raises(SystemExit) as left:
+        app.start(main)
+    finally:
+      for name in set(flags.FLAGS) - before - {'help'}:
+        if name.split('.')[0] in ('config', 'workdir'):
+          delattr(flags.FLAGS, name)
+      flags.FLAGS.unparse_flags()
+    return left.value.code or 0, *capfd.readouterr()
+
+  return launch
+
+
+def check_refused(result, *words):
+  status, _, stderr = result
+  assert status == 2, stderr
+  assert stderr.startswith('error: ')
+  assert stderr.count('\n') == 1 and stderr.endswith('\n'), stderr
+  for word in words:
+    assert word in stderr
+
+
+def start_script(module, *arguments, cwd):
+  done = subprocess.run(
+      [sys.executable, '-m', module, *arguments], cwd=cwd, check=False,
+      capture_output=True, text=True, timeout=120,
+      env={**os.environ, 'PYTHONPATH': str(ROOT)})
+  return done.returncode, done.stdout, done.stderr
+
+
+def test_unknown_flag_of_the_real_script(tmp_path):
+  check_refused(start_script('launch.run', '--confg=mnist1d', cwd=tmp_path),
+                "Unknown command line flag 'confg'")
+
+
+def test_unknown_config_of_the_real_script(tmp_path):
+  check_refused(
+      start_script('launch.run', '--config=mnist2d', cwd=tmp_path),
+      'there is no config mnist2d; a path to a file, or one of', 'mnist1d')
+
+
+def test_stage_too_early_of_the_real_script(npz, tmp_path):
+  check_refused(
+      start_script('launch.students', TINY, f'--config.data.path={npz}',
+                   cwd=tmp_path),
+      'runs/tiny_experiment/data is not finished; run the stage `data` first')
+
+
+@pytest.mark.parametrize('argument, words', [
+    ('--config.students.widht=3', ('unknown config field', 'widht')),
+    ('--config.students.seeds=many', ('seeds',)),
+    ('--config.students.widths=(3,0)', ('config.students.widths is 0',)),
+    ('--config.students.widths=(3,3)', ('without repeats',)),
+    ('--config.students.learning_rates=(0.1,float("nan"))', ()),
+    ('--config.teachers.DNN.learning_rate=nan',
+     ('config.teachers.DNN.learning_rate is [nan]; it must be finite',)),
+    ('--config.data.path=none.npz', ('none.npz',)),
+    ('--config.data.source=tape', ("unknown data source 'tape'",)),
+    ('--config=none.py', ('there is no config none.py',)),
+    ('--flag', ("Unknown command line flag 'flag'",)),
+    ('word', ("unknown argument 'word'; flags begin with --",)),
+])
+def test_wrong_arguments(launch, npz, argument, words):
+  check_refused(
+      launch(run.main, TINY, f'--config.data.path={npz}', argument), *words)
+
+
+def nan_inputs():
+  x = tiny_experiment.make_arrays()['x_train']
+  x[3, 1] = np.nan
+  return {'x_train': x}
+
+
+@pytest.mark.parametrize('changes, words', [
+    ({'y_test': np.full(24, 7)}, ('test', '7')),
+    ({'y_train': np.arange(60) - 1}, ('train', '-1')),
+    (nan_inputs(), ('train', 'row 3')),
+    ({'y_train': np.arange(59) % 3}, ('60', '59')),
+    ({'y_dev': np.arange(23) % 3}, ('24', '23')),
+    ({'x_test': np.zeros((24, 5), np.float32)}, ('test', '5')),
+])
+def test_wrong_data(launch, tmp_path, changes, words):
+  path = tmp_path / 'wrong.npz'
+  tiny_experiment.write_npz(path, **changes)
+  check_refused(launch(run.main, TINY, f'--config.data.path={path}'), *words)
+
+
+class Trap:
+  """Unpickled, it would leave a file behind."""
+
+  def __reduce__(self):
+    return (pathlib.Path('unpickled').touch, ())
+
+
+def test_pickles_are_not_loaded(launch, tmp_path):
+  path = tmp_path / 'trap.npz'
+  arrays = tiny_experiment.make_arrays()
+  arrays['y_train'] = np.array([Trap()], object)
+  np.savez(path, **arrays)
+  check_refused(launch(run.main, TINY, f'--config.data.path={path}'),
+                'pickled objects')
+  path.write_bytes(pickle.dumps(Trap()))
+  check_refused(launch(run.main, TINY, f'--config.data.path={path}'))
+  assert not pathlib.Path('unpickled').exists()
+
+
+def test_work_directory_of_another_config(launch, finished):
+  npz, workdir = finished
+  check_refused(
+      launch(run.main, TINY, f'--config.data.path={npz}',
+             f'--workdir={workdir}', '--config.seed=3'),
+      f'{workdir} belongs to another configuration (seed: there 0, now 3)')
+
+
+@pytest.mark.parametrize('folder', ['teachers/DNN/params', 'logits/EDNN'])
+def test_flipped_bits(launch, finished, tmp_path, folder):
+  npz, workdir = tmp_path / 'tiny.npz', tmp_path / 'run'
+  shutil.copytree(finished[1], workdir)
+  pattern = 'd/*' if 'params' in folder else 'part-00002.npy'
+  path = max((workdir / folder).rglob(pattern),
+             key=lambda path: path.stat().st_size)
+  data = bytearray(path.read_bytes())
+  data[-3] ^= 16
+  path.write_bytes(data)
+  npz = finished[0]
+  check_refused(
+      launch(run.main, TINY, f'--config.data.path={npz}',
+             f'--workdir={workdir}'), f'{path} is damaged')
+
+
+def test_full_disk(launch, npz, tmp_path):
+  folder = tmp_path / 'small'
+  folder.mkdir()
+  mounted = subprocess.run(
+      ['mount', '-t', 'tmpfs', '-o', 'size=16k', 'tmpfs', str(folder)],
+      check=False, capture_output=True, text=True)
+  if mounted.returncode:
+    pytest.skip(f'no small disk to fill: {mounted.stderr.strip()}')
+  try:
+    check_refused(
+        launch(run.main, TINY, f'--config.data.path={npz}',
+               f'--workdir={folder}/run'),
+        f'cannot write {folder}/run/', 'No space left on device')
+  finally:
+    subprocess.run(['umount', str(folder)], check=True)
+
+
+@pytest.mark.parametrize('value', [
+    'mnist1d_smoke', f'{app.CONFIGS}/mnist1d_smoke.py',
+    'launch/configs/mnist1d_smoke.py',
+])
+def test_config_as_name_path_and_path_in_a_clone(launch, value):
+  assert not pathlib.Path('launch').exists()  # We are elsewhere.
+  seen = []
+  main = lambda: seen.append(
+      (flags.FLAGS.config.title, flags.FLAGS.config.seed,
+       str(app.chosen_workdir())))
+  status, _, stderr = launch(main, f'--config={value}', '--config.seed=3')
+  assert status == 0, stderr
+  assert seen == [('MNIST-1D, smoke test', 3, 'runs/mnist1d_smoke')]
+
+
+def test_config_of_ones_own(launch, tmp_path):
+  (tmp_path / 'mine.py').write_text(
+      'from shallow_mimic import configs\n'
+      'def get_config():\n'
+      '  config = configs.default_config()\n'
+      '  config.title = "mine"\n'
+      '  return config\n')
+  seen = []
+  launch(lambda: seen.append(flags.FLAGS.config.title), '--config=mine.py')
+  assert seen == ['mine']
+
+
+def test_config_of_ones_own_with_a_mistake(launch, tmp_path):
+  (tmp_path / 'mine.py').write_text('def get_config()\n  return 3\n')
+  check_refused(launch(run.main, '--config=mine.py'))
+
+
+def test_no_arguments_mean_the_default(launch):
+  seen = []
+  status, _, _ = launch(lambda: seen.append(flags.FLAGS.config.title))
+  assert (status, seen) == (0, ['MNIST-1D'])
+
+
+def test_plan_prints_the_papers_size(launch):
+  status, stdout, stderr = launch(plan.main, '--config=cifar10_paper')
+  assert status == 0, stderr
+  assert ' 70.9M ' in stdout
+
+
+def test_one_stage(launch, npz, tmp_path):
+  status, stdout, stderr = launch(
+      lambda: stage.run('data'), TINY, f'--config.data.path={npz}',
+      '--workdir=here')
+  assert status == 0, stderr
+  assert stdout.endswith('data: done\n')
+  assert sorted(p.name for p in (tmp_path / 'here').iterdir()) == [
+      'config.json', 'data']

@@ -1,0 +1,100 @@
+"""Tests of the plan: the paper's sizes, before anything is done."""
+
+import pytest
+import tiny_experiment
+
+from launch.configs import cifar10_paper
+from shallow_mimic import configs, errors, planning
+
+RATE = 1e10
+
+
+def plan(config, shapes=None):
+  return planning.make_plan(
+      config, shapes or planning.stated_shapes(config), RATE)
+
+
+def sizes(text, model):
+  """(architecture, parameters) of a model's lines."""
+  return [tuple(line.split()[1:3]) for line in text.splitlines()
+          if line.split()[:1] == [model]]
+
+
+def make_timit():
+  """The paper's speech nets: 15 frames of 123 numbers, 183 states."""
+  config = configs.default_config()
+  config.teachers = {'DNN': configs.make_teacher(architecture='2k-2k-2k')}
+  config.ensembles = {'EDNN': configs.make_ensemble('DNN')}
+  config.students.architecture = '250L-H'
+  config.students.widths = (8000, 400_000)
+  config.students.curves = {'MIMIC': configs.make_curve(teacher='EDNN')}
+  return config, planning.Shapes((1845,), 183, 1_000_000)
+
+
+def test_sizes_of_the_papers_cifar_nets():
+  text = plan(cifar10_paper.get_config())
+  assert ('128c-p-1200L-30k', '70.9M') in sizes(text, 'SNN-MIMIC')
+  assert 'inputs of shape (32, 32, 3), 10 classes' in text
+
+
+def test_sizes_of_the_papers_narrower_cifar_net():
+  config = cifar10_paper.get_config()
+  config.students.architecture = '64c-p-1200L-H'
+  assert ('64c-p-1200L-30k', '53.6M') in sizes(plan(config), 'SNN-MIMIC')
+
+
+def test_sizes_of_the_papers_speech_nets():
+  text = plan(*make_timit())
+  assert sizes(text, 'DNN') == [('2k-2k-2k', '12.06M')]
+  assert sizes(text, 'MIMIC')[1] == ('250L-400k', '174.1M')
+
+
+@pytest.mark.parametrize('number, text', [
+    (0, '0'), (999, '999'), (1000, '1k'), (1234, '1.234k'),
+    (70_900_000, '70.9M'), (12_062_183, '12.06M'), (174_061_433, '174.1M'),
+    (1_000_000, '1M'), (2_500_000_000, '2.5G'),
+])
+def test_counts_have_four_digits(number, text):
+  assert planning._count(number) == text
+
+
+def test_work_is_three_passes_of_every_net():
+  config = tiny_experiment.make_config()
+  config.students.curves = {}
+  # Two teachers, 20 steps of 16 inputs, nets 4-8-8-3.
+  work = 2 * 3 * 20 * 16 * (4 * 8 + 8 * 8 + 8 * 3)
+  text = plan(config, planning.Shapes((4,), 3, 60))
+  assert f'work      {work:.3g} multiply-adds' in text
+
+
+def test_every_bucket_is_told():
+  text = plan(tiny_experiment.make_config(), planning.Shapes((4,), 3, 60))
+  assert 'search' in text and 'students' in text
+  assert sizes(text, 'SNN') == [('3', '27'), ('5', '43')]
+
+
+def test_shapes_that_are_not_stated():
+  config = tiny_experiment.make_config()
+  with pytest.raises(errors.UserError) as error:
+    planning.stated_shapes(config)
+  assert str(error.value) == (
+      'the plan needs config.data.input_shape and config.data.classes for the'
+      " source 'arrays', as long as its data are not prepared")
+
+
+def test_shapes_of_mnist1d_are_known():
+  config = configs.default_config()
+  assert planning.stated_shapes(config) == ((40,), 10, 3600)
+
+
+def test_a_net_that_does_not_fit_the_inputs():
+  config = tiny_experiment.make_config()
+  config.teachers.DNN.architecture = '4c-p-8'
+  with pytest.raises(errors.UserError):
+    plan(config, planning.Shapes((2,), 3, 60))
+
+
+def test_columns_are_aligned():
+  assert planning.format_columns(
+      [('a', 'bb', 'c'), ('aaa', 'b', '1234')]) == ['a    bb     c',
+                                                    'aaa  b   1234']

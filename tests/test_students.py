@@ -1,0 +1,125 @@
+"""Tests of the family: its members, and how learning rates are chosen."""
+
+import numpy as np
+import pytest
+import tiny_experiment
+
+from shallow_mimic import errors, files, fit, students
+from shallow_mimic.data.dataset import Dataset, Examples
+
+RATES = (0.01, 0.05)
+
+
+@pytest.fixture(name='section')
+def make_section():
+  """One curve of labels, widths 3 and 5, two learning rates."""
+  section = tiny_experiment.make_config().students
+  del section.curves['SNN-MIMIC']
+  return section
+
+
+@pytest.fixture(name='dataset')
+def make_dataset():
+  part = Examples(np.zeros((6, 4), np.float32), np.zeros(6, np.int32))
+  return Dataset(name='made', classes=3, train=part, dev=part, test=part,
+                 transfer={}, preprocessing={}, fingerprint='f', fitted=None)
+
+
+def search(monkeypatch, directory, dataset, members, outcome):
+  """A search in which each member ends as `outcome(member)` says:
+  (dev accuracy, diverged)."""
+  def fake_fit(members, inputs, settings, directory, *, stage):
+    return [fit.Fitted({}, *outcome(m)[:1], 5, outcome(m)[1], [5], [0.0], [0.0])
+            for m in members]
+
+  monkeypatch.setattr(fit, 'fit', fake_fit)
+  students.write_search(directory, members, dataset, {}, None)
+
+
+def test_search_picks_the_best_mean_of_dev(monkeypatch, tmp_path, dataset,
+                                           section):
+  # Seed 0 alone would choose the other rate.
+  table = {(3, 0.01): [0.5, 0.9], (3, 0.05): [0.6, 0.6],
+           (5, 0.01): [0.4, 0.4], (5, 0.05): [0.3, 0.6]}
+  members = students.make_members(section, seeds=2)
+  search(monkeypatch, tmp_path, dataset, members,
+         lambda m: (table[m.width, m.learning_rate][m.seed], False))
+  assert students.read_rates(tmp_path) == {
+      ('SNN', 3): (0.01, 0.0), ('SNN', 5): (0.05, 0.0)}
+  records = files.read_json(tmp_path / 'records.json')
+  assert len(records) == 8
+  assert {(r['width'], r['learning_rate']) for r in records
+          if r['selected']} == {(3, 0.01), (5, 0.05)}
+  assert {r['phase'] for r in records} == {'search'}
+  assert all(set(r['metrics']) == {'dev'} for r in records)
+
+
+def test_search_never_picks_what_diverged(monkeypatch, tmp_path, dataset,
+                                          section):
+  members = students.make_members(section, seeds=1)
+  search(monkeypatch, tmp_path, dataset, members,
+         lambda m: (0.9, True) if m.learning_rate == 0.05 else (0.1, False))
+  assert set(students.read_rates(tmp_path).values()) == {(0.01, 0.0)}
+
+
+def test_search_in_which_all_diverge(monkeypatch, tmp_path, dataset, section):
+  members = students.make_members(section, seeds=1)
+  with pytest.raises(errors.UserError) as error:
+    search(monkeypatch, tmp_path, dataset, members,
+           lambda m: (0.9, m.width == 5))
+  assert str(error.value) == (
+      'SNN of width 5 diverges at every learning rate of'
+      ' students.learning_rates; add smaller ones')
+  assert not (tmp_path / 'identity.json').exists()
+
+
+def test_search_chooses_weight_decay_with_the_rate(monkeypatch, tmp_path,
+                                                   dataset, section):
+  section.curves.SNN.weight_decays = (0.0, 0.1)
+  members = students.make_members(section, seeds=1)
+  assert len(members) == 2 * 2 * 2
+  best = {3: (0.05, 0.1), 5: (0.01, 0.1)}
+  search(monkeypatch, tmp_path, dataset, members, lambda m: (
+      float((m.learning_rate, m.weight_decay) == best[m.width]), False))
+  assert students.read_rates(tmp_path) == {
+      ('SNN', 3): best[3], ('SNN', 5): best[5]}
+
+
+def test_members_of_a_search_are_the_whole_grid(section):
+  members = students.make_members(section, seeds=2)
+  assert {(m.width, m.learning_rate, m.seed) for m in members} == {
+      (w, r, s) for w in (3, 5) for r in RATES for s in (0, 1)}
+  assert len(members) == 8
+
+
+def test_members_that_are_chosen_have_one_rate_each(section):
+  rates = {('SNN', 3): (0.05, 0.1), ('SNN', 5): (0.01, 0.0)}
+  members = students.make_members(section, seeds=2, rates=rates)
+  assert [(m.width, m.seed, m.learning_rate, m.weight_decay)
+          for m in members] == [(3, 0, 0.05, 0.1), (3, 1, 0.05, 0.1),
+                                (5, 0, 0.01, 0.0), (5, 1, 0.01, 0.0)]
+
+
+def test_a_curve_may_have_widths_of_its_own(section):
+  section.curves.SNN.widths = (7,)
+  members = students.make_members(section, seeds=1)
+  assert {m.width for m in members} == {7}
+
+
+def test_a_student_of_labels_has_no_teacher():
+  section = tiny_experiment.make_config().students
+  section.curves.SNN.teacher = 'EDNN'
+  teachers = {m.model: m.teacher
+              for m in students.make_members(section, seeds=1)}
+  assert teachers == {'SNN': '', 'SNN-MIMIC': 'EDNN'}
+
+
+def test_members_of_one_shape_are_grouped(section):
+  members = students.make_members(section, seeds=2)
+  groups = students.group_by_net(members)
+  assert sorted(sum(groups.values(), [])) == list(range(len(members)))
+  for group in groups.values():
+    assert len({members[i].width for i in group}) == 1
+  section.curves.SNN.dropout_hidden = 0.5
+  other = students.make_members(section, seeds=1)
+  assert len(students.group_by_net(members + other)) == 4

@@ -1,0 +1,136 @@
+"""Tests of work directories: claimed once, run once, verified, named."""
+
+import json
+
+import pytest
+
+from shallow_mimic import errors, workdir
+
+CONFIG = {'seed': 0, 'data': {'name': 'a', 'path': ''},
+          'students': {'widths': (3, 5)}, 'teachers': {}}
+
+
+def write_two(directory):
+  (directory / 'sub').mkdir(parents=True, exist_ok=True)
+  (directory / 'a.txt').write_text('one')
+  (directory / 'sub' / 'b.txt').write_text('two')
+
+
+def refuse_work(directory):
+  raise AssertionError('there was nothing to do')
+
+
+def test_claim_takes_the_same_config_again(tmp_path):
+  workdir.claim(tmp_path / 'run', CONFIG)
+  # JSON knows no tuples.
+  workdir.claim(tmp_path / 'run', json.loads(json.dumps(CONFIG)))
+
+
+def test_claim_names_the_fields_that_differ(tmp_path):
+  workdir.claim(tmp_path, CONFIG)
+  other = {**CONFIG, 'seed': 1, 'students': {'widths': (3, 7)},
+           'teachers': {'CNN': {'steps': 5}}}
+  with pytest.raises(errors.UserError) as error:
+    workdir.claim(tmp_path, other)
+  assert str(error.value) == (
+      f'{tmp_path} belongs to another configuration (seed: there 0, now 1;'
+      ' students.widths: there [3, 5], now [3, 7]; teachers: there {}, now'
+      ' None; teachers.CNN.steps: there None, now 5); choose another'
+      ' --workdir, or set these fields back')
+  # A refusal changes nothing.
+  workdir.claim(tmp_path, CONFIG)
+
+
+def test_claim_counts_what_it_does_not_name(tmp_path):
+  workdir.claim(tmp_path, {f'field{i}': 0 for i in range(8)})
+  with pytest.raises(errors.UserError) as error:
+    workdir.claim(tmp_path, {f'field{i}': 1 for i in range(8)})
+  assert 'field5: there 0, now 1 and 2 more); choose' in str(error.value)
+  assert 'field6' not in str(error.value)
+
+
+def test_claim_of_a_path_that_is_a_file(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(errors.UserError, match='^cannot write .*config.json: '):
+    workdir.claim(tmp_path / 'file', CONFIG)
+
+
+def test_run_once_runs_once(tmp_path):
+  made_from = {'data': 'abc', 'sets': [['train', 3]]}
+  assert workdir.run_once(tmp_path / 's', made_from, write_two)
+  assert not workdir.run_once(tmp_path / 's', made_from, refuse_work)
+
+
+def test_failed_work_is_done_again_where_it_stood(tmp_path):
+  def fail(directory):
+    write_two(directory)
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    workdir.run_once(tmp_path, {'data': 'abc'}, fail)
+  seen = []
+  work = lambda directory: seen.append((directory / 'a.txt').read_text())
+  assert workdir.run_once(tmp_path, {'data': 'abc'}, work)
+  assert seen == ['one']
+
+
+@pytest.mark.parametrize('finish', [True, False])
+def test_made_from_something_else_is_refused(tmp_path, finish):
+  def work(directory):
+    if not finish:
+      raise KeyboardInterrupt
+
+  made_from = {'data': 'abc', 'teacher': 'd', 'same': 1}
+  try:
+    workdir.run_once(tmp_path, made_from, work)
+  except KeyboardInterrupt:
+    pass
+  with pytest.raises(errors.UserError) as error:
+    workdir.run_once(tmp_path, {'data': 'x', 'same': 1, 'new': 2}, refuse_work)
+  assert str(error.value) == (
+      f'{tmp_path} was made from another data, new, teacher; delete it and run'
+      ' again to make it anew, or choose another --workdir')
+
+
+@pytest.mark.parametrize('name', ['a.txt', 'sub/b.txt'])
+def test_a_missing_file_is_named(tmp_path, name):
+  workdir.run_once(tmp_path, {}, write_two)
+  (tmp_path / name).unlink()
+  with pytest.raises(errors.UserError) as error:
+    workdir.run_once(tmp_path, {}, refuse_work)
+  assert str(error.value) == (
+      f'{tmp_path / name} is missing; delete {tmp_path} and run again to make'
+      ' it anew')
+
+
+@pytest.mark.parametrize('name', ['a.txt', 'sub/b.txt'])
+def test_a_damaged_file_is_named(tmp_path, name):
+  workdir.run_once(tmp_path, {}, write_two)
+  data = bytearray((tmp_path / name).read_bytes())
+  data[1] ^= 1
+  (tmp_path / name).write_bytes(data)
+  with pytest.raises(errors.UserError) as error:
+    workdir.verify(tmp_path)
+  assert str(error.value) == (
+      f'{tmp_path / name} is damaged: its SHA-256 is not the one it was written'
+      f' with; delete {tmp_path} and run again to make it anew')
+
+
+@pytest.mark.parametrize('name', ['started.json', 'done.json'])
+def test_a_damaged_record_is_named(tmp_path, name):
+  workdir.run_once(tmp_path, {'data': 'a'}, write_two)
+  (tmp_path / name).write_bytes(b'{"')
+  with pytest.raises(errors.UserError, match=f'cannot read {tmp_path / name}'):
+    workdir.run_once(tmp_path, {'data': 'a'}, refuse_work)
+
+
+def test_what_a_killed_write_left_is_not_part_of_the_stage(tmp_path):
+  workdir.run_once(
+      tmp_path, {}, lambda d: (d / '.a.npy.1.tmp').write_text('half'))
+  (tmp_path / '.a.npy.1.tmp').unlink()
+  workdir.verify(tmp_path)
+
+
+def test_identity_is_read_back(tmp_path):
+  workdir.write_identity(tmp_path, {'b': [1, 'x'], 'a': {'c': 0.5}})
+  assert workdir.read_identity(tmp_path) == {'a': {'c': 0.5}, 'b': [1, 'x']}
