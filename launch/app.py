@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
+import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -52,8 +52,6 @@ def start(main: Callable[[], None], default: str = 'mnist1d') -> None:
       _leave(f'out of memory ({error}); use smaller widths, batch or data')
 
   logging.set_verbosity(logging.WARNING)
-  # JAX says that it found no GPU; the plan and the report name the device.
-  os.environ.setdefault('JAX_PLATFORMS', '')
   app.run(reported, flags_parser=lambda arguments: _parse(arguments, default))
 
 
@@ -69,11 +67,19 @@ def _parse(arguments: Sequence[str], default: str) -> list[str]:
         f' {", ".join(config_names())}.',
     )
     return flags.FLAGS(sys.argv)
-  except AttributeError as error:
-    _leave(f'unknown config field {error}; see {CONFIGS} for what there is')
-  except (flags.Error, TypeError, ValueError, KeyError, OSError, SyntaxError,
+  except (AttributeError, KeyError) as error:
+    _leave(_explain_field(str(error)))
+  except (flags.Error, TypeError, ValueError, OSError, SyntaxError,
           errors.UserError) as error:
     _leave(error)
+
+
+def _explain_field(message: str) -> str:
+  """What ml_collections says of an unknown field, without its quoting."""
+  field = re.search(r'\w+', message)
+  near = re.search(r'Did you mean \W*(\w+)', message)
+  hint = f'; did you mean {near[1]!r}?' if near else ''
+  return f'unknown config field {field[0] if field else message!r}{hint}'
 
 
 def _resolve_all(arguments: Sequence[str], default: str) -> list[str]:
@@ -90,7 +96,7 @@ def _resolve(argument: str) -> str:
     return argument
   if pathlib.Path(value).exists():
     return argument
-  name = pathlib.Path(value).stem
+  name = value.removeprefix('launch/configs/').removesuffix('.py')
   if name not in config_names():
     raise errors.UserError(
         f'there is no config {value}; a path to a file, or one of'

@@ -2,7 +2,7 @@
 
     python -m launch.plan --config=launch/configs/cifar10_paper.py
 
-Reads no data and trains nothing.
+Trains nothing.
 """
 
 from absl import flags

@@ -7,8 +7,8 @@ An experiment is a file in `launch/configs` that starts from
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
@@ -242,14 +242,7 @@ def _fail(wrong, field, value, allowed):
     raise errors.UserError(f'config.{field} is {value!r}; it must be {allowed}')
 
 
-def to_json(config: Mapping[str, Any]) -> dict[str, Any]:
+def to_json(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """The configuration as a JSON tree, tuples as lists."""
-  return {key: _plain(value) for key, value in config.items()}
-
-
-def _plain(value):
-  if isinstance(value, Mapping | ml_collections.ConfigDict):
-    return to_json(value)
-  if isinstance(value, tuple | list):
-    return [_plain(item) for item in value]
-  return value
+  text = json.dumps(config.to_dict(), default=lambda value: value.to_dict())
+  return json.loads(text)

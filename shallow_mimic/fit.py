@@ -138,6 +138,8 @@ def _record_accuracy(history, program, accuracy, stop, settings):
 
 
 def _note(accuracy):
+  if not accuracy.any():
+    return ''
   return f'best dev accuracy {100 * np.max(accuracy):.1f} %'
 
 

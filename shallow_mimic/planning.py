@@ -18,6 +18,7 @@ from shallow_mimic import (
     students,
     teachers,
 )
+from shallow_mimic.data import arrays
 
 # A step is a forward pass and about twice as much again going backward.
 _STEP_FACTOR = 3
@@ -36,7 +37,7 @@ class Shapes(NamedTuple):
 
 
 def stated_shapes(config: Any) -> Shapes:
-  """Shapes without reading any data: as stated, or as the source has them.
+  """Shapes as stated, as the source has them, or as its `.npz` has them.
 
   Raises:
     UserError: the configuration does not state them.
@@ -44,10 +45,13 @@ def stated_shapes(config: Any) -> Shapes:
   data = config.data
   if data.source == 'mnist1d':
     return Shapes((40,), 10, 4000 - data.dev)
+  if data.source == 'arrays' and data.path:
+    train = arrays.read_arrays(data.path)['train']
+    return Shapes(train.x.shape[1:], int(train.y.max()) + 1, len(train.y))
   if not data.input_shape or data.classes < 1:
     raise errors.UserError(
-        'the plan needs config.data.input_shape and config.data.classes for'
-        f' the source {data.source!r}, as long as its data are not prepared'
+        'the plan needs config.data.path, or else config.data.input_shape and'
+        f' config.data.classes, for the source {data.source!r}'
     )
   return Shapes(tuple(data.input_shape), data.classes, data.examples)
 
@@ -174,10 +178,11 @@ def _gigabytes_data(shapes):
 
 
 def _count(number: int) -> str:
-  """1234567 as 1.235M: four digits, without zeros at the end."""
+  """1234567 as 1.23M; one decimal from 20 on, where a second says little."""
   for unit, suffix in ((1e9, 'G'), (1e6, 'M'), (1e3, 'k')):
     if number >= unit:
-      return f'{number / unit:.4g}{suffix}'
+      value = number / unit
+      return f'{value:.{2 if value < 20 else 1}f}{suffix}'
   return str(number)
 
 

@@ -80,11 +80,12 @@ def run_once(directory: os.PathLike | str, made_from: Mapping[str, Any],
     return False
   files.write_json(directory / _STARTED, dict(made_from))
   work(directory)
+  for left in directory.rglob('.*.tmp'):  # By a run that was killed.
+    left.unlink()
   files.write_json(directory / _DONE, {
       str(path.relative_to(directory)): files.digest_file(path)
       for path in sorted(directory.rglob('*'))
       if path.is_file() and path.name not in (_STARTED, _DONE)
-      and path.suffix != '.tmp'
   })
   return True
 

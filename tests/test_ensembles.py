@@ -53,8 +53,7 @@ def test_order_does_not_matter_to_the_last_bit(space, weights):
   logits = make_logits(rows=50)
   logits[1] *= 1e3  # Sums of unlike sizes round.
   first = ensembles.ensemble_logits(logits, space, weights)
-  for order in itertools.permutations(range(4)):
-    order = list(order)
+  for order in map(list, itertools.permutations(range(4))):
     theirs = weights and tuple(weights[i] for i in order)
     np.testing.assert_array_equal(
         ensembles.ensemble_logits(logits[order], space, theirs), first)
@@ -150,7 +149,7 @@ def test_what_is_written(tmp_path, dataset):
     ours = ensembles.read_ensemble_logits(tmp_path, split)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
   [record] = files.read_json(tmp_path / 'records.json')
-  assert record['role'], record['model'] == ('ensemble', 'E')
+  assert (record['role'], record['model']) == ('ensemble', 'E')
   assert record['architecture'] == '2 × 5, 6-7'
   assert record['parameters'] == (4 * 5 + 5 + 5 * 3 + 3) + (
       4 * 6 + 6 + 6 * 7 + 7 + 7 * 3 + 3)

@@ -156,8 +156,8 @@ def test_damaged_checkpoint_of_a_teacher_is_named(finished, tmp_path):
   path = max((workdir / 'teachers/DNN/params').rglob('d/*'),
              key=lambda path: path.stat().st_size)
   flip_bit(path)
-  with pytest.raises(errors.UserError, match='DNN/params is good .* not what'
-                                             ' was written'):
+  with pytest.raises(errors.UserError, match=r'DNN/params is good .* not what'
+                                             r' was written'):
     pipeline.run(tiny_experiment.make_config(npz), workdir, stages=('logits',))
 
 

@@ -117,7 +117,7 @@ def test_a_student_of_labels_has_no_teacher():
 def test_members_of_one_shape_are_grouped(section):
   members = students.make_members(section, seeds=2)
   groups = students.group_by_net(members)
-  assert sorted(sum(groups.values(), [])) == list(range(len(members)))
+  assert sorted(i for group in groups.values() for i in group) == list(range(len(members)))
   for group in groups.values():
     assert len({members[i].width for i in group}) == 1
   section.curves.SNN.dropout_hidden = 0.5

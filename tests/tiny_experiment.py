@@ -89,7 +89,9 @@ def main(npz: str, workdir: str, fatal: str = '') -> None:
 
 def start(npz: os.PathLike | str, workdir: os.PathLike | str,
           fatal: str = '') -> subprocess.CompletedProcess:
-  """`main` in a process of its own; compiled programs are kept for the next.
+  """`main` in a process of its own, quick to compile.
+
+  Compiled programs are kept for the next.
   """
   folder = pathlib.Path(npz).parent / 'compiled'
   return subprocess.run(
@@ -97,6 +99,7 @@ def start(npz: os.PathLike | str, workdir: os.PathLike | str,
       capture_output=True, text=True, timeout=300, env={
           **os.environ, 'PYTHONPATH': str(ROOT),
           'JAX_COMPILATION_CACHE_DIR': str(folder),
+          'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
           'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
           'JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES': '-1'},
   )

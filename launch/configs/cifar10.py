@@ -29,15 +29,15 @@ def get_config() -> ml_collections.ConfigDict:
   }
   config.teachers = {'CNN': configs.make_teacher(
       architecture='32c3-p2-64c3-p2-64c3-p2-256fc', members=2, together=1,
-      inputs='train+views', steps=2500, eval_every=500, learning_rate=0.002,
+      inputs='train+views', steps=1500, eval_every=500, learning_rate=0.002,
       net={'dropout_hidden': 0.5, 'norm': 'group'})}
   config.ensembles = {'ECNN': configs.make_ensemble('CNN')}
   students = config.students
   students.architecture = '16c3-p-100L-H'
   students.widths = (250, 1000, 4000)
   students.learning_rates = (0.0005, 0.001, 0.002)
-  students.steps, students.search_steps = 2000, 200
-  students.eval_every, students.bias_spread = 500, 0.0
+  students.steps, students.search_steps = 1200, 150
+  students.eval_every, students.bias_spread = 300, 0.0
   students.curves = {
       'SNN': configs.make_curve(
           objective='cross_entropy', inputs='train+views',

@@ -22,13 +22,13 @@ def get_config() -> ml_collections.ConfigDict:
   """The default experiment."""
   config = configs.default_config()
   config.title = 'MNIST-1D'
-  config.data.preprocessing = (('zca', {'eps': 0.001}),)
+  config.data.preprocessing = ('zca',)
   config.data.transfer = {
       'generated': {'kind': 'generated', 'size': 100_000},
       'jitter': {'kind': 'views', 'copies': 25, 'shift': 0, 'scale': 0.1,
                  'noise': 0.02},
-      'views': {'kind': 'views', 'copies': 25, 'shift': 4, 'scale': 0.1,
-                'noise': 0.02},
+      'views': {'kind': 'views', 'copies': 50, 'shift': 12, 'scale': 0.2,
+                'noise': 0.05},
   }
   config.teachers = {
       'CNN': configs.make_teacher(
@@ -49,8 +49,8 @@ def get_config() -> ml_collections.ConfigDict:
   }
   config.students.widths = (16, 32, 64, 128, 256, 512, 1024)
   config.students.learning_rates = (0.01, 0.02, 0.04)
-  config.students.steps = 7000
-  config.students.search_steps = 1000
+  config.students.steps = 6000
+  config.students.search_steps = 1500
   config.students.curves = _curves()
   config.report.figure_width = 256
   return config
@@ -60,7 +60,7 @@ def _curves():
   """The paper's curves, then controls named SET/TARGET."""
   logits = dict(objective='logit_regression', teacher='ECNN')
   pseudo = dict(objective='pseudo_label', teacher='ECNN')
-  labels = dict(objective='cross_entropy', weight_decays=(0.0, 0.1))
+  labels = dict(objective='cross_entropy')
   controls = {
       f'{name}/{kind}': configs.make_curve(
           inputs=text, widths=_CONTROL_WIDTHS, **how)
@@ -80,7 +80,7 @@ def _curves():
       for teacher in ('CNN:0', 'DNN:0', 'CNN-short:0')
   }
   return {
-      'SNN': configs.make_curve(**labels),
+      'SNN': configs.make_curve(**labels, weight_decays=(0.0, 0.1)),
       'SNN-dropout': configs.make_curve(**labels, dropout_hidden=0.5),
       'SNN-MIMIC': configs.make_curve(inputs=_ALL, **logits),
       **controls, **weaker,

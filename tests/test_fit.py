@@ -1,0 +1,232 @@
+"""Fitting: interrupted runs end with the same bits, and the best is kept."""
+
+import dataclasses
+import functools
+import os
+import signal
+import threading
+
+import jax
+import numpy as np
+import pytest
+import small_family as small
+
+from shallow_mimic import checkpoints, errors, fit, models, programs, progress
+
+STEPS, EVERY = 10, 4  # the last look at dev is after fewer steps
+
+
+class Interrupted(Exception):
+  """What stands for a kill."""
+
+
+def make_settings(**changes):
+  return small.make_settings(
+      STEPS, eval_every=EVERY, save_seconds=0.0, **changes)
+
+
+MEMBERS = (
+    small.make_member(3, learning_rate=0.5),
+    small.make_member(8, small.LABELS, learning_rate=0.3, inputs='train'),
+)
+
+
+def run(directory, settings=None, members=MEMBERS):
+  return fit.fit(members, small.make_inputs(), settings or make_settings(),
+                 directory, stage='students')
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+  """A run that nothing interrupted."""
+  folder = tmp_path_factory.mktemp('whole')
+  return run(folder), folder
+
+
+@pytest.fixture
+def program_once(monkeypatch):
+  """Compiles once for the runs of a test; states are copied for each."""
+  make = functools.cache(lambda members, settings: programs.make_program(
+      members, small.make_inputs(), settings))
+
+  def copied(members, _, settings):
+    program = make(tuple(members), settings)
+    return program._replace(
+        states=jax.tree.map(lambda x: x.copy(), program.states))
+
+  monkeypatch.setattr(fit, 'make_program', copied)
+
+
+def interrupt(monkeypatch, calls, after_save):
+  """Raises at the given calls of saving (after it) or of progress."""
+  owner, name = ((checkpoints, 'write_checkpoint') if after_save
+                 else (progress.Progress, 'update'))
+  original, count = getattr(owner, name), iter(range(1, 100))
+
+  def wrapped(*args, **kwargs):
+    original(*args, **kwargs)
+    if next(count) in calls:
+      raise Interrupted
+
+  monkeypatch.setattr(owner, name, wrapped)
+
+
+@pytest.mark.parametrize('after_save', [True, False])
+def test_interrupted_runs_end_with_the_same_bits(
+    whole, tmp_path, monkeypatch, program_once, after_save):
+  """Killed four times, once after the last save; each time run again."""
+  interrupt(monkeypatch, {1, 3, 6, 10, 14}, after_save)
+  kills = 0
+  while True:
+    try:
+      got = run(tmp_path)
+      break
+    except Interrupted:
+      kills += 1
+  assert kills >= 3
+  small.assert_same(got, whole[0])
+
+
+@pytest.mark.parametrize('split', ['family', 'batch'])
+def test_interrupted_on_four_devices(
+    tmp_path, monkeypatch, program_once, split):
+  settings = make_settings(devices=4, split=split)
+  want = run(tmp_path / 'whole', settings)
+  interrupt(monkeypatch, {2}, True)
+  with pytest.raises(Interrupted):
+    run(tmp_path / 'part', settings)
+  small.assert_same(run(tmp_path / 'part', settings), want)
+
+
+def test_a_finished_run_trains_no_more(whole, monkeypatch, program_once):
+  done, folder = whole
+  monkeypatch.setattr(progress.Progress, 'update', None)
+  small.assert_same(run(folder), done)
+
+
+def test_history(whole):
+  for result in whole[0]:
+    assert result.steps == [4, 8, 10]
+    assert len(result.dev_accuracy) == len(result.train_loss) == 3
+    assert not result.diverged
+    assert result.accuracy == max(result.dev_accuracy)
+    # The later of equals, as `make_selection_fn` says.
+    last = max(i for i, a in enumerate(result.dev_accuracy)
+               if a == result.accuracy)
+    assert result.best_step == result.steps[last]
+
+
+def test_history_is_that_of_plain_chunks(whole):
+  settings = make_settings()
+  program = programs.make_program(MEMBERS, small.make_inputs(), settings)
+  states = program.states
+  for row, (start, stop) in enumerate([(0, 4), (4, 8), (8, 10)]):
+    states, means = program.chunk(
+        states, program.hypers, program.data, np.int32(start), np.int32(stop))
+    _, losses = small.split_up(program, MEMBERS, states, means)
+    np.testing.assert_allclose(
+        [r.train_loss[row] for r in whole[0]], losses, rtol=1e-5)
+
+
+def test_the_best_parameters_are_those_of_the_best_step(tmp_path, monkeypatch):
+  """Accuracies made to peak early: the parameters of that step come back."""
+  settings = make_settings()
+  program = programs.make_program(MEMBERS, small.make_inputs(), settings)
+  seen, select = {}, program.select
+
+  def watched(states, hypers, x, labels, step):
+    seen[int(step)] = small.split_up(
+        program, MEMBERS, states, [np.zeros(len(MEMBERS))])[0]
+    # Another dev set for each look: the first one is right by construction.
+    outputs = [model_of(m).apply(p, x) for m, p in
+               zip(MEMBERS, seen[int(step)], strict=True)]
+    right = np.argmax(denormalized(outputs[0], MEMBERS[0]), -1)
+    if step > 4:
+      right = (right + 1) % small.CLASSES
+    return select(states, hypers, x, right.astype(np.int32), step)
+
+  monkeypatch.setattr(fit, 'make_program',
+                      lambda *_: program._replace(select=watched))
+  first, second = run(tmp_path)
+  assert (first.best_step, first.accuracy) == (4, 1.0)
+  assert first.dev_accuracy == [1.0, 0.0, 0.0]
+  small.assert_same(first.params, seen[4][0])
+  small.assert_same(second.params, seen[second.best_step][1])
+  assert any((a != b).any() for a, b in zip(
+      jax.tree.leaves(seen[4][0]), jax.tree.leaves(seen[10][0]), strict=True))
+
+
+def model_of(member):
+  return models.make_net(f'4L-{member.width}', (small.FEATURES,),
+                         small.CLASSES)
+
+
+def denormalized(outputs, member):
+  return small.make_inputs().normalizers[
+      member.teacher, member.inputs].denormalize(outputs)
+
+
+def test_accuracy_is_that_of_the_parameters_handed_over(whole):
+  inputs = small.make_inputs()
+  for member, result in zip(MEMBERS, whole[0], strict=True):
+    outputs = model_of(member).apply(result.params, inputs.dev_x)
+    if member.objective == small.LOGITS:
+      outputs = denormalized(outputs, member)
+    right = np.mean(np.argmax(outputs, -1) == inputs.dev_labels)
+    np.testing.assert_allclose(result.accuracy, right, rtol=1e-6)
+
+
+def test_a_diverged_member_is_told_and_the_other_untouched(whole, tmp_path):
+  wild = (MEMBERS[0], dataclasses.replace(MEMBERS[1], learning_rate=np.inf))
+  got = run(tmp_path, members=wild)
+  assert [r.diverged for r in got] == [False, True]
+  assert got[1].dev_accuracy == [-1.0, -1.0, -1.0]
+  small.assert_same(got[0], whole[0][0])
+
+
+@pytest.mark.parametrize('sent', [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop(whole, tmp_path, monkeypatch, program_once, sent):
+  """The state is saved, one line says so, and the next run goes on."""
+  original = progress.Progress.update
+
+  def update(self, done, note=''):
+    original(self, done, note)
+    if done == EVERY:
+      os.kill(os.getpid(), sent)
+
+  monkeypatch.setattr(progress.Progress, 'update', update)
+  before = signal.getsignal(sent)
+  patient = dataclasses.replace(make_settings(), save_seconds=1e9)
+  with pytest.raises(errors.UserError) as error:
+    run(tmp_path, patient)
+  assert str(error.value) == (
+      'stopped at step 4 of 10 (students); run the same command again to go'
+      ' on from there')
+  assert signal.getsignal(sent) == before
+  assert checkpoints.steps(tmp_path) == [4]
+  small.assert_same(run(tmp_path, patient), whole[0])
+
+
+def test_saves_only_as_often_as_asked(tmp_path, monkeypatch, program_once):
+  saved, original = [], checkpoints.write_checkpoint
+
+  def write(directory, step, tree):
+    saved.append(step)
+    original(directory, step, tree)
+
+  monkeypatch.setattr(checkpoints, 'write_checkpoint', write)
+  run(tmp_path, dataclasses.replace(make_settings(), save_seconds=1e9))
+  assert saved == [STEPS]
+
+
+def test_no_signals_are_watched_outside_the_main_thread():
+  before, answers = signal.getsignal(signal.SIGTERM), []
+
+  def watch():
+    with fit.watch_for_stop() as stopped:
+      answers.append((stopped(), signal.getsignal(signal.SIGTERM) == before))
+
+  thread = threading.Thread(target=watch)
+  thread.start()
+  thread.join()
+  assert answers == [(False, True)]
