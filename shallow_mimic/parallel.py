@@ -124,6 +124,12 @@ def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
   return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
+def scatter(tree: Any, devices: Sequence[jax.Device]) -> Any:
+  """Puts each device's part of [D, …] on it once, as its results will lie."""
+  mesh = Mesh(np.asarray(devices), (AXIS,))
+  return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+
+
 def split_members(tree: Any, devices: int) -> Any:
   """[S, …] to [D, ceil(S / D), …]; the last member fills what is left over."""
   def split(leaf):

@@ -105,7 +105,11 @@ def make_program(members: Sequence[family.Member], inputs: Inputs,
 
 
 def _place(chunk, select, states, hypers, counts, devices, split_batch):
-  """Wraps the two functions for one device, a family split, a batch split."""
+  """Wraps the two functions for one device, a family split, a batch split.
+
+  Arrays are put in place at once: what the second call gets, or one that goes
+  on from a checkpoint, lies as the first did, and the program compiles once.
+  """
   if len(devices) == 1:
     place = parallel.make_single
   elif split_batch:
@@ -114,11 +118,10 @@ def _place(chunk, select, states, hypers, counts, devices, split_batch):
     place = lambda function: parallel.make_family_split(function, devices)
     states = [parallel.split_members(s, len(devices)) for s in states]
     hypers = [parallel.split_members(h, len(devices)) for h in hypers]
+    states, hypers = parallel.scatter((states, hypers), devices)
     join = lambda trees: [parallel.join_members(t, n)
                           for t, n in zip(trees, counts, strict=True)]
     return place(chunk), place(select), states, hypers, join
-  # Put in place at once: what the second call gets is what the first got, and
-  # the program is compiled once.
   states, hypers = parallel.replicate((states, hypers), devices)
   return place(chunk), place(select), states, hypers, lambda trees: trees
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -83,7 +84,7 @@ def _run_chunks(members, settings, bounds):
   # The program gives its states' memory away; the next run needs them too.
   states = jax.tree.map(jnp.copy, program.states)
   bounds = [0, *bounds, settings.recipe.steps]
-  for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+  for start, stop in itertools.pairwise(bounds):
     states, means = program.chunk(
         states, program.hypers, program.data, np.int32(start), np.int32(stop))
   return split_up(program, members, program.join(states), program.join(means))

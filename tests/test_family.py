@@ -97,12 +97,12 @@ def test_teachers_have_no_width():
 
 @pytest.mark.parametrize(('count', 'width', 'batch', 'platform', 'group'), [
     (6, 10**6, 128, 'gpu', 6), (6, 10, 8, 'cpu', 6),
-    (6, 1000, 100, 'cpu', 3),  # 4 fit; 3 divides 6
-    (7, 1000, 100, 'cpu', 4),  # only 1 divides 7: a remainder is better
-    (6, 10**6, 128, 'cpu', 1),  # not even one fits
-    (5, 0, 128, 'cpu', 5)])
+    (6, 996, 100, 'cpu', 3),  # 4 fit, each with 4 of a bottleneck; 3 divides 6
+    (7, 996, 100, 'cpu', 4),  # only 1 divides 7: a remainder is better
+    (6, 10**6, 128, 'cpu', 1)])  # not even one fits
 def test_choose_group(count, width, batch, platform, group):
-  bucket = family.Bucket(None, width, tuple(range(count)), 0.0)
+  net = family.member_net(small.make_member(width), SHAPE, CLASSES)
+  bucket = family.Bucket(net, width, tuple(range(count)), 0.0)
   assert family.choose_group(bucket, batch, platform) == group
 
 

@@ -16,7 +16,7 @@ from shallow_mimic import checkpoints, errors, fit, models, programs, progress
 STEPS, EVERY = 10, 4  # the last look at dev is after fewer steps
 
 
-class Interrupted(Exception):
+class KilledError(Exception):
   """What stands for a kill."""
 
 
@@ -26,7 +26,7 @@ def make_settings(**changes):
 
 
 MEMBERS = (
-    small.make_member(3, learning_rate=0.5),
+    small.make_member(3),
     small.make_member(8, small.LABELS, learning_rate=0.3, inputs='train'),
 )
 
@@ -43,18 +43,24 @@ def whole(tmp_path_factory):
   return run(folder), folder
 
 
+@functools.cache
+def compiled(members, settings):
+  """A program, made and compiled once for all tests of this file."""
+  return programs.make_program(members, small.make_inputs(), settings)
+
+
+def make_program(members, _, settings):
+  """The compiled program with states that may be given away."""
+  asked = dataclasses.replace(settings, save_seconds=0.0)
+  program = compiled(tuple(members), asked)
+  return program._replace(
+      states=jax.tree.map(lambda x: x.copy(), program.states))
+
+
 @pytest.fixture
 def program_once(monkeypatch):
-  """Compiles once for the runs of a test; states are copied for each."""
-  make = functools.cache(lambda members, settings: programs.make_program(
-      members, small.make_inputs(), settings))
-
-  def copied(members, _, settings):
-    program = make(tuple(members), settings)
-    return program._replace(
-        states=jax.tree.map(lambda x: x.copy(), program.states))
-
-  monkeypatch.setattr(fit, 'make_program', copied)
+  """Lets the runs of a test share what is compiled."""
+  monkeypatch.setattr(fit, 'make_program', make_program)
 
 
 def interrupt(monkeypatch, calls, after_save):
@@ -66,7 +72,7 @@ def interrupt(monkeypatch, calls, after_save):
   def wrapped(*args, **kwargs):
     original(*args, **kwargs)
     if next(count) in calls:
-      raise Interrupted
+      raise KilledError
 
   monkeypatch.setattr(owner, name, wrapped)
 
@@ -81,7 +87,7 @@ def test_interrupted_runs_end_with_the_same_bits(
     try:
       got = run(tmp_path)
       break
-    except Interrupted:
+    except KilledError:
       kills += 1
   assert kills >= 3
   small.assert_same(got, whole[0])
@@ -93,7 +99,7 @@ def test_interrupted_on_four_devices(
   settings = make_settings(devices=4, split=split)
   want = run(tmp_path / 'whole', settings)
   interrupt(monkeypatch, {2}, True)
-  with pytest.raises(Interrupted):
+  with pytest.raises(KilledError):
     run(tmp_path / 'part', settings)
   small.assert_same(run(tmp_path / 'part', settings), want)
 
@@ -118,7 +124,7 @@ def test_history(whole):
 
 def test_history_is_that_of_plain_chunks(whole):
   settings = make_settings()
-  program = programs.make_program(MEMBERS, small.make_inputs(), settings)
+  program = make_program(MEMBERS, None, settings)
   states = program.states
   for row, (start, stop) in enumerate([(0, 4), (4, 8), (8, 10)]):
     states, means = program.chunk(
@@ -131,7 +137,7 @@ def test_history_is_that_of_plain_chunks(whole):
 def test_the_best_parameters_are_those_of_the_best_step(tmp_path, monkeypatch):
   """Accuracies made to peak early: the parameters of that step come back."""
   settings = make_settings()
-  program = programs.make_program(MEMBERS, small.make_inputs(), settings)
+  program = make_program(MEMBERS, None, settings)
   seen, select = {}, program.select
 
   def watched(states, hypers, x, labels, step):
@@ -176,7 +182,8 @@ def test_accuracy_is_that_of_the_parameters_handed_over(whole):
     np.testing.assert_allclose(result.accuracy, right, rtol=1e-6)
 
 
-def test_a_diverged_member_is_told_and_the_other_untouched(whole, tmp_path):
+def test_a_diverged_member_is_told_and_the_other_untouched(
+    whole, tmp_path):
   wild = (MEMBERS[0], dataclasses.replace(MEMBERS[1], learning_rate=np.inf))
   got = run(tmp_path, members=wild)
   assert [r.diverged for r in got] == [False, True]

@@ -191,61 +191,6 @@ def test_unit_mask_silences_units_of_its_length_only():
       net.apply(params, x, unit_mask=mask), net.apply(silenced, x), rtol=1e-5)
 
 
-class TestDropout:
-  """Where the dropout of a net acts, and when."""
-
-  def test_is_off_without_a_key(self):
-    rates = dict.fromkeys(
-        ('dropout_input', 'dropout_conv', 'dropout_hidden'), 0.5)
-    net = make_net('4c-p2-9', (8, 8, 1), 6, **rates)
-    plain = make_net('4c-p2-9', (8, 8, 1), 6)
-    params = _draw(net)
-    x = jnp.ones((2, 8, 8, 1))
-    np.testing.assert_array_equal(
-        net.apply(params, x), plain.apply(params, x))
-    np.testing.assert_array_equal(
-        plain.apply(params, x), plain.apply(
-            params, x, dropout_key=jax.random.key(1)))
-
-  @pytest.mark.parametrize(('place', 'text'), [
-      ('dropout_input', 'p1s1-1'), ('dropout_conv', '1c-p2-1'),
-      ('dropout_conv', '1c-a-1'), ('dropout_hidden', '1c-p2-1')])
-  def test_expected_value(self, place, text):
-    """Positive and linear after the dropout: it does not move the mean."""
-    net = make_net(text, (4, 4, 1), 1, **{place: 0.5})
-    params = jax.tree.map(jnp.ones_like, param_shapes(net))
-    x = jnp.ones((4000, 4, 4, 1))
-    plain = net.apply(params, x)
-    dropped = jax.jit(net.apply)(params, x, dropout_key=jax.random.key(2))
-    assert float(dropped.std()) > 0
-    error = float(dropped.mean() - plain.mean())
-    assert abs(error) < 5 * float(dropped.std()) / 4000**0.5
-
-  def test_layers_have_streams_of_their_own(self):
-    net = make_net('64-64', (64,), 64, dropout_hidden=0.5, dropout_input=0.5)
-    eye = {'kernel': jnp.eye(64), 'bias': jnp.zeros(64)}
-    params = {'hidden_0': eye, 'hidden_1': eye, 'output': eye}
-    kept = net.apply(params, jnp.ones((64, 64)),
-                     dropout_key=jax.random.key(0)) > 0
-    # Three independent halves; any two alike would leave a quarter.
-    assert float(kept.mean()) == pytest.approx(1 / 8, abs=0.03)
-
-  def test_padded_net_drops_the_same_units(self):
-    narrow, wide = (make_net(text, (7,), 3, dropout_hidden=0.5)
-                    for text in ('5', '8'))
-    params = _draw(narrow)
-    pad = {'hidden_0': {'kernel': ((0, 3), (0, 0)), 'bias': (0, 3)},
-           'output': {'kernel': ((0, 0), (0, 3)), 'bias': (0, 0)}}
-    padded = {layer: {name: jnp.pad(array, pad[layer][name])
-                      for name, array in arrays.items()}
-              for layer, arrays in params.items()}
-    x, key = jnp.ones((10, 7)), jax.random.key(5)
-    alone = narrow.apply(params, x, dropout_key=key)
-    np.testing.assert_allclose(
-        wide.apply(padded, x, dropout_key=key), alone, rtol=1e-5, atol=1e-6)
-    assert (alone != narrow.apply(params, x)).any()
-
-
 @pytest.mark.parametrize(('arguments', 'options', 'message'), [
     (('8k', (7,), 3), {'activation': 'swish'}, 'unknown activation "swish";'
      ' choose one of relu, tanh, sigmoid, gelu'),

@@ -78,8 +78,14 @@ def test_shapes_that_are_not_stated():
   with pytest.raises(errors.UserError) as error:
     planning.stated_shapes(config)
   assert str(error.value) == (
-      'the plan needs config.data.input_shape and config.data.classes for the'
-      " source 'arrays', as long as its data are not prepared")
+      'the plan needs config.data.path, or else config.data.input_shape and'
+      " config.data.classes, for the source 'arrays'")
+
+
+def test_shapes_of_arrays_are_those_in_the_file(tmp_path):
+  tiny_experiment.write_npz(tmp_path / 'tiny.npz')
+  config = tiny_experiment.make_config(tmp_path / 'tiny.npz')
+  assert planning.stated_shapes(config) == ((4,), 3, 60)
 
 
 def test_shapes_of_mnist1d_are_known():
