@@ -1,6 +1,7 @@
 """Devices: how a family's program is spread over them. The only user of pmap.
 
-Two splits, one contract (the result is the same as on one device):
+Two splits, one contract: the result is the same as on one device, but for
+what is dropped out where a batch is split.
   family  each device trains its share of the members; no communication
   batch   each device takes its share of every batch; gradients are averaged
 """
@@ -60,6 +61,11 @@ def check_split(split: str, batch: int, devices: int) -> None:
 def average(tree: Any) -> Any:
   """Mean over devices; inside a batch split only."""
   return jax.lax.pmean(tree, AXIS)
+
+
+def spread_key(key: jax.Array) -> jax.Array:
+  """A key of this device's own; inside a batch split only."""
+  return jax.random.fold_in(key, jax.lax.axis_index(AXIS))
 
 
 def make_shard(devices: int) -> Callable[[jax.Array], jax.Array]:

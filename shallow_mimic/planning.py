@@ -46,8 +46,10 @@ def stated_shapes(config: Any) -> Shapes:
   if data.source == 'mnist1d':
     return Shapes((40,), 10, 4000 - data.dev)
   if data.source == 'arrays' and data.path:
-    train = arrays.read_arrays(data.path)['train']
-    return Shapes(train.x.shape[1:], int(train.y.max()) + 1, len(train.y))
+    parts = arrays.read_arrays(data.path)
+    x, labels = parts['train']
+    apart = 0 if 'dev' in parts else data.dev
+    return Shapes(x.shape[1:], int(labels.max()) + 1, len(x) - apart)
   if not data.input_shape or data.classes < 1:
     raise errors.UserError(
         'the plan needs config.data.path, or else config.data.input_shape and'

@@ -85,7 +85,7 @@ def make_program(members: Sequence[family.Member], inputs: Inputs,
   extra = {}
   if split_batch:
     extra = dict(shard=parallel.make_shard(len(devices)),
-                 average=parallel.average)
+                 spread=parallel.spread_key, average=parallel.average)
   chunk = chunks.make_chunk_fn([
       training.make_update_fn(
           b.net, objectives, recipe, **extra,

@@ -141,6 +141,7 @@ def make_loss_fn(net: models.Net,
 def make_update_fn(net: models.Net, family_objectives: Sequence[Objective],
                    recipe: Recipe, *, dropout: bool = False,
                    shard: Callable = lambda rows: rows,
+                   spread: Callable = lambda key: key,
                    average: Callable = lambda tree: tree) -> Callable:
   """Returns update(state, hyper, data, step) -> (state, loss), one member.
 
@@ -152,6 +153,7 @@ def make_update_fn(net: models.Net, family_objectives: Sequence[Objective],
     recipe: optimiser, schedule and batch size.
     dropout: whether the net drops units in training.
     shard: this device's part of a batch's rows, where the batch is split.
+    spread: this device's own dropout key, where the batch is split.
     average: mean over the devices among which the batch is split.
   """
   loss_fn = make_loss_fn(net, family_objectives)
@@ -163,7 +165,8 @@ def make_update_fn(net: models.Net, family_objectives: Sequence[Objective],
     batch = objectives.Batch(targets, data.labels[rows])
     dropout_key = None
     if dropout:
-      dropout_key = jax.random.fold_in(jax.random.fold_in(hyper.key, 1), step)
+      dropout_key = spread(
+          jax.random.fold_in(jax.random.fold_in(hyper.key, 1), step))
     loss, gradient = average(jax.value_and_grad(loss_fn)(
         state.params, hyper, data.x[rows], batch, dropout_key
     ))

@@ -5,6 +5,9 @@ import os
 os.environ['XLA_FLAGS'] = ' '.join((
     os.environ.get('XLA_FLAGS', ''),
     '--xla_force_host_platform_device_count=4',
+    # Nets here are tiny: compiling them fast beats running them fast.
+    '--xla_backend_optimization_level=0',
+    '--xla_llvm_disable_expensive_passes=true',
 ))
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 

@@ -293,18 +293,13 @@ def test_first_line():
   assert tfds_source.first_line(ValueError()) == 'ValueError'
 
 
-def cifar_is_here():
-  try:
-    tfds_source.open_tfds('cifar10')
-  except errors.UserError:
-    return False
-  return True
+CIFAR = pathlib.Path(__file__).parents[2] / 'shared' / 'data' / 'tfds'
 
 
-@pytest.mark.skipif(not cifar_is_here(), reason='CIFAR-10 is not prepared in'
-                    ' $TFDS_DATA_DIR or ~/tensorflow_datasets')
+@pytest.mark.skipif(not CIFAR.is_dir(), reason=f'{CIFAR} is not here: CIFAR-10'
+                    ' as TFDS prepares it, which the project does not need')
 def test_cifar10():
-  builder = tfds_source.open_tfds('cifar10')
+  builder = tfds_source.open_tfds('cifar10', str(CIFAR))
   read = tfds_source.read_tfds(builder, 'test[:2000]')
   assert read.x.shape == (2000, 32, 32, 3)
   assert tfds_source.class_count(builder) == 10
