@@ -46,7 +46,6 @@ def default_config() -> ml_collections.ConfigDict:
       parallel=config_dict.create(
           # 0: all devices. split: 'family' or 'batch'.
           devices=0, split='family', save_seconds=30.0,
-          coordinator='', processes=1, process=0,
       ),
       report=config_dict.create(figure_width=0, notes=(), paper=()),
   )
@@ -85,12 +84,12 @@ def make_ensemble(*members: str, space: str = 'logits',
 def make_curve(**changes: Any) -> ml_collections.ConfigDict:
   """A student curve: what it minimises, on which inputs, after which teacher.
 
-  No `widths`: those of the family.
+  No `widths` or `learning_rates`: those of the family.
   """
   fields = dict(
       objective='logit_regression', inputs='train', teacher='', widths=(),
-      weight_decays=(0.0,), dropout_input=0.0, dropout_hidden=0.0,
-      temperature=1.0, alpha=0.5,
+      learning_rates=(), weight_decays=(0.0,), dropout_input=0.0,
+      dropout_hidden=0.0, temperature=1.0, alpha=0.5,
   )
   return _changed('curve', fields, changes)
 
@@ -219,6 +218,8 @@ def _check_curve(config, name, curve):
           curve.teacher, f'one of the ensembles {", ".join(config.ensembles)}')
   if curve.widths:
     _check_widths(f'{field}.widths', curve.widths)
+  if curve.learning_rates:
+    _check_rates(f'{field}.learning_rates', curve.learning_rates)
   for rate in ('dropout_input', 'dropout_hidden'):
     _fail(not 0 <= curve[rate] < 1, f'{field}.{rate}', curve[rate],
           'from 0 to below 1')

@@ -24,12 +24,6 @@ AXIS = 'devices'
 SPLITS = ('family', 'batch')
 
 
-def start_processes(coordinator: str, count: int, index: int) -> None:
-  """Joins this process to a multi-process run; does nothing for one."""
-  if count > 1:
-    jax.distributed.initialize(coordinator, count, index)
-
-
 def choose_devices(count: int = 0) -> list[jax.Device]:
   """The first `count` devices, all of them for 0.
 

@@ -49,7 +49,9 @@ def make_members(config: Any, *, seeds: int,
   for name, curve in sorted(config.curves.items()):
     for width in curve.widths or config.widths:
       if rates is None:
-        grid = itertools.product(config.learning_rates, curve.weight_decays)
+        grid = itertools.product(
+            curve.learning_rates or config.learning_rates,
+            curve.weight_decays)
       else:
         grid = [rates[name, width]]
       for (rate, decay), seed in itertools.product(grid, range(seeds)):
