@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
 _ONLY = flags.DEFINE_list(
     'only', [], 'Which of family, matmul, teacher, cache, widths, devices;'
@@ -52,6 +52,7 @@ def _topics(torch: bool) -> dict[str, Callable[[], list[dict[str, str]]]]:
 
 def main(_: Sequence[str]) -> None:
   """Prints one table a topic."""
+  logging.set_verbosity(logging.WARNING)
   for name, topic in _topics(has_torch()).items():
     if not _ONLY.value or name in _ONLY.value:
       print(f'\n{format_table(topic())}', flush=True)
