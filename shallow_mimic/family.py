@@ -186,7 +186,7 @@ def member_keys(base_seed: int, member: Member) -> tuple[jax.Array, jax.Array]:
 def init_bucket(bucket: Bucket, members: Sequence[Member], base_seed: int,
                 input_shape: tuple[int, ...], classes: int) -> Any:
   """Parameters of a bucket's members, [S, …], each padded from its own net."""
-  shapes = jax.eval_shape(bucket.net.init, jax.random.key(0))
+  shapes = models.param_shapes(bucket.net)
   padded = []
   by_width = collections.defaultdict(list)
   for place, index in enumerate(bucket.indices):
@@ -216,7 +216,7 @@ def unpad_member(bucket: Bucket, members: Sequence[Member], place: int,
                  classes: int) -> Any:
   """The parameters of the bucket's member at `place`, as its own net's."""
   net = member_net(members[bucket.indices[place]], input_shape, classes)
-  shapes = jax.eval_shape(net.init, jax.random.key(0))
+  shapes = models.param_shapes(net)
   return models.unpad_params(
       jax.tree.map(lambda leaf: leaf[place], params), shapes
   )
@@ -224,4 +224,4 @@ def unpad_member(bucket: Bucket, members: Sequence[Member], place: int,
 
 def make_unit_mask(width: int, padded: int) -> jax.Array:
   """[padded] ones for a member's own units, zeros for padding; [0] for 0."""
-  return jnp.asarray(jnp.arange(padded) < width, jnp.float32)
+  return models.unit_mask(width, padded) if width else jnp.zeros(padded)
