@@ -28,10 +28,11 @@ class Curve(NamedTuple):
 
 
 class Gain(NamedTuple):
-  """Students of one width on the same inputs: the best on dev of each kind."""
+  """Students of one net on the same inputs: the best on dev of each kind."""
 
   inputs: str
   width: int
+  architecture: str
   labels: Summary | None
   pseudo_labels: Summary | None
   logits: Summary | None
@@ -41,6 +42,7 @@ class Sweep(NamedTuple):
   """Students that differ in their teachers alone: scores on dev."""
 
   width: int
+  architecture: str
   inputs: str
   teachers: tuple[str, ...]
   x: tuple[Spread, ...]
@@ -110,15 +112,15 @@ def group_teachers(points: Sequence[Summary]) -> dict[str, list[Record]]:
 
 
 def find_gains(points: Sequence[Summary]) -> list[Gain]:
-  """A row per inputs and width at which two kinds of targets meet."""
+  """A row per inputs and net at which two kinds of targets meet."""
   rows = []
   for inputs, curves in group_by_inputs(points).items():
     students = [s for curve in curves for s in curve.points]
-    for width in sorted({s.width for s in students}):
-      best = [_best(students, width, kind)
+    for net in sorted({s.net for s in students}):
+      best = [_best(students, net, kind)
               for kind in (LABELS, PSEUDO_LABELS, LOGITS)]
       if sum(s is not None for s in best) > 1:
-        rows.append(Gain(inputs, width, *best))
+        rows.append(Gain(inputs, *net, *best))
   return rows
 
 
@@ -133,13 +135,24 @@ def find_sweeps(points: Sequence[Summary]) -> list[Sweep]:
   groups = defaultdict(dict)
   for s in points:
     if s.objective == LOGITS and s.dev.count and s.teacher in known:
-      groups[s.inputs, s.width].setdefault(s.teacher, s)
+      groups[s.inputs, s.net].setdefault(s.teacher, s)
   sweeps = []
-  for (inputs, width), mimics in sorted(groups.items()):
+  for (inputs, net), mimics in sorted(groups.items()):
     names = tuple(sorted(mimics, key=lambda name: known[name].mean))
-    sweeps.append(Sweep(width, inputs, names, tuple(known[n] for n in names),
+    sweeps.append(Sweep(*net, inputs, names, tuple(known[n] for n in names),
                         tuple(mimics[n].dev for n in names)))
   return [sweep for sweep in sweeps if len(sweep.teachers) > 1] or sweeps
+
+
+def name_sweeps(sweeps: Sequence[Sweep]) -> list[str]:
+  """Each by its width, and what else tells it from the others."""
+  several = lambda what: len(set(map(what, sweeps))) > 1
+  nets = Counter(width for width, _ in {sweep[:2] for sweep in sweeps})
+  return [
+      f'width {sweep.width}'
+      + f' of {sweep.architecture}' * (max(nets.values()) > 1)
+      + f' on {sweep.inputs}' * several(lambda one: one.inputs)
+      for sweep in sweeps]
 
 
 def find_histories(
@@ -171,6 +184,7 @@ def _read_history(record: Record) -> dict[int, float]:
           if value is not None and math.isfinite(value)}
 
 
-def _best(students: list[Summary], width: int, kind: str) -> Summary | None:
-  found = [s for s in students if (s.width, s.objective) == (width, kind)]
+def _best(students: list[Summary], net: tuple[int, str], kind: str,
+          ) -> Summary | None:
+  found = [s for s in students if (s.net, s.objective) == (net, kind)]
   return summaries.find_best(found) if found else None

@@ -94,14 +94,16 @@ def make_ensemble(*members: str, space: str = 'logits',
 def make_curve(**changes: Any) -> ml_collections.ConfigDict:
   """A student curve: what it minimises, on which inputs, after which teacher.
 
-  No `widths` or `learning_rates`: those of the family. `weights` are the two
-  of `decoupled_kl` (label's class, others) or of `pearson_distance` (over
+  No `architecture`, `widths` or `learning_rates`: those of the family. Curves
+  of several architectures train in one family. `weights` are the two of
+  `decoupled_kl` (label's class, others) or of `pearson_distance` (over
   classes, over the batch); none: (1, 8) and (1, 1).
   """
   fields = dict(
-      objective='logit_regression', inputs='train', teacher='', widths=(),
-      learning_rates=(), weight_decays=(0.0,), dropout_input=0.0,
-      dropout_hidden=0.0, temperature=1.0, alpha=0.5, weights=(),
+      objective='logit_regression', inputs='train', teacher='',
+      architecture='', widths=(), learning_rates=(), weight_decays=(0.0,),
+      dropout_input=0.0, dropout_hidden=0.0, temperature=1.0, alpha=0.5,
+      weights=(),
   )
   return _changed('curve', fields, changes)
 
@@ -187,6 +189,9 @@ def _check_curve(config, name, curve):
                 f'one of the ensembles {", ".join(config.ensembles)}')
   if curve.widths:
     checks.check_widths(f'{field}.widths', curve.widths)
+  if curve.architecture:
+    models.with_width(curve.architecture,
+                      max(curve.widths or config.students.widths))
   if curve.learning_rates:
     checks.check_rates(f'{field}.learning_rates', curve.learning_rates)
   for rate in ('dropout_input', 'dropout_hidden'):

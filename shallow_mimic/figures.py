@@ -102,13 +102,12 @@ def draw_sweeps(points: Sequence[Summary]) -> Any:
   figure, panels = drawing.make_panels(1, width=4.3, height=3.6)
   axes = panels[0, 0]
   sweeps = comparisons.find_sweeps(points)
-  several = len({sweep.inputs for sweep in sweeps}) > 1
   labels = []
   styles = drawing.shade_styles(len(sweeps))
-  for sweep, style in zip(sweeps, styles, strict=True):
+  names = comparisons.name_sweeps(sweeps)
+  for sweep, name, style in zip(sweeps, names, styles, strict=True):
     drawing.draw_bars(axes, [x.mean for x in sweep.x], sweep.y, style)
-    text = f'width {sweep.width}' + f', {sweep.inputs}' * several
-    labels.append(Label(sweep.y[-1].mean, text, style))
+    labels.append(Label(sweep.y[-1].mean, name, style))
   axes.set_xlabel(_name_axis(points, 'dev', 'teacher:'))
   axes.set_ylabel(_name_axis(points, 'dev', 'student:'))
   if sweeps:

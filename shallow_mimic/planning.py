@@ -88,9 +88,9 @@ def make_plan(config: Any, shapes: Shapes, rate: float) -> str:
   section = config.students
   search = students.make_members(section, seeds=section.search_seeds)
   first = (section.learning_rates[0], 0.0)
-  final = students.make_members(section, seeds=section.seeds, rates={
-      (name, width): first for name, curve in section.curves.items()
-      for width in curve.widths or section.widths})
+  final = students.make_members(
+      section, seeds=section.seeds,
+      rates={(m.model, m.width): first for m in search})
   everyone = [m for group in deep.values() for m in group] + final
   work = sum(_work(deep[name], group.steps * group.batch, shapes)
              for name, group in config.teachers.items())

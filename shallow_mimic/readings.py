@@ -21,12 +21,12 @@ def read_accuracy(points: Sequence[Summary]) -> list[str]:
   """Main mimics against main nets on labels, and against their teachers."""
   curves = comparisons.find_main_curves(points)
   on_labels = [s for c in curves if not c.teacher for s in c.points]
-  names = ' and '.join(sorted({s.model for s in on_labels}))
   lines = []
   for curve in (c for c in curves if c.teacher):
-    pairs = [
-        (s, summaries.find_best(rivals)) for s in curve.points
-        if (rivals := [r for r in on_labels if r.width == s.width])]
+    met = [(s, [r for r in on_labels if r.net == s.net])
+           for s in curve.points]
+    pairs = [(s, summaries.find_best(rivals)) for s, rivals in met if rivals]
+    names = ' and '.join(sorted({r.model for _, rs in met for r in rs}))
     best_of = 'the better (on dev) of ' if ' and ' in names else ''
     if pairs:
       lines.append(f'On test, {curve.name} against {best_of}{names} of the'
@@ -67,8 +67,8 @@ def read_sweeps(points: Sequence[Summary]) -> list[str]:
     names = ', '.join(sorted({n for sweep in sweeps for n in sweep.teachers}))
     return [f'Mimics have one teacher only ({names}): there is no slope to'
             ' read.']
-  several = len({sweep.inputs for sweep in sweeps}) > 1
-  return [_read_sweep(sweep, several) for sweep in sweeps]
+  return [_read_sweep(sweep, name) for sweep, name
+          in zip(sweeps, comparisons.name_sweeps(sweeps), strict=True)]
 
 
 def read_lost(points: Sequence[Summary]) -> list[str]:
@@ -148,13 +148,13 @@ def _read_history(history: History) -> str:
                  'no decline beyond the spread of seeds.')
 
 
-def _read_sweep(sweep: Sweep, several: bool) -> str:
+def _read_sweep(sweep: Sweep, name: str) -> str:
   first, last = sweep.y[0], sweep.y[-1]
   steps = [b.mean > a.mean for a, b in zip(sweep.y, sweep.y[1:], strict=False)]
   change = summaries.difference(last, first)
-  return (f'Width {sweep.width}' + f' on {sweep.inputs}' * several
-          + f': {_signed(change)} points from the weakest'
-          f' teacher ({sweep.teachers[0]}, {sweep.x[0].mean:.1f} % on dev;'
+  return (f'{name[0].upper()}{name[1:]}:'
+          f' {_signed(change)} points from the weakest teacher'
+          f' ({sweep.teachers[0]}, {sweep.x[0].mean:.1f} % on dev;'
           f' student {show(first)} %) to the strongest ({sweep.teachers[-1]},'
           f' {sweep.x[-1].mean:.1f} %; student {show(last)} %);'
           f' a better teacher made a better student in {sum(steps)} of'

@@ -84,8 +84,8 @@ def _make_member(config, name, curve, width, seed, rate, decay):
              'dropout_input': curve.dropout_input,
              'dropout_hidden': curve.dropout_hidden}
   return family.Member(
-      model=name, architecture=config.architecture, width=width, seed=seed,
-      learning_rate=rate, weight_decay=decay,
+      model=name, architecture=curve.architecture or config.architecture,
+      width=width, seed=seed, learning_rate=rate, weight_decay=decay,
       objective=family.Objective(
           curve.objective, curve.temperature, curve.alpha,
           tuple(curve.weights)),

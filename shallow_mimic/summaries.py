@@ -55,6 +55,11 @@ class Summary:
   diverged: tuple[Record, ...]
 
   @property
+  def net(self) -> tuple[int, str]:
+    """Width and architecture: what has to be equal in a fair comparison."""
+    return self.width, ', '.join(self.values('architecture'))
+
+  @property
   def is_main(self) -> bool:
     """Whether the name holds no '/', which marks a control."""
     return '/' not in self.model

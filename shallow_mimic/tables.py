@@ -65,18 +65,18 @@ def make_size_table(
 
 
 def make_gain_table(points: Sequence[Summary]) -> Table:
-  """What logits add at equal inputs and width, on test."""
+  """What logits add at equal inputs and nets, on test."""
   rows = []
   for gain in comparisons.find_gains(points):
     kinds = (gain.labels, gain.pseudo_labels, gain.logits)
     rows.append((
-        gain.inputs, f'{gain.width}',
+        gain.inputs, f'{gain.width}', gain.architecture,
         *[f'{show(s.test)} ({s.model})' if s else _NONE for s in kinds],
         *[show_change(gain.logits, other)
           for other in (gain.pseudo_labels, gain.labels)]))
   return Table(
       f'What logits add at equal inputs: {name_score(points)} on test',
-      ('inputs', 'width', 'labels', 'pseudo-labels', 'logits',
+      ('inputs', 'width', 'architecture', 'labels', 'pseudo-labels', 'logits',
        'logits − pseudo-labels', 'logits − labels'), rows)
 
 
@@ -179,7 +179,7 @@ def _size_cells(s: Summary) -> tuple[str, ...]:
   error = summaries.difference(Spread(100, 0, 1), s.test)
   return (
       s.model, s.inputs or _NONE, s.teacher or _NONE,
-      ', '.join(s.values('architecture')), _join(s, 'parameters', '{:,}'),
+      s.net[1], _join(s, 'parameters', '{:,}'),
       _join(s, 'parameters_absorbed', '{:,}'), _join(s, 'hidden_units', '{:,}'),
       count_seeds(s), show(s.dev), show(s.test), show(error))
 

@@ -83,7 +83,15 @@ def test_gains_take_the_best_on_dev_of_each_kind():
       make_mimic('M'), make('P', objective='pseudo_label', teacher='E'),
       make('SNN', width=8), make('SNN/views', inputs='views'))
   assert (gain.inputs, gain.width) == ('train', 64)
-  assert [s.model for s in gain[2:]] == ['SNN-dropout', 'P', 'M']
+  assert [s.model for s in gain[3:]] == ['SNN-dropout', 'P', 'M']
+
+
+def test_gains_are_of_equal_architectures():
+  gains = find(
+      comparisons.find_gains, make('SNN', architecture='64-64'),
+      make_mimic('M', architecture='64'), make('P', architecture='64'))
+  assert [(g.width, g.architecture, g.labels.model, g.logits.model)
+          for g in gains] == [(64, '64', 'P', 'M')]
 
 
 def test_gains_without_one_kind():
@@ -106,6 +114,28 @@ def test_sweeps_go_by_teacher_accuracy_and_keep_all_else_equal():
   assert [s.mean for s in sweep.x] == pytest.approx([80, 90])
   assert [s.mean for s in sweep.y] == pytest.approx([50, 60])
   assert [s.count for s in sweep.y] == [1, 2]
+
+
+def test_sweeps_do_not_cross_architectures():
+  sweeps = find(
+      comparisons.find_sweeps, make_ensemble('E', 0.9), make_ensemble('F', 0.8),
+      *[make_mimic(f'M/{text}-{teacher}', teacher=teacher, architecture=text)
+        for text in ('64', '64-64') for teacher in 'EF'])
+  assert [(s.architecture, s.teachers) for s in sweeps] == [
+      ('64', ('F', 'E')), ('64-64', ('F', 'E'))]
+  assert comparisons.name_sweeps(sweeps) == [
+      'width 64 of 64', 'width 64 of 64-64']
+
+
+def test_sweeps_are_named_by_what_differs():
+  sweeps = find(
+      comparisons.find_sweeps, make_ensemble(),
+      make_mimic('M', width=8, architecture='8'),
+      make_mimic('M', width=9, architecture='9'))
+  assert comparisons.name_sweeps(sweeps) == ['width 8', 'width 9']
+  sweeps += find(comparisons.find_sweeps, make_ensemble(),
+                 make_mimic('M', inputs='views', architecture='64'))
+  assert comparisons.name_sweeps(sweeps)[-1] == 'width 64 on views'
 
 
 def test_sweeps_of_one_teacher_remain_where_there_is_no_other():

@@ -198,3 +198,6 @@ def test_architectures_of_students_are_read_before_any_work(text):
   config = tiny_experiment.make_config()
   config.students.architecture = text
   assert refuse(config).startswith('architecture "')
+  config.students.architecture = 'H'
+  config.students.curves.SNN.architecture = text
+  assert refuse(config).startswith('architecture "')

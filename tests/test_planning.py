@@ -73,6 +73,14 @@ def test_every_bucket_is_told():
   assert sizes(text, 'SNN') == [('3', '27'), ('5', '43')]
 
 
+def test_curves_of_several_architectures():
+  config = tiny_experiment.make_config()
+  config.students.curves.SNN.architecture = 'H-H'
+  text = plan(config, planning.Shapes((4,), 3, 60))
+  assert sizes(text, 'SNN') == [('3-3', '39'), ('5-5', '73')]
+  assert sizes(text, 'SNN-MIMIC') == [('3', '27'), ('5', '43')]
+
+
 def test_shapes_that_are_not_stated():
   config = tiny_experiment.make_config()
   with pytest.raises(errors.UserError) as error:

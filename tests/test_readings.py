@@ -50,6 +50,20 @@ def test_accuracy_takes_the_rival_that_is_best_on_dev():
       ' sign alone, for one seed has no spread.')
 
 
+def test_accuracy_compares_equal_architectures_alone():
+  lines = read(
+      readings.read_accuracy, make('SNN', 0.6), make_mimic(0.7),
+      make('SNN2', 0.9, architecture='64-64'),
+      make_mimic(0.8, model='MIMIC2', architecture='64-64'),
+      make_mimic(0.8, model='MIMIC3', architecture='64-64-64'))
+  assert [line for line in lines if line.startswith('On test')] == [
+      f'On test, {mimic} against {rival} of the same width: {how} at 1 of 1'
+      f' width, {points} points (width 64); by sign alone, for one seed has no'
+      ' spread.' for mimic, rival, how, points in (
+          ('MIMIC2', 'SNN2', 'behind', '−10.0'),
+          ('SNN-MIMIC', 'SNN', 'ahead', '+10.0'))]
+
+
 def test_accuracy_sets_the_best_on_dev_beside_the_teachers():
   line, = read(
       readings.read_accuracy, make_ensemble(0.9),

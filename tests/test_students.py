@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny_experiment
 
-from shallow_mimic import errors, files, fit, students
+from shallow_mimic import configs, errors, files, fit, students
 from shallow_mimic.data.dataset import Dataset, Examples
 
 RATES = (0.01, 0.05)
@@ -104,6 +104,34 @@ def test_a_curve_may_have_widths_of_its_own(section):
   section.curves.SNN.widths = (7,)
   members = students.make_members(section, seeds=1)
   assert {m.width for m in members} == {7}
+
+
+def test_a_curve_may_have_an_architecture_of_its_own(section):
+  section.curves.deep = configs.make_curve(
+      objective='cross_entropy', architecture='H-H')
+  members = students.make_members(section, seeds=1)
+  assert {(m.model, m.architecture, m.width) for m in members} == {
+      ('SNN', 'H', 3), ('SNN', 'H', 5), ('deep', 'H-H', 3), ('deep', 'H-H', 5)}
+  assert {frozenset(members[i].model for i in group)
+          for group in students.group_by_net(members).values()} == {
+              frozenset({'SNN'}), frozenset({'deep'})}
+  assert len(students.group_by_net(members)) == 4
+
+
+def test_rates_of_two_architectures_are_chosen_apart(
+    monkeypatch, tmp_path, dataset, section):
+  section.curves.deep = configs.make_curve(
+      objective='cross_entropy', architecture='H-H', widths=(3,))
+  section.curves.SNN.widths = (3,)
+  best = {'H': 0.01, 'H-H': 0.05}
+  members = students.make_members(section, seeds=1)
+  search(monkeypatch, tmp_path, dataset, members, lambda m: (
+      float(m.learning_rate == best[m.architecture]), False))
+  assert students.read_rates(tmp_path) == {
+      ('SNN', 3): (0.01, 0.0), ('deep', 3): (0.05, 0.0)}
+  records = files.read_json(tmp_path / 'records.json')
+  assert {(r['model'], r['architecture'], r['parameters'])
+          for r in records} == {('SNN', '3', 27), ('deep', '3-3', 39)}
 
 
 def test_a_student_of_labels_has_no_teacher():

@@ -106,14 +106,14 @@ def test_gain_table_by_hand():
       make('P', 0.69, **pseudo), make('P', 0.70, seed=1, **pseudo),
       make('SNN', 0.75)))
   assert table.rows == [(
-      'train', '64', '75.0 (SNN)', '69.5 ± 0.7 (P)', '72.0 ± 2.8 (M)',
+      'train', '64', '64', '75.0 (SNN)', '69.5 ± 0.7 (P)', '72.0 ± 2.8 (M)',
       '+2.5 ± 2.9', '−3.0')]
 
 
 def test_gain_table_without_a_kind_has_no_difference():
   table = tables.make_gain_table(summarise(
       make('SNN', 0.5), make('P', 0.6, objective='pseudo_label')))
-  assert table.rows[0][2:] == ('50.0 (SNN)', '60.0 (P)', '–', '–', '–')
+  assert table.rows[0][3:] == ('50.0 (SNN)', '60.0 (P)', '–', '–', '–')
 
 
 def test_detail_table_is_of_the_test_set():

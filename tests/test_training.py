@@ -50,6 +50,25 @@ def test_each_member_is_the_student_trained_alone(name):
     np.testing.assert_allclose(mean, loss, rtol=1e-4)
 
 
+@pytest.mark.parametrize(('texts', 'options'), [
+    (('H', 'H-H-H', '3c3-p2-4L-H'), {}),
+    (('4L-H-H',), {'activation': 'sigmoid', 'dropout_hidden': 0.5})])
+def test_a_family_of_several_depths(texts, options):
+  """Consecutive hidden layers are padded on both axes of their kernel."""
+  members = [
+      small.make_member(width, seed=place, architecture=text,
+                        net_options=tuple(sorted(options.items())))
+      for place, text in enumerate(texts) for width in (7, 3)]
+  settings = small.make_settings()
+  program = small.make_program(members, settings)
+  assert [b.width for b in program.buckets] == [7] * len(texts)
+  params, _ = small.run_chunks(members, settings)
+  # The narrow ones are padded.
+  for member, got in list(zip(members, params, strict=True))[1::2]:
+    want, _ = small.train_alone(member, small.make_inputs(), settings)
+    small.assert_close(got, want)
+
+
 def test_each_member_is_its_family_of_one():
   members, settings = make_case('sgd-relu')
   params, means = small.run_chunks(members, settings)
