@@ -108,6 +108,28 @@ def read_array(path: os.PathLike | str, *, mmap: bool = False) -> np.ndarray:
     ) from error
 
 
+def walk_files(folder: os.PathLike | str) -> Iterator[pathlib.Path]:
+  """Every file below a folder, in a fixed order; links are followed once.
+
+  Raises:
+    UserError: a folder in it cannot be read.
+  """
+  def refuse(error: OSError) -> None:
+    raise errors.UserError(
+        f'cannot read {error.filename}: {error.strerror}') from error
+
+  seen = set()
+  for root, folders, names in os.walk(
+      folder, onerror=refuse, followlinks=True):
+    real = os.path.realpath(root)
+    if real in seen:  # A link that leads back would be walked for ever.
+      folders.clear()
+      continue
+    seen.add(real)
+    folders.sort()
+    yield from (pathlib.Path(root, name) for name in sorted(names))
+
+
 def digest_file(path: os.PathLike | str) -> str:
   """SHA-256 of a file's bytes, in hexadecimal."""
   sha = hashlib.sha256()
@@ -140,3 +162,13 @@ def digest_tree(tree: Any) -> dict[str, str]:
   leaves = jax.tree_util.tree_leaves_with_path(tree)
   return {jax.tree_util.keystr(path): digest_array(leaf)
           for path, leaf in leaves}
+
+
+def describe_file(path: os.PathLike | str) -> list[Any]:
+  """A file's name, size and time, as JSON; its name alone if it is missing."""
+  path = pathlib.Path(path)
+  try:
+    status = path.stat()
+  except OSError:
+    return [path.name]
+  return [path.name, status.st_size, status.st_mtime_ns]

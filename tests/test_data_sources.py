@@ -288,10 +288,10 @@ def test_bad_row_of_a_transfer_set_is_named(cache, npz):
      "unknown preprocessing step 'standardize'; known: standardise, gcn, zca"),
     ({'transfer': {'t': {'kind': 'crops'}}},
      "transfer set 't': unknown kind 'crops'; known: generated, views, tfds,"
-     ' split, arrays, waveforms'),
+     ' split, arrays, waveforms, wavs'),
     ({'transfer': {'t': {'copies': 3}}},
      "transfer set 't': unknown kind None; known: generated, views, tfds,"
-     ' split, arrays, waveforms'),
+     ' split, arrays, waveforms, wavs'),
     ({'transfer': {'t': {'kind': 'generated', 'size': 10}}},
      "transfer set 't': kind 'generated' needs the data source 'mnist1d', not"
      " 'arrays'"),

@@ -107,12 +107,44 @@ def test_the_store_keeps_all_of_it(dataset, tmp_path):
     np.testing.assert_array_equal(got.folds[split], folds)
 
 
+def test_recordings_without_labels(dataset, corpus, tmp_path):
+  """The corpus as its own transfer set: all but the held-out speakers."""
+  config = make_config(corpus)
+  config.transfer = {'own': {'kind': 'wavs', 'path': str(corpus)},
+                     'less': {'kind': 'wavs', 'path': str(corpus), 'size': 50}}
+  made = sources.read_source(config, cache_dir=tmp_path)
+  own, train = made.sequences['transfer.own'], made.sequences['train']
+  assert own.names == tuple(
+      f'dr1-{name}.wav' for name in train.names)
+  np.testing.assert_array_equal(own.stops, train.stops)
+  np.testing.assert_array_equal(made.transfer['own'].x, made.train.x)
+  np.testing.assert_array_equal(made.transfer['less'].x, made.train.x[:50])
+  assert (made.transfer['own'].y == -1).all() and own.phones.size == 0
+  assert (made.folds['transfer.own'] == -1).all()
+  np.testing.assert_array_equal(
+      made.fitted.steps[0].arrays['mean'],
+      dataset.fitted.steps[0].arrays['mean'])
+  store.write_dataset(tmp_path, made)
+  got = store.read_dataset(tmp_path, verify=True)
+  assert got.sequences['transfer.own'].names == own.names
+  assert len(got.sequences['transfer.own'].references) == len(own.names)
+
+
+def test_the_digest_follows_the_recordings(corpus, tmp_path):
+  config = make_config(corpus)
+  config.transfer = {'own': {'kind': 'wavs', 'path': str(tmp_path)}}
+  small.write(tmp_path / 'a.wav', small.riff(small.make_samples()))
+  before = sources.source_digest(config, tmp_path)
+  small.write(tmp_path / 'b.wav', small.riff(small.make_samples()))
+  assert before != sources.source_digest(config, tmp_path)
+
+
 @pytest.mark.parametrize(('changes', 'message'), [
     ({'folds': 3}, 'config.data.folds is 3; it must be from 2 to the 1'
      ' training speakers'),
     ({'transfer': {'v': {'kind': 'views', 'copies': 1}}},
-     "transfer set 'v': the data source 'timit' has the kind 'waveforms'"
-     " alone, not 'views'")])
+     "transfer set 'v': the data source 'timit' has the kinds 'waveforms' and"
+     " 'wavs', not 'views'")])
 def test_refusals(corpus, tmp_path, changes, message):
   config = make_config(corpus)
   config.unlock()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shallow_mimic import errors, files
-from shallow_mimic.data import arrays, transfer
+from shallow_mimic.data import arrays, transfer, wavs
 from shallow_mimic.data.dataset import (
     Dataset,
     Examples,
@@ -42,7 +42,7 @@ def read_source(config: Any, *, cache_dir: os.PathLike | str) -> Dataset:
 
   Args:
     config: a ConfigDict, or anything with these fields:
-      `source`: 'mnist1d', 'tfds' or 'arrays';
+      `source`: 'mnist1d', 'tfds', 'arrays' or 'timit';
       `name`: TFDS data set; `path`: `.npz` file (see `arrays.read_arrays`);
       `data_dir`: folder of prepared TFDS data, '' for the default;
       `splits`: TFDS splits to use as train, dev and test, where they are not
@@ -133,6 +133,8 @@ def source_digest(config: Any, cache_dir: os.PathLike | str) -> str:
     if spec['kind'] == 'tfds':
       identity[f'transfer.{name}'] = _tfds_digests(
           spec['name'], transfer.transfer_data_dir(spec, config))
+    if spec['kind'] == 'wavs':
+      identity[f'transfer.{name}'] = wavs.folder_digest(spec['path'])
   return files.digest_json(identity)
 
 

@@ -192,16 +192,9 @@ def folder_digest(folder: os.PathLike | str) -> str:
 def _digest(entries: Sequence[Entry]) -> str:
   """SHA-256 of who speaks what, and of the files' names, sizes and times."""
   return files.digest_json([
-      [*entry[:4], _signature(entry.audio), _signature(entry.phones)]
+      [*entry[:4], files.describe_file(entry.audio),
+       files.describe_file(entry.phones)]
       for entry in entries])
-
-
-def _signature(path: pathlib.Path) -> list:
-  try:
-    status = path.stat()
-  except OSError:
-    return [path.name]
-  return [path.name, status.st_size, status.st_mtime_ns]
 
 
 def _read(builder: Timit) -> list[Utterance]:

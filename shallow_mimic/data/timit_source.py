@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shallow_mimic import errors
-from shallow_mimic.data import timit
+from shallow_mimic.data import timit, wavs
 from shallow_mimic.data.dataset import Dataset, Examples, make_dataset
 from shallow_mimic.data.fields import field
 from shallow_mimic.data.preprocessing import (
@@ -47,7 +47,7 @@ def read_speech(config: Any, specs: Mapping[str, Mapping[str, Any]],
       (of the training speakers), and `speech`: `fold` of `folds` for the
       sample's test speakers, `dev_speakers`, `train_speakers` (0: all),
       `damaged` files, and `reach`, the neighbours on each side of a frame.
-    specs: transfer sets, all of kind 'waveforms'.
+    specs: transfer sets, of kind 'waveforms' or 'wavs'.
     cache_dir: where the prepared corpus is kept.
 
   Raises:
@@ -55,10 +55,10 @@ def read_speech(config: Any, specs: Mapping[str, Mapping[str, Any]],
   """
   speech = config.speech
   for name, spec in specs.items():
-    if spec['kind'] != 'waveforms':
+    if spec['kind'] not in ('waveforms', 'wavs'):
       raise errors.UserError(
-          f'transfer set {name!r}: the data source \'timit\' has the kind'
-          f' \'waveforms\' alone, not {spec["kind"]!r}')
+          f'transfer set {name!r}: the data source \'timit\' has the kinds'
+          f' \'waveforms\' and \'wavs\', not {spec["kind"]!r}')
   utterances = timit.read_timit(
       config.path, field(config, 'data_dir', '') or cache_dir,
       damaged=speech.damaged)
@@ -67,8 +67,12 @@ def read_speech(config: Any, specs: Mapping[str, Mapping[str, Any]],
   made = {name: make_frames(part, fold_of)
           for name, part in splits._asdict().items()}
   for name, spec in specs.items():
-    made[f'transfer.{name}'] = make_views(
-        splits.train, spec['views'], spec.get('seed', config.seed), fold_of)
+    made[f'transfer.{name}'] = (
+        read_unlabelled(name, spec, speech.damaged,
+                        (made['dev'].x, made['test'].x))
+        if spec['kind'] == 'wavs' else make_views(
+            splits.train, spec['views'], spec.get('seed', config.seed),
+            fold_of))
   fitted = fit_preprocessing(config.preprocessing, made['train'].x)
   parts = {name: Examples(
       apply_preprocessing(fitted, frames.x).reshape(
@@ -155,6 +159,16 @@ def make_views(utterances: Sequence[Utterance],
       [said for part in parts for said in part.references],
       [name for part in parts for name in part.names])
   return Frames(join('x'), join('states'), sequences, join('folds'))
+
+
+def read_unlabelled(name: str, spec: Mapping[str, Any], damaged: str,
+                    held_out: tuple[np.ndarray, ...]) -> Frames:
+  """The transfer set `name` of recordings: states -1, of no fold."""
+  x, sequences = wavs.read_wavs(
+      name, spec['path'], size=spec.get('size', 0), damaged=damaged,
+      held_out=held_out)
+  nothing = np.full(len(x), -1, np.int32)
+  return Frames(x, nothing, sequences, nothing)
 
 
 def _speaker_folds(train: Sequence[Utterance], count: int) -> dict[str, int]:

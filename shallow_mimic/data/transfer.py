@@ -8,9 +8,11 @@ A transfer set may be given as:
   arrays     the array x_transfer of the `.npz`
   waveforms  views of the training utterances, `views` a list such as
              ({'speed': 0.9}, {'snr': 15}), see `speech.waveforms`
+  wavs       every recording below the folder `path`, or with `size` the
+             first so many frames of them, see `data.wavs`
 
 No transfer set holds an input of dev or test: they are left out, byte for
-byte, of the kinds that are read from elsewhere.
+byte, of the kinds that are read from elsewhere (recordings: as a whole).
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ _KINDS: dict[str, tuple[tuple[str, ...], str]] = {
     'split': (('split', 'size'), 'tfds'),
     'arrays': ((), 'arrays'),
     'waveforms': (('views', 'seed'), 'timit'),
+    'wavs': (('path', 'size'), 'timit'),
 }
 
 
@@ -140,7 +143,8 @@ def _read_elsewhere(
 
 def _check_needed(name: str, spec: Mapping[str, Any]) -> None:
   needed = {'generated': 'size', 'views': 'copies', 'tfds': 'name',
-            'split': 'split', 'waveforms': 'views'}.get(spec['kind'])
+            'split': 'split', 'waveforms': 'views',
+            'wavs': 'path'}.get(spec['kind'])
   if needed and not spec.get(needed):
     raise errors.UserError(
         f'transfer set {name!r}: kind {spec["kind"]!r} needs {needed}')
@@ -154,8 +158,8 @@ def _without_held_out(
     name: str, found: Examples, held_out: tuple[Examples, ...]
 ) -> Examples:
   """`found` without the inputs that are also in one of `held_out`."""
-  barred = {row for part in held_out for row in _row_digests(part.x)}
-  keep = np.array([row not in barred for row in _row_digests(found.x)])
+  barred = {row for part in held_out for row in row_digests(part.x)}
+  keep = np.array([row not in barred for row in row_digests(found.x)])
   if keep.all():
     return found
   if not keep.any():
@@ -168,7 +172,8 @@ def _without_held_out(
   return Examples(found.x[keep], found.y[keep])
 
 
-def _row_digests(x: np.ndarray) -> Iterator[bytes]:
+def row_digests(x: np.ndarray) -> Iterator[bytes]:
+  """A digest of every row's bytes, as float32."""
   for row in x:
     data = np.ascontiguousarray(as_float(row))
     yield hashlib.blake2b(data, digest_size=16).digest()

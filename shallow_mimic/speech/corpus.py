@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shallow_mimic import errors
+from shallow_mimic import errors, files
 from shallow_mimic.speech.audio import read_samples
 from shallow_mimic.speech.transcripts import Segments, read_segments
 
@@ -116,28 +116,11 @@ def _matches(
 ) -> Iterator[tuple[pathlib.Path, re.Match[str]]]:
   # The names above a part of the corpus tell what it is a part of.
   above = pathlib.Path(os.path.abspath(folder))
-  for path in _files(folder):
+  for path in files.walk_files(folder):
     name = (above / path.relative_to(folder)).as_posix().lower()
     match = _LDC.fullmatch(name) or _SAMPLE.fullmatch(name)
     if match:
       yield path, match
-
-
-def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-  def refuse(error: OSError) -> None:
-    raise errors.UserError(
-        f'cannot read {error.filename}: {error.strerror}') from error
-
-  seen = set()
-  for root, folders, names in os.walk(
-      folder, onerror=refuse, followlinks=True):
-    real = os.path.realpath(root)
-    if real in seen:  # A link that leads back would be walked for ever.
-      folders.clear()
-      continue
-    seen.add(real)
-    folders.sort()
-    yield from (pathlib.Path(root, name) for name in sorted(names))
 
 
 def _entry(
