@@ -56,7 +56,7 @@ def check_rates(field: str, rates: Sequence[float]) -> None:
 
 
 def check_widths(field: str, widths: Sequence[int]) -> None:
-  """Widths: at least one, no two alike."""
+  """Widths, or numbers of parameters: at least one, no two alike."""
   fail(not len(widths), field, widths, 'one width or more')
   for width in widths:
     fail(not isinstance(width, int) or width < 1, field, width,

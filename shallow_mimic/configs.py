@@ -58,9 +58,13 @@ def default_config() -> ml_collections.ConfigDict:
 
 
 def default_students() -> ml_collections.ConfigDict:
-  """The student family; `H` in its architecture stands for the width."""
+  """The student family; `H` in its architecture stands for the width.
+
+  `parameters`, numbers of parameters, replaces `widths`: each student gets the
+  width that comes nearest, every curve by its own architecture.
+  """
   return config_dict.create(
-      architecture='H', widths=(16, 64, 256, 1024), seeds=3,
+      architecture='H', widths=(16, 64, 256, 1024), parameters=(), seeds=3,
       learning_rates=(0.005, 0.01, 0.02, 0.04),
       # The width that the rates are for; 0: for all. See `scale_rates`.
       rate_width=0, activation='relu',
@@ -94,16 +98,17 @@ def make_ensemble(*members: str, space: str = 'logits',
 def make_curve(**changes: Any) -> ml_collections.ConfigDict:
   """A student curve: what it minimises, on which inputs, after which teacher.
 
-  No `architecture`, `widths` or `learning_rates`: those of the family. Curves
+  No `architecture`, `widths` (or `parameters`, see `default_students`) or
+  `learning_rates`: those of the family. Curves
   of several architectures train in one family. `weights` are the two of
   `decoupled_kl` (label's class, others) or of `pearson_distance` (over
   classes, over the batch); none: (1, 8) and (1, 1).
   """
   fields = dict(
       objective='logit_regression', inputs='train', teacher='',
-      architecture='', widths=(), learning_rates=(), weight_decays=(0.0,),
-      dropout_input=0.0, dropout_hidden=0.0, temperature=1.0, alpha=0.5,
-      weights=(),
+      architecture='', widths=(), parameters=(), learning_rates=(),
+      weight_decays=(0.0,), dropout_input=0.0, dropout_hidden=0.0,
+      temperature=1.0, alpha=0.5, weights=(),
   )
   return _changed('curve', fields, changes)
 
@@ -143,6 +148,8 @@ def check_config(config: ml_collections.ConfigDict) -> None:
                         ('seeds', 'search_steps', 'search_seeds'))
   checks.check_rates('students.learning_rates', students.learning_rates)
   checks.check_widths('students.widths', students.widths)
+  if students.parameters:
+    checks.check_widths('students.parameters', students.parameters)
   checks.fail(students.rate_width < 0, 'students.rate_width',
               students.rate_width, '0 or a width')
   models.with_width(students.architecture, max(students.widths))
@@ -189,6 +196,10 @@ def _check_curve(config, name, curve):
                 f'one of the ensembles {", ".join(config.ensembles)}')
   if curve.widths:
     checks.check_widths(f'{field}.widths', curve.widths)
+  if curve.parameters:
+    checks.check_widths(f'{field}.parameters', curve.parameters)
+    checks.fail(len(curve.widths), f'{field}.parameters', curve.parameters,
+                '() where the curve has widths of its own')
   if curve.architecture:
     models.with_width(curve.architecture,
                       max(curve.widths or config.students.widths))

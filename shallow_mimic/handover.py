@@ -10,11 +10,13 @@ import numpy as np
 from shallow_mimic import (
     ensembles,
     errors,
+    family,
     files,
     inputs,
     logits,
     objectives,
     programs,
+    students,
     teachers,
     training,
     workdir,
@@ -38,6 +40,16 @@ def check_inputs(config, dataset):
             f'config.{field} is {text!r}, but {name!r} has no labels to train'
             ' on'
         )
+
+
+def check_nets(config, dataset):
+  """Every net fits the data, and every size of a student can be had."""
+  problem = dataset.input_shape, dataset.classes
+  members = students.make_members(config.students, *problem, seeds=1)
+  for name, group in config.teachers.items():
+    members += teachers.make_members(name, group)
+  for member in members:
+    family.member_net(member, *problem)
 
 
 def read_dataset(root: pathlib.Path) -> datasets.Dataset:

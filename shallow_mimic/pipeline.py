@@ -6,6 +6,7 @@ the work directory that can be deleted and is then made anew alone.
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -64,6 +65,7 @@ def run_data(config: Any, root: pathlib.Path, say: Callable) -> None:
     say(f'data: reading {config.data.source} {config.data.name}'.rstrip())
     made = sources.read_source(config.data, cache_dir=cache)
     handover.check_inputs(config, made)
+    handover.check_nets(config, made)
     store.write_dataset(directory, made)
     workdir.write_identity(directory, {'fingerprint': made.fingerprint})
 
@@ -118,6 +120,9 @@ def run_students(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Searches learning rates on dev, then trains the family."""
   dataset = handover.read_dataset(root)
   used = handover.used_teachers(config)
+  make_members = functools.partial(
+      students.make_members, input_shape=dataset.input_shape,
+      classes=dataset.classes)
 
   def targets():
     return {name: logits.read_logits(
@@ -132,7 +137,7 @@ def run_students(config: Any, root: pathlib.Path, say: Callable) -> None:
   def search(directory):
     section = config.students
     students.write_search(
-        directory, students.make_members(section, seeds=section.search_seeds),
+        directory, make_members(section, seeds=section.search_seeds),
         dataset, targets(),
         handover.make_settings(config, section, steps=section.search_steps),
     )
@@ -144,8 +149,7 @@ def run_students(config: Any, root: pathlib.Path, say: Callable) -> None:
   def train(directory):
     section = config.students
     students.write_students(
-        directory,
-        students.make_members(section, seeds=section.seeds, rates=rates),
+        directory, make_members(section, seeds=section.seeds, rates=rates),
         dataset, targets(), handover.read_teacher_logits(config, root),
         handover.make_settings(config, section),
     )

@@ -86,10 +86,12 @@ def make_plan(config: Any, shapes: Shapes, rate: float) -> str:
   deep = {name: teachers.make_members(name, group)
           for name, group in config.teachers.items()}
   section = config.students
-  search = students.make_members(section, seeds=section.search_seeds)
+  problem = shapes.input_shape, shapes.classes
+  search = students.make_members(
+      section, *problem, seeds=section.search_seeds)
   first = (section.learning_rates[0], 0.0)
   final = students.make_members(
-      section, seeds=section.seeds,
+      section, *problem, seeds=section.seeds,
       rates={(m.model, m.width): first for m in search})
   everyone = [m for group in deep.values() for m in group] + final
   work = sum(_work(deep[name], group.steps * group.batch, shapes)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections
 import itertools
-import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -29,30 +28,36 @@ from shallow_mimic import (
     models,
     objectives,
     programs,
+    widths,
     workdir,
 )
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.gathering import Targets, gather_inputs
 
 
-def make_members(config: Any, *, seeds: int,
+def make_members(config: Any, input_shape: tuple[int, ...], classes: int, *,
+                 seeds: int,
                  rates: Mapping[tuple[str, int], tuple[float, float]] | None
                  = None) -> list[family.Member]:
   """The family that a configuration describes.
 
   Args:
     config: `config.students`.
+    input_shape: shape of one input.
+    classes: number of classes, C.
     seeds: how many seeds of each.
     rates: the (learning rate, weight decay) chosen for each (curve, width);
       None for all that are to be searched.
   """
   members = []
   for name, curve in sorted(config.curves.items()):
-    for width in curve.widths or config.widths:
+    for width in widths.find_widths(config, name, input_shape, classes,
+                                    **_net_options(config, curve)):
       if rates is None:
         grid = itertools.product(
-            scale_rates(curve.learning_rates or config.learning_rates,
-                        config.rate_width, width),
+            widths.scale_rates(
+                curve.learning_rates or config.learning_rates,
+                config.rate_width, width),
             curve.weight_decays)
       else:
         grid = [rates[name, width]]
@@ -62,27 +67,13 @@ def make_members(config: Any, *, seeds: int,
   return members
 
 
-def scale_rates(rates: Sequence[float], rate_width: int,
-                width: int) -> list[float]:
-  """Learning rates for a width from those meant for `rate_width` units.
-
-  A step of Adam moves the outputs by the rate times the number of units, so
-  that wide nets want smaller ones: × √(rate_width / width), to 3 digits. The
-  same for all widths where `rate_width` is 0.
-
-  >>> scale_rates([0.01, 0.02], 1000, 4000)
-  [0.005, 0.01]
-  """
-  factor = math.sqrt(rate_width / width) if rate_width else 1.0
-  return [float(f'{rate * factor:.3g}') if rate_width else rate
-          for rate in rates]
+def _net_options(config, curve):
+  return {'activation': config.activation, 'bias_spread': config.bias_spread,
+          'dropout_input': curve.dropout_input,
+          'dropout_hidden': curve.dropout_hidden}
 
 
 def _make_member(config, name, curve, width, seed, rate, decay):
-  options = {'activation': config.activation,
-             'bias_spread': config.bias_spread,
-             'dropout_input': curve.dropout_input,
-             'dropout_hidden': curve.dropout_hidden}
   return family.Member(
       model=name, architecture=curve.architecture or config.architecture,
       width=width, seed=seed, learning_rate=rate, weight_decay=decay,
@@ -92,7 +83,7 @@ def _make_member(config, name, curve, width, seed, rate, decay):
       inputs=curve.inputs,
       teacher=(curve.teacher
                if curve.objective in objectives.NEEDS_TEACHER else ''),
-      net_options=tuple(sorted(options.items())),
+      net_options=tuple(sorted(_net_options(config, curve).items())),
   )
 
 

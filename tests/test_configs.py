@@ -61,6 +61,10 @@ RATES = 'finite and above 0'
     ('students.widths', (3, 5, 3), (3, 5, 3), 'without repeats'),
     ('students.widths', (), (), 'one width or more'),
     ('students.curves.SNN.widths', (0,), 0, WIDTHS),
+    ('students.parameters', (1000, 0), 0, WIDTHS),
+    ('students.parameters', (1e6,), 1e6, WIDTHS),
+    ('students.parameters', (9, 9), (9, 9), 'without repeats'),
+    ('students.curves.SNN.parameters', (0,), 0, WIDTHS),
     ('students.learning_rates', (math.nan,), math.nan, RATES),
     ('students.learning_rates', (0.1, math.inf), math.inf, RATES),
     ('students.learning_rates', (0.0,), 0.0, RATES),
@@ -131,6 +135,15 @@ def test_weights_are_of_some_objectives_only():
   configs.check_config(config)
   curves['SNN-MIMIC'].weights = (1, 0)
   configs.check_config(config)
+
+
+def test_a_curve_has_widths_or_sizes():
+  config = tiny_experiment.make_config()
+  config.students.curves.SNN.widths = (3,)
+  config.students.curves.SNN.parameters = (100,)
+  assert refuse(config) == (
+      'config.students.curves.SNN.parameters is (100,); it must be () where the'
+      ' curve has widths of its own')
 
 
 def test_unknown_objective():

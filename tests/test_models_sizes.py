@@ -1,9 +1,13 @@
 """Counts: the paper's tables, and hand-made small cases."""
 
+import math
+
 import jax
 import pytest
 
-from shallow_mimic.models import sizes
+from shallow_mimic import errors
+from shallow_mimic.models import sizes, stack
+from shallow_mimic.models.architectures import with_width
 from shallow_mimic.models.nets import make_net
 
 CIFAR = ((32, 32, 3), 10)
@@ -60,3 +64,48 @@ def test_param_shapes_are_those_of_init():
   shapes = jax.tree.map(lambda x: (x.shape, x.dtype), sizes.param_shapes(net))
   params = net.init(jax.random.key(0))
   assert shapes == jax.tree.map(lambda x: (x.shape, x.dtype), params)
+
+
+@pytest.mark.parametrize('text', [
+    '5', '7L', '4c3-p2-3L-5-6', '3c-4c3-a-2', '8c-p2-4c3-p2-6-2L-3-3L'])
+@pytest.mark.parametrize('norm', stack.NORMS)
+@pytest.mark.parametrize('shape', [(12,), (13, 2), (8, 8, 3)])
+def test_counts_are_those_of_the_arrays(text, norm, shape):
+  net = make_net(text, shape, 4, norm=norm)
+  assert sizes.count_parameters(net) == sum(
+      math.prod(x.shape) for x in jax.tree.leaves(sizes.param_shapes(net)))
+
+
+TEMPLATES = ('H', '3L-H', 'H-H', '2L-H-H-H', 'H-4', '2c3-p2-3L-H-H')
+
+
+@pytest.mark.parametrize('text', TEMPLATES)
+def test_widths_are_the_nearest_of_all(text):
+  counts = [sizes.count_parameters(make_net(with_width(text, w), (8,), 3))
+            for w in range(1, 60)]
+  assert counts == sorted(set(counts))
+  wanted = range(counts[0], counts[-1], max(1, counts[-1] // 300))
+  for parameters in [*wanted, *counts[:-1]]:
+    nearest = min(abs(count - parameters) for count in counts)
+    found = sizes.find_width(text, (8,), 3, parameters)
+    assert abs(counts[found - 1] - parameters) == nearest
+    assert found == 1 or abs(counts[found - 2] - parameters) > nearest
+
+
+@pytest.mark.parametrize('width', [1, 30_000, 10**7])
+def test_widths_of_large_counts_come_back(width):
+  for text in ('1200L-H', '128c-p-1200L-H', '1200L-H-H'):
+    count = sizes.count_parameters(make_net(with_width(text, width), *CIFAR))
+    for parameters in (count - 100, count, count + 100):
+      if width > 1 or parameters >= count:
+        assert sizes.find_width(text, *CIFAR, parameters) == width
+
+
+def test_width_of_too_few_parameters():
+  # 1 × (4 + 1) + 3 × (1 + 1)
+  assert sizes.find_width('H', (4,), 3, 11) == 1
+  with pytest.raises(errors.UserError) as error:
+    sizes.find_width('H', (4,), 3, 10)
+  assert str(error.value) == (
+      'architecture "H" cannot be made as small as 10 parameters: it has 11 at'
+      ' width 1')

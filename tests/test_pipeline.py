@@ -205,3 +205,20 @@ def test_unlabelled_inputs_are_no_use_to_labels(tmp_path):
   assert str(error.value) == (
       "config.students.curves.SNN.inputs is 'train+transfer', but 'transfer'"
       ' has no labels to train on')
+
+
+def test_nets_that_cannot_be_are_refused_before_any_work(tmp_path):
+  npz = tmp_path / 'tiny.npz'
+  tiny_experiment.write_npz(npz)
+  config = tiny_experiment.make_config(npz)
+  config.students.curves.SNN.parameters = (1000, 10)
+  for message in (
+      'architecture "H" cannot be made as small as 10 parameters: it has 11 at'
+      ' width 1', 'architecture "4c-p-p-3" on inputs of shape (4,): "p" needs'):
+    with pytest.raises(errors.UserError) as error:
+      pipeline.run(config, tmp_path / 'run', say=lambda _: None)
+    assert str(error.value).startswith(message)
+    assert not (tmp_path / 'run' / 'data' / 'done.json').exists()
+    shutil.rmtree(tmp_path / 'run')
+    config = tiny_experiment.make_config(npz)
+    config.students.curves.SNN.architecture = '4c-p-p-H'

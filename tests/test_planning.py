@@ -81,6 +81,24 @@ def test_curves_of_several_architectures():
   assert sizes(text, 'SNN-MIMIC') == [('3', '27'), ('5', '43')]
 
 
+def test_students_of_wanted_sizes():
+  config = cifar10_paper.get_config()
+  config.students.parameters = (20_000_000, 53_607_210)
+  config.students.architecture = '64c-p-1200L-H'
+  config.students.curves = {
+      'one': configs.make_curve(teacher='ECNN'),
+      'two': configs.make_curve(teacher='ECNN', architecture='1200L-H-H')}
+  text = plan(config)
+  assert [parameters for _, parameters in sizes(text, 'two')] == [
+      '20.00M', '53.6M']
+  config.students.parameters = (1_000_000,)
+  with pytest.raises(errors.UserError) as error:
+    plan(config)
+  assert str(error.value) == (
+      'architecture "64c-p-1200L-H" cannot be made as small as 1,000,000'
+      ' parameters: it has 17,286,085 at width 1')
+
+
 def test_shapes_that_are_not_stated():
   config = tiny_experiment.make_config()
   with pytest.raises(errors.UserError) as error:

@@ -25,6 +25,10 @@ def make_dataset():
                  transfer={}, preprocessing={}, fingerprint='f', fitted=None)
 
 
+def make_members(section, **options):
+  return students.make_members(section, (4,), 3, **options)
+
+
 def search(monkeypatch, directory, dataset, members, outcome):
   """A search in which each member ends as `outcome(member)` says:
   (dev accuracy, diverged)."""
@@ -41,7 +45,7 @@ def test_search_picks_the_best_mean_of_dev(monkeypatch, tmp_path, dataset,
   # The best seed, or seed 0 alone, would choose the other rates.
   table = {(3, 0.01): [0.7, 0.7], (3, 0.05): [0.9, 0.3],
            (5, 0.01): [0.4, 0.4], (5, 0.05): [0.3, 0.6]}
-  members = students.make_members(section, seeds=2)
+  members = make_members(section, seeds=2)
   search(monkeypatch, tmp_path, dataset, members,
          lambda m: (table[m.width, m.learning_rate][m.seed], False))
   assert students.read_rates(tmp_path) == {
@@ -56,14 +60,14 @@ def test_search_picks_the_best_mean_of_dev(monkeypatch, tmp_path, dataset,
 
 def test_search_never_picks_what_diverged(monkeypatch, tmp_path, dataset,
                                           section):
-  members = students.make_members(section, seeds=1)
+  members = make_members(section, seeds=1)
   search(monkeypatch, tmp_path, dataset, members,
          lambda m: (0.9, True) if m.learning_rate == 0.05 else (0.1, False))
   assert set(students.read_rates(tmp_path).values()) == {(0.01, 0.0)}
 
 
 def test_search_in_which_all_diverge(monkeypatch, tmp_path, dataset, section):
-  members = students.make_members(section, seeds=1)
+  members = make_members(section, seeds=1)
   with pytest.raises(errors.UserError) as error:
     search(monkeypatch, tmp_path, dataset, members,
            lambda m: (0.9, m.width == 5))
@@ -76,7 +80,7 @@ def test_search_in_which_all_diverge(monkeypatch, tmp_path, dataset, section):
 def test_search_chooses_weight_decay_with_the_rate(monkeypatch, tmp_path,
                                                    dataset, section):
   section.curves.SNN.weight_decays = (0.0, 0.1)
-  members = students.make_members(section, seeds=1)
+  members = make_members(section, seeds=1)
   assert len(members) == 2 * 2 * 2
   best = {3: (0.05, 0.1), 5: (0.01, 0.1)}
   search(monkeypatch, tmp_path, dataset, members, lambda m: (
@@ -86,7 +90,7 @@ def test_search_chooses_weight_decay_with_the_rate(monkeypatch, tmp_path,
 
 
 def test_members_of_a_search_are_the_whole_grid(section):
-  members = students.make_members(section, seeds=2)
+  members = make_members(section, seeds=2)
   assert {(m.width, m.learning_rate, m.seed) for m in members} == {
       (w, r, s) for w in (3, 5) for r in RATES for s in (0, 1)}
   assert len(members) == 8
@@ -94,7 +98,7 @@ def test_members_of_a_search_are_the_whole_grid(section):
 
 def test_members_that_are_chosen_have_one_rate_each(section):
   rates = {('SNN', 3): (0.05, 0.1), ('SNN', 5): (0.01, 0.0)}
-  members = students.make_members(section, seeds=2, rates=rates)
+  members = make_members(section, seeds=2, rates=rates)
   assert [(m.width, m.seed, m.learning_rate, m.weight_decay)
           for m in members] == [(3, 0, 0.05, 0.1), (3, 1, 0.05, 0.1),
                                 (5, 0, 0.01, 0.0), (5, 1, 0.01, 0.0)]
@@ -102,14 +106,14 @@ def test_members_that_are_chosen_have_one_rate_each(section):
 
 def test_a_curve_may_have_widths_of_its_own(section):
   section.curves.SNN.widths = (7,)
-  members = students.make_members(section, seeds=1)
+  members = make_members(section, seeds=1)
   assert {m.width for m in members} == {7}
 
 
 def test_a_curve_may_have_an_architecture_of_its_own(section):
   section.curves.deep = configs.make_curve(
       objective='cross_entropy', architecture='H-H')
-  members = students.make_members(section, seeds=1)
+  members = make_members(section, seeds=1)
   assert {(m.model, m.architecture, m.width) for m in members} == {
       ('SNN', 'H', 3), ('SNN', 'H', 5), ('deep', 'H-H', 3), ('deep', 'H-H', 5)}
   assert {frozenset(members[i].model for i in group)
@@ -124,7 +128,7 @@ def test_rates_of_two_architectures_are_chosen_apart(
       objective='cross_entropy', architecture='H-H', widths=(3,))
   section.curves.SNN.widths = (3,)
   best = {'H': 0.01, 'H-H': 0.05}
-  members = students.make_members(section, seeds=1)
+  members = make_members(section, seeds=1)
   search(monkeypatch, tmp_path, dataset, members, lambda m: (
       float(m.learning_rate == best[m.architecture]), False))
   assert students.read_rates(tmp_path) == {
@@ -138,24 +142,17 @@ def test_a_student_of_labels_has_no_teacher():
   section = tiny_experiment.make_config().students
   section.curves.SNN.teacher = 'EDNN'
   teachers = {m.model: m.teacher
-              for m in students.make_members(section, seeds=1)}
+              for m in make_members(section, seeds=1)}
   assert teachers == {'SNN': '', 'SNN-MIMIC': 'EDNN'}
 
 
 def test_members_of_one_shape_are_grouped(section):
-  members = students.make_members(section, seeds=2)
+  members = make_members(section, seeds=2)
   groups = students.group_by_net(members)
   places = sorted(place for group in groups.values() for place in group)
   assert places == list(range(len(members)))
   for group in groups.values():
     assert len({members[i].width for i in group}) == 1
   section.curves.SNN.dropout_hidden = 0.5
-  other = students.make_members(section, seeds=1)
+  other = make_members(section, seeds=1)
   assert len(students.group_by_net(members + other)) == 4
-
-
-def test_rates_are_scaled_with_the_width():
-  assert students.scale_rates([0.01, 0.03], 256, 1024) == [0.005, 0.015]
-  assert students.scale_rates([0.01], 256, 64) == [0.02]
-  assert students.scale_rates([0.01], 1000, 250) == [0.02]
-  assert students.scale_rates([0.0123456], 0, 64) == [0.0123456]

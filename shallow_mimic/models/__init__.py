@@ -22,6 +22,7 @@ from shallow_mimic.models.sizes import (
     count_hidden_units,
     count_multiply_adds,
     count_parameters,
+    find_width,
     param_shapes,
     sequential_depth,
 )
@@ -31,7 +32,8 @@ __all__ = [
     'Architecture', 'AveragePool', 'Bottleneck', 'Convolution', 'Hidden',
     'MaxPool', 'Net', 'Options', 'Params', 'absorb_bottleneck', 'average_pool',
     'convolve', 'count_absorbed', 'count_hidden_units', 'count_multiply_adds',
-    'count_parameters', 'dropout', 'is_shallow', 'make_net', 'max_pool',
-    'pad_params', 'param_shapes', 'parse_architecture', 'sequential_depth',
-    'unit_mask', 'unpad_params', 'with_width', 'without_bottlenecks',
+    'count_parameters', 'dropout', 'find_width', 'is_shallow', 'make_net',
+    'max_pool', 'pad_params', 'param_shapes', 'parse_architecture',
+    'sequential_depth', 'unit_mask', 'unpad_params', 'with_width',
+    'without_bottlenecks',
 ]

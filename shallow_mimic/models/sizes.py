@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 
+from shallow_mimic import errors
 from shallow_mimic.models import geometry
 from shallow_mimic.models.absorb import without_bottlenecks
 from shallow_mimic.models.architectures import (
@@ -13,8 +17,9 @@ from shallow_mimic.models.architectures import (
   Convolution,
   Hidden,
   Layer,
+  with_width,
 )
-from shallow_mimic.models.nets import Net, Params
+from shallow_mimic.models.nets import Net, Params, make_net
 
 
 def param_shapes(net: Net) -> Params:
@@ -25,11 +30,51 @@ def param_shapes(net: Net) -> Params:
 def count_parameters(net: Net) -> int:
   """True number of parameters, with biases, a bottleneck in its two factors.
 
-  >>> from shallow_mimic.models.nets import make_net
   >>> count_parameters(make_net('250L-8k', (1845,), 183))
   3933433
   """
-  return sum(math.prod(x.shape) for x in jax.tree.leaves(param_shapes(net)))
+  return sum(after[-1] * (_fan_in(layer, before) + _extras(net, layer))
+             for layer, before, after in _layers(net)
+             if _fan_in(layer, before))
+
+
+def _extras(net: Net, layer: Layer) -> int:
+  """Parameters of an output unit or map beside its part of the kernel."""
+  if isinstance(layer, Convolution) and net.options.norm != 'none':
+    return 2
+  return 0 if isinstance(layer, Bottleneck) else 1
+
+
+def find_width(text: str, input_shape: Sequence[int], classes: int,
+               parameters: int, **options: Any) -> int:
+  """The width with which a student comes nearest to so many parameters.
+
+  Of two that are as near, the smaller; see `count_parameters` for what counts.
+
+  >>> find_width('250L-H', (1845,), 183, 3_933_433)
+  8000
+
+  Args:
+    text: an architecture with one 'H' or more.
+    input_shape: of one example.
+    classes: C.
+    parameters: how many are wanted.
+    **options: as `make_net` takes them.
+
+  Raises:
+    UserError: the student has more than that with a single unit.
+  """
+  def count(width):
+    return count_parameters(
+        make_net(with_width(text, width), input_shape, classes, **options))
+
+  if (least := count(1)) > parameters:
+    raise errors.UserError(
+        f'architecture "{text}" cannot be made as small as {parameters:,}'
+        f' parameters: it has {least:,} at width 1')
+  # Each unit has a bias, so that there are fewer units than parameters.
+  below = bisect.bisect_right(range(1, parameters + 1), parameters, key=count)
+  return min((below, below + 1), key=lambda w: abs(count(w) - parameters))
 
 
 def count_absorbed(net: Net) -> int:
