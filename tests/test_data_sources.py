@@ -199,6 +199,17 @@ def test_views_are_of_raw_train_after_dev_is_out(cache, npz):
   assert (made.transfer['w'].x != made.transfer['v'].x).any()
 
 
+def test_mixes_have_no_label_and_the_fold_of_both_their_examples(cache, npz):
+  path, _ = npz
+  made = read(cache, path=str(path), folds=2, preprocessing=(), transfer={
+      'm': {'kind': 'views', 'copies': 1, 'mixup': 1.0}})
+  np.testing.assert_array_equal(made.transfer['m'].y, -1)
+  folds = made.folds['train']
+  np.testing.assert_array_equal(made.folds['transfer.m'], folds)
+  expected = views.make_views(*made.train, 1, 0, {'mixup': 1.0}, folds)
+  np.testing.assert_array_equal(made.transfer['m'].x, expected.x)
+
+
 def test_tfds_images(cache, tfds_dir):
   made = read(cache, **of_tfds(tfds_dir))
   assert (made.name, made.classes) == ('inner_images', 2)
@@ -297,7 +308,8 @@ def test_bad_row_of_a_transfer_set_is_named(cache, npz):
      " 'arrays'"),
     ({'transfer': {'t': {'kind': 'views', 'copys': 3}}},
      "transfer set 't': kind 'views' has no option 'copys'; its options:"
-     ' copies, seed, shift, crop, padding, flip, scale, noise'),
+     ' copies, seed, shift, crop, padding, flip, colour, mixup,'
+     ' scale, noise'),
     ({'transfer': {'t': {'kind': 'arrays', 'size': 3}}},
      "transfer set 't': kind 'arrays' has no option 'size'; its options: none"),
     ({'transfer': {'t': {'kind': 'views', 'noise': 0.1}}},

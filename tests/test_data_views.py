@@ -24,7 +24,8 @@ def images(rows=30):
   return x, np.arange(rows) % 4
 
 
-CASES = [(vectors, VECTOR), (images, IMAGE), (images, {'noise': 0.1, **IMAGE})]
+CASES = [(vectors, VECTOR), (images, IMAGE), (images, {'noise': 0.1, **IMAGE}),
+         (images, {'colour': 0.4, **IMAGE})]
 
 
 @pytest.mark.parametrize(('data', 'options'), CASES)
@@ -108,6 +109,112 @@ def test_scale_and_noise_have_the_size_asked_for():
   assert noise.mean() == pytest.approx(0, abs=0.01)
 
 
+def test_colour_is_three_factors_of_the_size_asked_for():
+  """Undone by hand: pixels about grey, grey about the mean, the mean."""
+  x = np.random.default_rng(0).uniform(0.2, 0.6, (500, 6, 7, 3))
+  made = make_views(x, np.zeros(500), 1, 0, {'colour': 0.3}).x.astype(float)
+  grey, made_grey = (a.mean(-1, keepdims=True) for a in (x, made))
+  mean, made_mean = (a.mean((1, 2, 3), keepdims=True) for a in (x, made))
+  light = made_mean / mean
+  contrast = np.median((made_grey - made_mean) / (grey - mean), (1, 2, 3))
+  saturation = np.median((made - made_grey) / (x - grey), (1, 2, 3))
+  saturation, contrast = saturation / contrast, contrast / light.ravel()
+  for factor in (light.ravel(), contrast, saturation):
+    assert 0.7 - 1e-3 <= factor.min() < 0.72
+    assert 1.28 < factor.max() <= 1.3 + 1e-3
+  factors = np.corrcoef([light.ravel(), contrast, saturation])
+  assert np.abs(factors - np.eye(3)).max() < 0.2
+  wide = lambda values: values[:, None, None, None]
+  grey = mean + wide(contrast) * (grey - mean)
+  again = light * (grey + wide(saturation * contrast) * (
+      x - x.mean(-1, keepdims=True)))
+  np.testing.assert_allclose(made, again, atol=1e-4)
+
+
+def test_colour_keeps_bytes_and_does_not_wrap_around():
+  x = np.full((200, 6, 7, 3), 250, np.uint8)
+  x[:, 0, 0] = 2
+  made = make_views(x, np.zeros(200), 1, 0, {'colour': 0.5}).x
+  assert made.dtype == np.uint8
+  assert made[:, 1:].max() == 255
+  assert (made[:, 0, 0] < made[:, 1, 1]).all()
+
+
+def test_colour_leaves_crop_and_flip_as_they_were():
+  x, y = images(1100)
+  plain = make_views(x, y, 2, 3, IMAGE).x
+  faint = make_views(x, y, 2, 3, {'colour': 1e-9, **IMAGE}).x
+  np.testing.assert_array_equal(faint, plain)
+
+
+def find_mixes(made, x, candidates):
+  """Brute force: for each mix (candidate, other, share) without residue."""
+  found = []
+  flat, ours = made.reshape(len(made), -1), candidates.reshape(
+      len(candidates), -1)
+  for row, mix in enumerate(flat):
+    for own in (row, row + len(x))[:len(candidates) // len(x)]:
+      line = ours - ours[own]
+      size = (line ** 2).sum(-1)
+      share = (line @ (mix - ours[own])) / np.where(size, size, 1)
+      left = np.abs(ours[own] + share[:, None] * line - mix).max(-1)
+      left[own] -= 1e-6  # Mixed with itself, any other has a share of 0.
+      best = int(np.argmin(left))
+      if left[best] < 1e-5 and -1e-6 <= share[best] <= 1 + 1e-6:
+        found.append((own, best, 1 - share[best]))
+        break
+  return found
+
+
+@pytest.mark.parametrize('folds', [None, np.arange(60) % 3])
+def test_a_mix_is_of_two_examples_of_one_fold(folds):
+  x, y = vectors(60)
+  made = make_views(x, y, 1, 0, {'mixup': 4.0}, folds)
+  found = find_mixes(made.x, x, x)
+  assert [row for row, _, _ in found] == list(range(60))
+  partners = [partner for _, partner, _ in found]
+  assert len(set(partners)) == 60  # Everyone is a partner once.
+  if folds is not None:
+    np.testing.assert_array_equal(folds[partners], folds)
+  else:
+    assert len({p % 3 == i % 3 for i, p in enumerate(partners)}) == 2
+  np.testing.assert_array_equal(made.y, -1)
+
+
+def test_shares_of_a_mix_have_the_variance_of_beta():
+  """Of Beta(a, a): 1 / (4 (2 a + 1)). Ones mixed with their own place."""
+  x = np.stack([np.arange(4000) % 2, np.ones(4000)], 1).astype(np.float32)
+  for alpha in (0.2, 2.0):
+    made = make_views(x, np.zeros(4000), 1, 0, {'mixup': alpha}).x[:, 0]
+    mixed = made[(made > 0) & (made < 1)]
+    assert len(mixed) > 1500
+    assert mixed.mean() == pytest.approx(0.5, abs=0.02)
+    assert mixed.var() == pytest.approx(0.25 / (2 * alpha + 1), rel=0.1)
+
+
+def test_both_of_a_mix_are_changed_each_by_its_own_draws():
+  x = np.random.default_rng(0).uniform(size=(60, 6, 7, 3)).astype(np.float32)
+  made = make_views(x, np.zeros(60), 1, 0, {'mixup': 4.0, 'flip': True}).x
+  both = np.concatenate([x, x[:, :, ::-1]])
+  found = find_mixes(made, x, both)
+  assert len(found) == 60
+  mirrored = {(own >= 60, other >= 60) for own, other, _ in found}
+  assert len(mirrored) == 4
+  plain = find_mixes(make_views(x, np.zeros(60), 1, 0, {'mixup': 4.0}).x, x, x)
+  for (_, other, share), (row, partner, unflipped) in zip(
+      found, plain, strict=True):
+    assert other % 60 == partner
+    assert partner == row or share == pytest.approx(unflipped, abs=1e-3)
+
+
+def test_mixed_bytes_stay_bytes():
+  x, y = images()
+  exact = make_views(x.astype(np.float32), y, 1, 0, {'mixup': 0.5}).x
+  made = make_views(x, y, 1, 0, {'mixup': 0.5}).x
+  assert made.dtype == np.uint8
+  np.testing.assert_allclose(made, exact, atol=0.501)
+
+
 def test_noise_turns_bytes_into_unit_floats():
   x, y = images()
   made = make_views(x, y, 1, 0, {'noise': 1e-6}).x
@@ -123,7 +230,7 @@ def test_no_option_is_the_input_itself():
 @pytest.mark.parametrize(('data', 'options', 'message'), [
     (vectors, {'rotate': 1},
      "views: unknown option 'rotate'; known: shift, crop, padding, flip,"
-     ' scale, noise'),
+     ' colour, mixup, scale, noise'),
     (vectors, {'crop': 1}, 'views: crop does not apply to inputs of shape'
      ' (12,)'),
     (vectors, {'flip': True}, 'views: flip does not apply to inputs of shape'
@@ -152,4 +259,4 @@ def test_refuses_no_copies():
 
 def test_options_are_listed_for_configurations():
   assert views.VIEW_OPTIONS == (
-      'shift', 'crop', 'padding', 'flip', 'scale', 'noise')
+      'shift', 'crop', 'padding', 'flip', 'colour', 'mixup', 'scale', 'noise')

@@ -68,7 +68,9 @@ def read_source(config: Any, *, cache_dir: os.PathLike | str) -> Dataset:
     return timit_source.read_speech(config, specs, cache_dir)
   raw = _reader(config)(config, pathlib.Path(cache_dir))
   parts = _split_train(config, raw)
-  sets = {name: transfer.read_transfer(name, spec, config, parts)
+  folds = _make_folds(config, specs, parts['train'].y)
+  sets = {name: transfer.read_transfer(name, spec, config, parts,
+                                       folds.get('train'))
           for name, spec in specs.items()}
   for name, part in sets.items():
     check_examples(f'transfer.{name}', part, raw.classes,
@@ -86,7 +88,7 @@ def read_source(config: Any, *, cache_dir: os.PathLike | str) -> Dataset:
       test=finish(parts['test']),
       transfer={name: finish(part) for name, part in sets.items()},
       fitted=fitted,
-      folds=_make_folds(config, specs, parts['train'].y),
+      folds=folds,
   )
 
 

@@ -88,6 +88,7 @@ def read_transfer(
     spec: Mapping[str, Any],
     config: Any,
     parts: Mapping[str, Examples],
+    folds: np.ndarray | None = None,
 ) -> Examples:
   """Reads or makes one transfer set, raw.
 
@@ -97,6 +98,7 @@ def read_transfer(
     config: the data configuration.
     parts: raw `train`, `dev` and `test`, and what else the source gave:
       `generated.SEED`, `transfer`.
+    folds: of the training inputs, if they are cut into folds.
 
   Raises:
     UserError: it cannot be read, or nothing of it is left.
@@ -107,7 +109,8 @@ def read_transfer(
     return Examples(pool.x[:spec['size']], pool.y[:spec['size']])
   if spec['kind'] == 'views':
     options = {key: spec[key] for key in VIEW_OPTIONS if key in spec}
-    return make_views(*parts['train'], spec['copies'], seed, options)
+    return make_views(
+        *parts['train'], spec['copies'], seed, options, folds)
   found = _read_elsewhere(name, spec, config, parts)
   if found.x.shape[1:] != parts['train'].x.shape[1:]:
     return found  # The shapes are refused with every other split's.
