@@ -46,12 +46,17 @@ def _reference_maps(layer, name, params, x, net):
     windows = windows[(slice(None, None, layer.stride),) * (x.ndim - 1)]
     return windows.max(tuple(range(x.ndim, windows.ndim)))
   kernel = np.asarray(params[name]['kernel'], float)
+  if net.options.standardised:
+    flat = kernel.reshape(-1, layer.maps)
+    flat = (flat - flat.mean(0)) / np.sqrt(len(flat) * flat.var(0) + 1e-4)
+    kernel = flat.reshape(kernel.shape)
   y = np.stack([sum(
       signal.correlate(x[..., i], kernel[..., i, o], 'same', 'direct')
       for i in range(x.shape[-1])) for o in range(layer.maps)], -1)
   if net.options.norm == 'group':
     norm = params[name.replace('convolution', 'norm')]
-    groups = y.reshape(-1, min(32, layer.maps), max(1, layer.maps // 32))
+    count = min(net.options.groups, layer.maps)
+    groups = y.reshape(-1, count, layer.maps // count)
     groups = groups - groups.mean((0, 2), keepdims=True)
     groups = groups / np.sqrt((groups**2).mean((0, 2), keepdims=True) + 1e-6)
     y = groups.reshape(y.shape) * np.asarray(norm['scale'])
@@ -96,6 +101,9 @@ def _reference(net, params, x):
     ('p2-9', (9, 5), {}),
     ('4c3-p2-5c3-a-9', (8, 8, 2), {'norm': 'group'}),
     ('64c3-p-9', (11,), {'norm': 'group', 'activation': 'gelu'}),
+    ('4c3-p2-6c3-a-9', (8, 8, 2),
+     {'norm': 'group', 'groups': 2, 'standardised': True}),
+    ('4c3-9', (8, 3), {'standardised': True}),
 ])
 def test_forward(text, shape, options):
   net = make_net(text, shape, 6, **options)
@@ -204,6 +212,7 @@ def test_unit_mask_silences_units_of_its_length_only():
      'dropout_conv: a dropout rate must be in [0, 1), got -0.5'),
     (('8k', (7,), 3), {'bias_spread': -1.0},
      'bias_spread must be at least 0, got -1.0'),
+    (('8k', (7,), 3), {'groups': 0}, 'groups must be at least 1, got 0'),
     (('8k', (7,), 0), {}, 'classes must be at least 1, got 0'),
     (('p-8k', (2,), 3), {},
      'architecture "p-8k" on inputs of shape (2,): "p" needs at least 3'
@@ -231,4 +240,5 @@ def test_apply_refuses(x, mask, message):
 def test_options_are_the_keywords_of_make_net():
   names = {field.name for field in dataclasses.fields(Options)}
   assert names == {'activation', 'dropout_input', 'dropout_hidden',
-                   'dropout_conv', 'bias_spread', 'norm', 'precision'}
+                   'dropout_conv', 'bias_spread', 'norm', 'groups',
+                   'standardised', 'precision'}

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from shallow_mimic.models.convolution import convolve
 
-_MOST_GROUPS = 32
+# Below this a filter's variance counts as noise, as in Qiao et al.
+_KERNEL_EPSILON = 1e-4
 
 Pool = Callable[[jax.Array], jax.Array]
 
@@ -61,6 +62,7 @@ class MapConvolution(nn.Module):
     scale: variance of the kernel's normal draws, times its fan-in.
     bias_spread: standard deviation of the bias at the start; None: no bias.
     precision: of the products.
+    standardised: whether filters pass through `standardise_kernel`.
   """
 
   maps: int
@@ -68,6 +70,7 @@ class MapConvolution(nn.Module):
   scale: float = 1.0
   bias_spread: float | None = 0.0
   precision: str | None = None
+  standardised: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array, pool: Pool | None = None) -> jax.Array:
@@ -76,6 +79,8 @@ class MapConvolution(nn.Module):
     kernel = self.param(
         'kernel', nn.initializers.variance_scaling(
             self.scale, 'fan_in', 'normal'), shape, jnp.float32)
+    if self.standardised:
+      kernel = standardise_kernel(kernel)
     y = convolve(x, kernel, precision=self.precision)
     if pool is not None:
       y = pool(y)
@@ -86,20 +91,34 @@ class MapConvolution(nn.Module):
     return y + bias.reshape((1,) * (y.ndim - 1) + (-1,))
 
 
+def standardise_kernel(kernel: jax.Array) -> jax.Array:
+  """Every filter to mean 0 and variance 1 / fan-in, [k, …, cin, maps].
+
+  Weight standardisation (Qiao et al., arXiv 1903.10520): with group norm in
+  small groups it trains as well as batch norm, and needs no statistics.
+  """
+  axes = tuple(range(kernel.ndim - 1))
+  fan_in = kernel[..., 0].size
+  centred = kernel - kernel.mean(axes, keepdims=True)
+  variance = jnp.square(centred).mean(axes, keepdims=True)
+  return centred * jax.lax.rsqrt(fan_in * variance + _KERNEL_EPSILON)
+
+
 class GroupNorm(nn.Module):
   """Each example's maps to mean 0, variance 1, in groups, then scale + bias.
 
-  Keeps no running statistics. Groups are the largest number up to 32 that
-  divides the maps.
+  Keeps no running statistics. There are as many groups as divide the maps, up
+  to `most_groups`.
   """
 
+  most_groups: int = 32
   epsilon: float = 1e-6
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Takes x [B, …, c]."""
     channels = x.shape[-1]
-    groups = max(g for g in range(1, min(_MOST_GROUPS, channels) + 1)
+    groups = max(g for g in range(1, min(self.most_groups, channels) + 1)
                  if channels % g == 0)
     scale = self.param('scale', nn.initializers.ones, (channels,), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (channels,), jnp.float32)

@@ -126,7 +126,9 @@ def make_net(
         every pool, and after every hidden layer, in steps of 1/256; active
         where `apply` is given a key.
       bias_spread: standard deviation of the first biases.
-      norm: 'group' normalises after each convolution, before its activation.
+      norm: 'group' normalises after each convolution, before its activation,
+        in as many groups of maps as divide them, up to `groups`.
+      standardised: whether the filters of convolutions are standardised.
       precision: of products: 'default', 'high', 'highest'; None is jax's own.
 
   >>> net = make_net('250L-8k', (1845,), 183)
@@ -158,6 +160,8 @@ def _check_options(options: Options) -> None:
       keep_count(getattr(options, name))
     except ValueError as error:
       raise errors.UserError(f'{name}: {error}') from error
+  if options.groups < 1:
+    raise errors.UserError(f'groups must be at least 1, got {options.groups}')
   if not options.bias_spread >= 0:
     raise errors.UserError(
         f'bias_spread must be at least 0, got {options.bias_spread}')

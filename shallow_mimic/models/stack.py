@@ -53,6 +53,8 @@ class Options:
   dropout_conv: float = 0.0
   bias_spread: float = 0.0
   norm: str = 'none'
+  groups: int = 32
+  standardised: bool = False
   precision: str | None = None
 
 
@@ -116,10 +118,10 @@ class Stack(nn.Module):
     x = layers.MapConvolution(
         layer.maps, layer.size, self._scale,
         None if normed else self.options.bias_spread, self.options.precision,
-        name=f'convolution_{number}',
+        self.options.standardised, name=f'convolution_{number}',
     )(x, functools.partial(_pool, pool) if pool else None)
     if normed:
-      x = layers.GroupNorm(name=f'norm_{number}')(x)
+      x = layers.GroupNorm(self.options.groups, name=f'norm_{number}')(x)
     return self._activation(x)
 
   def _apply_dense(self, layer, number, x, *, examples_first, dropout_key,
