@@ -12,7 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from shallow_mimic import errors, evaluation, files, metrics, models, workdir
+from shallow_mimic import (
+    errors,
+    evaluation,
+    files,
+    metrics,
+    models,
+    recognition,
+    workdir,
+)
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.pools import Pool
 
@@ -135,17 +143,21 @@ def write_ensemble(directory: os.PathLike | str, name: str, space: str,
   directory = pathlib.Path(directory)
   if not teachers:
     raise errors.UserError(f'the ensemble {name!r} has no members')
-  values = {}
+  values, said = {}, {}
   for split, part in (('dev', dataset.dev), ('test', dataset.test)):
     logits = apply_ensemble(list(teachers.values()), dataset.pool(split), space)
     files.write_array(directory / f'{split}.npy', logits)
+    said[split] = logits
     values[split] = {
         'accuracy': float(metrics.accuracy(logits, part.y).value),
         'nll': float(metrics.nll(logits, part.y).value),
         'ece': float(metrics.calibration(logits, part.y).value),
     }
   nets = [teacher.net for teacher in teachers.values()]
-  files.write_json(directory / 'records.json', [_record(name, nets, values)])
+  records = [_record(name, nets, values)]
+  recognition.score_phones(directory, records, dataset,
+                           lambda _, split: said[split])
+  files.write_json(directory / 'records.json', records)
   workdir.write_identity(directory, identify(space, teachers))
 
 

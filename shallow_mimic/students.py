@@ -28,6 +28,7 @@ from shallow_mimic import (
     models,
     objectives,
     programs,
+    recognition,
     widths,
     workdir,
 )
@@ -180,8 +181,19 @@ def write_students(directory: os.PathLike | str,
       )
   checkpoints.write_checkpoint(directory / 'params', settings.recipe.steps,
                                stacked)
+  recognition.score_phones(
+      directory, records, dataset, lambda index, split: _predict(
+          members[index], fitted[index].params, inputs, dataset, split))
   files.write_json(directory / 'records.json', records)
   workdir.write_identity(directory, identity)
+
+
+def _predict(member, params, inputs, dataset, split):
+  """Logits [N, C] of a member on a split, not normalised."""
+  net = family.member_net(member, dataset.input_shape, dataset.classes)
+  outputs = evaluation.predict(net, params, dataset.pool(split))
+  normalizer = programs.choose_normalizer(member, inputs)
+  return np.asarray(normalizer.denormalize(outputs))
 
 
 def group_by_net(members: Sequence[family.Member]) -> dict[str, list[int]]:

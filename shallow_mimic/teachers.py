@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -21,6 +21,7 @@ from shallow_mimic import (
     losses,
     models,
     programs,
+    recognition,
     workdir,
 )
 from shallow_mimic.data.dataset import Dataset
@@ -76,8 +77,11 @@ def write_teachers(directory: os.PathLike | str, name: str, group: Any,
                         *(t.params for t in trained))
   checkpoints.write_checkpoint(directory / 'params', settings.recipe.steps,
                                params)
-  files.write_json(directory / 'records.json',
-                   _records(members, trained, net, params, dataset))
+  records = _records(members, trained, net, params, dataset)
+  recognition.score_phones(
+      directory, records, dataset, lambda index, split: evaluation.predict(
+          net, trained[index].params, dataset.pool(split)))
+  files.write_json(directory / 'records.json', records)
   workdir.write_identity(directory, {
       f'{name}:{member.seed}': files.digest_json({
           'architecture': str(net.architecture),
@@ -107,7 +111,7 @@ def read_teachers(directory: os.PathLike | str, name: str, group: Any,
 
 def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
              net: models.Net, params: Any,
-             dataset: Dataset) -> list[Mapping[str, Any]]:
+             dataset: Dataset) -> list[dict[str, Any]]:
   count, classes = len(members), dataset.classes
   judged = evaluation.Judged(
       params,

@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from rapidfuzz.distance import Levenshtein
 
 from shallow_mimic.speech import phones as phone_set
 
@@ -83,6 +82,8 @@ def count_errors(reference: Sequence[int], hypothesis: Sequence[int],
 
   Raises: ValueError for an unknown convention.
   """
+  from rapidfuzz.distance import Levenshtein  # noqa: PLC0415  (an extra)
+
   reference = fold_for(reference, convention)
   edits = Levenshtein.editops(reference, fold_for(hypothesis, convention))
   tags = [edit.tag for edit in edits]
@@ -110,6 +111,8 @@ def tabulate_confusions(references: Sequence[Sequence[int]],
   Row 39 holds insertions and column 39 deletions, the diagonal what is right;
   sums off the diagonal are those of `count_each`.
   """
+  from rapidfuzz.distance import Levenshtein  # noqa: PLC0415  (an extra)
+
   nothing = len(phone_set.CLASSES)
   table = np.zeros((nothing + 1, nothing + 1), int)
   for reference, hypothesis in _pair(references, hypotheses):

@@ -1,0 +1,228 @@
+"""Phones recognised from nets' logits: decoder chosen on dev, test once.
+
+Stages call `score_phones`, which adds metrics to each record where the data
+have utterances; on dev and test, fractions unless said otherwise:
+  per                    phone error rate (S + D + I) / N over the split, `q`
+                         deleted, silence scored: what the weights minimise
+  per_silence_forgiven   the same paths scored by the other convention
+  substitutions, deletions, insertions   the parts of `per`
+  phone_accuracy         frames whose class of 39 is right: that with the
+                         greatest sum of posteriors over its states. Frames
+                         and states of `q`, which has no class, are left out
+  phone_nll              −log of the right class's share of that sum, nats
+and, as facts, language_weight, insertion_penalty, prior_scale, `confusions`:
+[reference, hypothesis, count] on test, most first; '' for nothing, so that
+['s', '', 3] are deletions and ['', 's', 3] insertions.
+
+It writes `phone_errors.json` beside the records, for whoever pools folds or
+resamples utterances: {'utterances': [U] names 'speaker/sentence' of test,
+'nets': a dict for each record, in their order}. A net has model, role,
+objective, inputs, teacher, architecture, width and seed, as in its record, and
+lists [U], whose sums are the metrics' numerators and denominators:
+  scored, forgiven   dicts of substitutions, deletions, insertions, phones
+  frames, right, nll   of states: frames, hits, sum of −log p in nats
+  phone_frames, phone_right, phone_nll   of the 39 classes
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from shallow_mimic import files
+from shallow_mimic.data.dataset import Dataset
+from shallow_mimic.data.sequences import Sequences
+from shallow_mimic.speech import hmm, phones, scoring, viterbi
+
+FILE = 'phone_errors.json'
+# What is tried on dev, all points for each net.
+GRID = hmm.Weights.grid(
+    language=(1.0, 2.0, 3.0, 4.0, 6.0), insertion=(-4.0, -2.0, 0.0, 2.0),
+    prior=(0.4, 0.7, 1.0))
+_IDENTITY = ('model', 'role', 'objective', 'inputs', 'teacher',
+             'architecture', 'width', 'seed')
+_CONFUSIONS = 30  # Kept in a record.
+# Utterances decoded together, and what their frames are rounded up to: few
+# shapes are few compilations.
+_TOGETHER, _ROUND = 32, 64
+
+# Hypotheses, or references: the phones of each utterance.
+Phones = Sequence[Sequence[int]]
+
+
+def score_phones(directory: os.PathLike | str, records: list[dict[str, Any]],
+                 dataset: Dataset,
+                 predict: Callable[[int, str], np.ndarray]) -> None:
+  """Adds phone metrics to the records; writes `phone_errors.json`.
+
+  Does nothing where the data have no utterances.
+
+  Args:
+    directory: the stage's folder.
+    records: the final records of its nets, changed in place.
+    dataset: see the module.
+    predict: logits [N, C] of the net of record i on 'dev' or 'test', not
+      normalised.
+  """
+  if 'train' not in dataset.sequences:
+    return
+  model, nets = fit_decoder(dataset), []
+  for index, record in enumerate(records):
+    logits = {split: predict(index, split) for split in ('dev', 'test')}
+    weights = choose_weights(logits['dev'], dataset.sequences['dev'], model)
+    for split, part in (('dev', dataset.dev), ('test', dataset.test)):
+      sequences = dataset.sequences[split]
+      [found] = decode(logits[split], sequences, model, weights)
+      counts = {**count_phones(sequences.references, found),
+                **count_frames(logits[split], part.y, sequences.stops)}
+      record['metrics'][split] |= make_metrics(counts)
+    record |= {
+        'language_weight': float(weights.language[0]),
+        'insertion_penalty': float(weights.insertion[0]),
+        'prior_scale': float(weights.prior[0]),
+        'confusions': list_confusions(sequences.references, found)}
+    nets.append({key: record[key] for key in _IDENTITY} | counts)
+  files.write_json(pathlib.Path(directory) / FILE, {
+      'utterances': list(dataset.sequences['test'].names), 'nets': nets})
+
+
+def fit_decoder(dataset: Dataset) -> hmm.Hmm:
+  """Bigram, priors and durations of the training split."""
+  sequences = dataset.sequences['train']
+  paths = np.split(np.asarray(dataset.train.y), sequences.stops[:-1])
+  return hmm.fit_hmm(sequences.references, paths, phones=len(phones.PHONES),
+                     states=phones.STATES)
+
+
+def choose_weights(logits: np.ndarray, sequences: Sequences, model: hmm.Hmm,
+                   grid: hmm.Weights = GRID) -> hmm.Weights:
+  """The point of the grid with the fewest phone errors, as a grid of one.
+
+  Of equal points the first.
+
+  Args:
+    logits: [N, C] on dev.
+    sequences: the utterances of dev.
+    model: see `fit_decoder`.
+    grid: `Weights` of [G] each.
+  """
+  totals = [
+      np.sum(scoring.count_each(sequences.references, found).total)
+      for found in decode(logits, sequences, model, grid)]
+  best = int(np.argmin(totals))
+  return hmm.Weights(*(axis[best:best + 1] for axis in grid))
+
+
+def decode(logits: np.ndarray, sequences: Sequences, model: hmm.Hmm,
+           grid: hmm.Weights) -> list[Phones]:
+  """The phones found in each utterance, for each point of a grid.
+
+  None are found where logits are NaN, or in fewer frames than a phone has
+  states.
+
+  Args:
+    logits: [N, C], not normalised.
+    sequences: the utterances that the N rows are.
+    model: see `fit_decoder`.
+    grid: `Weights` of [G] each.
+  """
+  points = len(grid.language)
+  found = [[[] for _ in sequences.stops] for _ in range(points)]
+  for which, block, lengths in _batches(logits, sequences):
+    paths = viterbi.Decoded(*map(np.asarray, viterbi.decode_sweep(
+        block, lengths, model, grid)))
+    for point in range(points):
+      one = viterbi.Decoded(*(part[point] for part in paths))
+      texts = viterbi.collect_phones(one, phones.STATES_PER_PHONE)
+      for place, index in enumerate(which):
+        if np.isfinite(one.scores[place]):
+          found[point][index] = texts[place]
+  return found
+
+
+def count_phones(references: Phones, found: Phones) -> dict[str, Any]:
+  """`scored` and `forgiven` of the file: counts [U] by kind."""
+  kinds = dict(zip(('scored', 'forgiven'), scoring.CONVENTIONS, strict=True))
+  return {kind: {name: values.tolist() for name, values in scoring.count_each(
+      references, found, convention)._asdict().items()}
+          for kind, convention in kinds.items()}
+
+
+def count_frames(logits: np.ndarray, labels: np.ndarray,
+                 stops: np.ndarray) -> dict[str, list]:
+  """The file's counts of frames, of states and of classes, [U] each.
+
+  Args:
+    logits: [N, 183].
+    labels: [N] states.
+    stops: [U], the row after the last of each utterance.
+  """
+  logits, rows = np.asarray(logits, np.float64), np.arange(len(labels))
+  broken = np.isnan(logits).any(-1)  # Decides nothing.
+  scores = np.exp(logits - logits.max(-1, keepdims=True))
+  members = phones.CLASS_OF_STATE[:, None] == np.arange(len(phones.CLASSES))
+  classes = phones.classes_of_states(labels)
+  kept = classes != phones.DELETED
+  sums = scores @ members
+  values = {
+      'frames': np.ones(len(labels), int),
+      'right': (logits.argmax(-1) == labels) & ~broken,
+      'nll': _surprise(scores, labels, rows),
+      'phone_frames': kept,
+      'phone_right': kept & (sums.argmax(-1) == classes) & ~broken,
+      'phone_nll': np.where(kept, _surprise(sums, classes, rows), 0),
+  }
+  starts = np.concatenate([[0], stops[:-1]])
+  return {name: np.add.reduceat(
+      value if value.dtype == float else value.astype(int), starts).tolist()
+          for name, value in values.items()}
+
+
+def make_metrics(counts: dict[str, Any]) -> dict[str, float]:
+  """The metrics of a split from the counts of its utterances."""
+  scored = scoring.Errors(**counts['scored'])
+  forgiven = scoring.Errors(**counts['forgiven'])
+  parts = {name: float(np.sum(getattr(scored, name)) / np.sum(scored.phones))
+           for name in ('substitutions', 'deletions', 'insertions')}
+  frames = np.sum(counts['phone_frames'])
+  return {
+      'per': scored.rate, 'per_silence_forgiven': forgiven.rate, **parts,
+      'phone_accuracy': float(np.sum(counts['phone_right']) / frames),
+      'phone_nll': float(np.sum(counts['phone_nll']) / frames)}
+
+
+def list_confusions(references: Phones, found: Phones) -> list[list]:
+  """[reference, hypothesis, count] of what was wrong, most first."""
+  names = [*phones.CLASSES, '']
+  table = scoring.tabulate_confusions(references, found)
+  wrong = [[names[i], names[j], int(table[i, j])]
+           for i, j in zip(*np.nonzero(table), strict=True) if i != j]
+  return sorted(wrong, key=lambda row: (-row[2], row[:2]))[:_CONFUSIONS]
+
+
+def _surprise(scores, labels, rows):
+  """The −log of the label's share of each row's sum, of scores [N, C]."""
+  share = scores[rows, labels] / scores.sum(-1)
+  return -np.log(np.maximum(share, np.finfo(float).tiny))
+
+
+def _batches(
+    logits: np.ndarray, sequences: Sequences,
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+  """Utterances of about one length together: (which, [B, T, C], lengths)."""
+  lengths = np.diff(sequences.stops, prepend=0)
+  order = np.argsort(lengths, kind='stable')
+  size = min(_TOGETHER, len(order))
+  for start in range(0, len(order), size):
+    which = order[start:start + size]
+    frames = -(-lengths[which].max() // _ROUND) * _ROUND
+    block = np.zeros((size, frames, logits.shape[-1]), np.float32)
+    for place, index in enumerate(which):
+      first, last = sequences.starts[index], sequences.stops[index]
+      block[place, :last - first] = logits[first:last]
+    # Those that fill the last batch up have no frames.
+    yield which, block, np.pad(lengths[which], (0, size - len(which)))
