@@ -147,13 +147,23 @@ def _partition(members, indices, input_shape, classes, batch, waste,
   best = {0: (0, [])}
   for stop in range(1, len(widths) + 1):
     choices = []
-    for start in range(stop):
+    net = _net(first, widths[stop - 1], input_shape, classes)
+    for start in range(stop - 1 if _clashes(first, net) else 0, stop):
       padded, bucket = make_bucket(widths[start:stop])
       if bucket.waste <= waste:
         cost, chosen = best[start]
         choices.append((cost + padded + overhead, [*chosen, bucket]))
     best[stop] = min(choices, key=lambda choice: choice[0])
   return best[len(widths)][1]
+
+
+def _clashes(member, net):
+  """Whether a layer of fixed size is as wide: a unit mask would hit it too."""
+  items = member.architecture.split('-')
+  widest = {layer for item, layer in zip(
+      items, net.architecture.layers, strict=True) if item == 'H'}
+  return any(layer in widest for item, layer in zip(
+      items, net.architecture.layers, strict=True) if item != 'H')
 
 
 def choose_group(bucket: Bucket, batch: int, platform: str) -> int:

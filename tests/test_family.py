@@ -88,6 +88,15 @@ def test_only_equal_nets_share_a_bucket():
   assert [b.indices for b in buckets] == [(0, 3), (1,), (2,)]
 
 
+def test_a_fixed_layer_as_wide_as_a_bucket_is_never_masked():
+  members = [small.make_member(width, architecture='8-H')
+             for width in (3, 5, 8, 9)]
+  indices = lambda them: [
+      b.indices for b in make_buckets(them, waste=0.9, overhead=10**9)]
+  assert indices(members[:3]) == [(0, 1), (2,)]
+  assert indices(members) == [(0, 1, 2, 3)]
+
+
 def test_teachers_have_no_width():
   member = dataclasses.replace(small.make_member(0), architecture='7-6')
   bucket, = make_buckets([member])

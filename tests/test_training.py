@@ -52,7 +52,7 @@ def test_each_member_is_the_student_trained_alone(name):
 
 @pytest.mark.parametrize(('texts', 'options'), [
     (('H', 'H-H-H', '3c3-p2-4L-H'), {}),
-    (('4L-H-H',), {'activation': 'sigmoid', 'dropout_hidden': 0.5})])
+    (('4L-H-H', '7-H'), {'activation': 'sigmoid', 'dropout_hidden': 0.5})])
 def test_a_family_of_several_depths(texts, options):
   """Consecutive hidden layers are padded on both axes of their kernel."""
   members = [
@@ -61,7 +61,7 @@ def test_a_family_of_several_depths(texts, options):
       for place, text in enumerate(texts) for width in (7, 3)]
   settings = small.make_settings()
   program = small.make_program(members, settings)
-  assert [b.width for b in program.buckets] == [7] * len(texts)
+  assert {b.width for b in program.buckets} == ({3, 7} if options else {7})
   params, _ = small.run_chunks(members, settings)
   # The narrow ones are padded.
   for member, got in list(zip(members, params, strict=True))[1::2]:
