@@ -176,16 +176,31 @@ def read_ensemble_logits(directory: os.PathLike | str,
   return files.read_array(pathlib.Path(directory) / f'{split}.npy')
 
 
-def _record(name, nets, values):
+def pick_members(groups: Mapping[str, Sequence[Any]], text: str) -> list[Any]:
+  """The members that 'CNN' (all of a group) or 'CNN:0' names.
+
+  >>> pick_members({'CNN': 'abc'}, 'CNN'), pick_members({'CNN': 'abc'}, 'CNN:1')
+  (['a', 'b', 'c'], ['b'])
+  """
+  name, _, index = text.partition(':')
+  return [groups[name][int(index)]] if index else list(groups[name])
+
+
+def describe(nets: Sequence[models.Net]) -> dict[str, Any]:
+  """The architecture of an ensemble in words, and its sizes in all."""
   sizes = [evaluation.model_sizes(net) for net in nets]
   total = {key: sum(size[key] for size in sizes) for key in sizes[0]}
   # The members run side by side: the longest counts.
   total['sequential_depth'] = max(size['sequential_depth'] for size in sizes)
   architectures = dict.fromkeys(str(net.architecture) for net in nets)
+  return {'architecture': f'{len(nets)} × {", ".join(architectures)}', **total}
+
+
+def _record(name, nets, values):
   return {
       'model': name, 'role': 'ensemble', 'objective': 'cross_entropy',
       'inputs': '', 'teacher': '', 'width': 0, 'seed': 0,
-      'architecture': f'{len(nets)} × {", ".join(architectures)}',
-      'learning_rate': None, **total, 'phase': 'final', 'selected': True,
-      'best_step': 0, 'diverged': False, 'metrics': values, 'history': {},
+      'learning_rate': None, **describe(nets), 'phase': 'final',
+      'selected': True, 'best_step': 0, 'diverged': False,
+      'metrics': values, 'history': {},
   }

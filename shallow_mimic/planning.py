@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -11,10 +12,13 @@ import jax.numpy as jnp
 
 from shallow_mimic import (
     configs,
+    ensembles,
     errors,
-    evaluation,
     family,
+    handover,
+    inputs,
     models,
+    plan_tables,
     students,
     teachers,
 )
@@ -22,8 +26,8 @@ from shallow_mimic.data import arrays
 
 # A step is a forward pass and about twice as much again going backward.
 _STEP_FACTOR = 3
-# Parameters, two moments, and the best parameters so far.
-_COPIES = 4
+# Parameters, moments, and the best parameters so far.
+_COPIES = {'adam': 4, 'sgd': 3}
 # Share of the matmul peak that training steps were measured to reach.
 _EFFICIENCY = 0.35
 
@@ -71,6 +75,14 @@ def matmul_rate(size: int = 1024) -> float:
   return size ** 3 / min(times)
 
 
+class Parts(NamedTuple):
+  """All that will be trained: teachers by group, students in two phases."""
+
+  teachers: dict[str, list[family.Member]]
+  search: list[family.Member]
+  final: list[family.Member]
+
+
 def make_plan(config: Any, shapes: Shapes, rate: float) -> str:
   """The whole plan as text.
 
@@ -83,115 +95,110 @@ def make_plan(config: Any, shapes: Shapes, rate: float) -> str:
     UserError: the configuration is wrong, or a net does not fit the data.
   """
   configs.check_config(config)
-  deep = {name: teachers.make_members(name, group)
-          for name, group in config.teachers.items()}
-  section = config.students
-  problem = shapes.input_shape, shapes.classes
-  search = students.make_members(
-      section, *problem, seeds=section.search_seeds)
-  first = (section.learning_rates[0], 0.0)
-  final = students.make_members(
-      section, *problem, seeds=section.seeds,
-      rates={(m.model, m.width): first for m in search})
-  everyone = [m for group in deep.values() for m in group] + final
-  work = sum(_work(deep[name], group.steps * group.batch, shapes)
-             for name, group in config.teachers.items())
-  work += _work(search, section.search_steps * section.batch, shapes)
-  work += _work(final, section.steps * section.batch, shapes)
-  lines = [
+  parts, rows = _make_parts(config, shapes), _set_rows(config, shapes)
+  nets = [(member.model, _net(member, shapes)) for member in [
+      *(m for group in parts.teachers.values() for m in group), *parts.final]]
+  groups = {name: [_net(m, shapes) for m in members]
+            for name, members in parts.teachers.items()}
+  phases = {'search': parts.search, 'students': parts.final}
+  buckets = {phase: _make_buckets(config, members, shapes)
+             for phase, members in phases.items()}
+  memory = _describe_memory(config, shapes, rows, groups, buckets)
+  work = _measure_work(config, shapes, parts, rows)
+  return '\n'.join([
       f'data      {config.data.source} {config.data.name}: inputs of shape'
-      f' {shapes.input_shape}, {shapes.classes} classes,'
-      f' {shapes.examples:,} training inputs before transfer sets',
-      '', *_net_table(everyone, shapes), '',
-      *_bucket_table('search', search, section, shapes),
-      *_bucket_table('students', final, section, shapes), '',
-      f'memory    {_gigabytes(final, shapes):.2f} GB of student state'
-      f' (parameters, optimiser, best), {_gigabytes_data(shapes):.2f} GB of'
-      ' training inputs a copy',
-      f'work      {work:.3g} multiply-adds',
-      f'estimate  {_duration(work / (rate * _EFFICIENCY))} at'
-      f' {_EFFICIENCY:.0%} of this machine\'s {2 * rate / 1e9:.0f} GFLOP/s',
-  ]
-  return '\n'.join(lines)
+      f' {shapes.input_shape}, {shapes.classes} classes',
+      f'inputs    {plan_tables.name_sets(rows)}', '',
+      *plan_tables.make_net_table(nets, config.ensembles, groups), '',
+      *[line for phase in phases for line in plan_tables.make_bucket_table(
+          phase, buckets[phase], config.students.batch, jax.default_backend(),
+          _COPIES[config.students.optimizer])],
+      '', f'memory    {memory}',
+      '', *plan_tables.make_work_table(work, rate * _EFFICIENCY),
+      f'at {_EFFICIENCY:.0%} of this machine\'s {2 * rate / 1e9:.0f} GFLOP/s',
+  ])
 
 
-def _work(members: Sequence[family.Member], examples: int,
-          shapes: Shapes) -> float:
-  """Multiply-adds of training all members on so many examples each."""
-  return float(_STEP_FACTOR * examples * sum(
-      models.count_multiply_adds(_net(m, shapes)) for m in members))
+def _make_parts(config, shapes):
+  section, problem = config.students, (shapes.input_shape, shapes.classes)
+  search = students.make_members(section, *problem, seeds=section.search_seeds)
+  first = (section.learning_rates[0], 0.0)
+  return Parts(
+      {name: teachers.make_members(name, group)
+       for name, group in config.teachers.items()},
+      search, students.make_members(
+          section, *problem, seeds=section.seeds,
+          rates={(m.model, m.width): first for m in search}))
 
 
 def _net(member: family.Member, shapes: Shapes) -> models.Net:
   return family.member_net(member, shapes.input_shape, shapes.classes)
 
 
-def _net_table(members: Iterable[family.Member], shapes: Shapes) -> list[str]:
-  """A line for each net: its true sizes."""
-  rows = [('model', 'architecture', 'parameters', 'absorbed', 'units',
-           'multiply-adds', 'depth')]
-  seen = {}
-  for member in members:
-    seen.setdefault((member.model, member.width), member)
-  for member in seen.values():
-    net = _net(member, shapes)
-    sizes = evaluation.model_sizes(net)
-    rows.append((
-        member.model, str(net.architecture), _count(sizes['parameters']),
-        _count(sizes['parameters_absorbed']), _count(sizes['hidden_units']),
-        _count(sizes['multiply_adds']), str(sizes['sequential_depth']),
-    ))
-  return format_columns(rows)
+def _make_buckets(config, members, shapes):
+  return family.make_buckets(
+      members, shapes.input_shape, shapes.classes,
+      batch=config.students.batch, waste=config.students.waste)
 
 
-def _bucket_table(title, members, section, shapes):
-  """A line for each bucket: its width, its members and its padding."""
-  if not members:
-    return []
-  buckets = family.make_buckets(
-      members, shapes.input_shape, shapes.classes, batch=section.batch,
-      waste=section.waste,
-  )
-  platform = jax.default_backend()
-  rows = [(title, 'width', 'members', 'side by side', 'padding')]
-  rows += [('', str(b.width), str(len(b.indices)),
-            str(family.choose_group(b, section.batch, platform)),
-            f'{b.waste:.1%}') for b in buckets]
-  return format_columns(rows)
+def _set_rows(config: Any, shapes: Shapes) -> dict[str, int | None]:
+  """How many inputs each set will have; None where only the data say it."""
+  rows: dict[str, int | None] = {'train': shapes.examples or None}
+  for name, spec in config.data.transfer.items():
+    rows[name] = spec.get('size')
+    if spec.get('copies') and rows['train']:
+      rows[name] = spec['copies'] * rows['train']
+  return rows
 
 
-def format_columns(rows: Sequence[Sequence[str]]) -> list[str]:
-  """Rows of text as aligned columns; the first two lean left."""
-  widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-  return ['  '.join(
-      cell.ljust(width) if i < 2 else cell.rjust(width)
-      for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-  ).rstrip() for row in rows]
+def _labelled_rows(config: Any, rows: Mapping[str, int | None]
+                   ) -> dict[str, int]:
+  """How many inputs each ensemble labels, as far as this is known."""
+  known = {name: count or 10**12 for name, count in rows.items()}
+  return {
+      name: sum(count for part, count in inputs.make_layout(texts, known).sets
+                if rows[part])
+      for name, texts in handover.used_teachers(config).items()}
 
 
-def _gigabytes(members, shapes):
-  return 4e-9 * _COPIES * sum(
-      models.count_parameters(_net(m, shapes)) for m in members)
+def _measure_work(config: Any, shapes: Shapes, parts: Parts,
+                  rows: Mapping[str, int | None]) -> dict[str, float]:
+  """Multiply-adds of each stage, without the looks at dev."""
+  once = lambda members: sum(
+      models.count_multiply_adds(_net(m, shapes)) for m in members)
+  section = config.students
+  steps = _STEP_FACTOR * section.batch
+  return {
+      'teachers': float(_STEP_FACTOR * sum(
+          group.steps * group.batch * once(parts.teachers[name])
+          for name, group in config.teachers.items())),
+      'logits': float(sum(
+          count * sum(once(ensembles.pick_members(parts.teachers, text))
+                      for text in config.ensembles[name].members)
+          for name, count in _labelled_rows(config, rows).items())),
+      'search': float(steps * section.search_steps * once(parts.search)),
+      'students': float(steps * section.steps * once(parts.final)),
+  }
 
 
-def _gigabytes_data(shapes):
-  size = 4e-9 * shapes.examples
-  for axis in shapes.input_shape:
-    size *= axis
-  return size
-
-
-def _count(number: int) -> str:
-  """1234567 as 1.23M; one decimal from 20 on, where a second says little."""
-  for unit, suffix in ((1e9, 'G'), (1e6, 'M'), (1e3, 'k')):
-    if number >= unit:
-      value = number / unit
-      return f'{value:.{2 if value < 20 else 1}f}{suffix}'
-  return str(number)
-
-
-def _duration(seconds: float) -> str:
-  for unit, name in ((86400, 'days'), (3600, 'hours'), (60, 'minutes')):
-    if seconds >= 2 * unit:
-      return f'{seconds / unit:.1f} {name}'
-  return f'{seconds:.0f} seconds'
+def _describe_memory(config, shapes, rows, groups, buckets):
+  """Gigabytes of what lies on the device at a time."""
+  section = config.students
+  state = max(
+      (plan_tables.count_state(phase, _COPIES[section.optimizer])
+       for phase in buckets.values()), default=0)
+  deep = max((
+      _COPIES[group.optimizer] * (group.together or group.members)
+      * models.count_parameters(groups[name][0])
+      for name, group in config.teachers.items()), default=0)
+  # Frames are kept once; their neighbours are gathered.
+  context = (2 * config.data.speech.reach + 1
+             if config.data.source == 'timit' else 1)
+  data = (sum(count or 0 for count in rows.values())
+          * math.prod(shapes.input_shape) / context)
+  cached = shapes.classes * sum(_labelled_rows(config, rows).values())
+  shown = [f'{plan_tables.name_size(count)} of {what}' for count, what in (
+      (state, 'students'), (deep, 'teachers'), (data, 'inputs'),
+      (cached, 'cached logits'))]
+  return (', '.join(shown)
+          + ' (nets: parameters, optimiser and the best parameters)')

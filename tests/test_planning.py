@@ -3,8 +3,8 @@
 import pytest
 import tiny_experiment
 
-from launch.configs import cifar10_paper
-from shallow_mimic import configs, errors, planning
+from launch.configs import cifar10_paper, cifar10_urban
+from shallow_mimic import configs, errors, plan_tables, planning
 
 RATE = 1e10
 
@@ -37,10 +37,25 @@ def test_sizes_of_the_papers_cifar_nets():
   assert 'inputs of shape (32, 32, 3), 10 classes' in text
 
 
-def test_sizes_of_the_papers_narrower_cifar_net():
-  config = cifar10_paper.get_config()
-  config.students.architecture = '64c-p-1200L-H'
-  assert ('64c-p-1200L-30k', '53.6M') in sizes(plan(config), 'SNN-MIMIC')
+  assert sizes(text, 'DNN') == [('2000fc-2000fc', '10.17M')]
+  assert sizes(text, 'CNN') == [('128c-p-128c-p-128c-p-1000fc', '1.99M')]
+  assert '4 × 128c-p-128c-p-128c-p-1000fc       7.97M' in text
+  assert sizes(text, 'SNN')[-1] == ('128c-p-1200L-30k', '70.9M')
+  assert sizes(text, 'SNN-MIMIC/CNN:0')[-1] == ('128c-p-1200L-30k', '70.9M')
+  assert sizes(text, 'SNN-MIMIC-64c/CNN:0') == [('64c-p-1200L-30k', '53.6M')]
+
+
+def test_sizes_of_urbans_grid():
+  config = cifar10_urban.get_config()
+  text = plan(config)
+  for depth in ('MLP1', 'MLP2', 'MLP3', 'MLP4', 'MLP5',
+                'CNN1', 'CNN2', 'CNN3', 'CNN4'):
+    for model in (depth, f'{depth}-MIMIC'):
+      # Stated sizes, to what one unit more or less does.
+      counts = [float(size.replace('k', 'e3').replace('M', 'e6'))
+                for _, size in sizes(text, model)]
+      assert counts == pytest.approx(config.students.parameters, rel=2e-3)
+  assert len(text.splitlines()) > 100
 
 
 def test_sizes_of_the_papers_speech_nets():
@@ -55,7 +70,7 @@ def test_sizes_of_the_papers_speech_nets():
     (53_607_210, '53.6M'), (1_000_000, '1.00M'), (2_500_000_000, '2.50G'),
 ])
 def test_counts_are_short(number, text):
-  assert planning._count(number) == text
+  assert plan_tables.shorten(number) == text
 
 
 def test_work_is_three_passes_of_every_net():
@@ -64,7 +79,47 @@ def test_work_is_three_passes_of_every_net():
   # Two teachers, 20 steps of 16 inputs, nets 4-8-8-3.
   work = 2 * 3 * 20 * 16 * (4 * 8 + 8 * 8 + 8 * 3)
   text = plan(config, planning.Shapes((4,), 3, 60))
-  assert f'work      {work:.3g} multiply-adds' in text
+  lines = [line.split()[:2] for line in text.splitlines()]
+  assert ['teachers', f'{work:.3g}'] in lines
+  assert ['all', f'{work:.3g}'] in lines
+
+
+def test_labels_are_one_pass_of_each_teacher_of_the_ensemble():
+  config = tiny_experiment.make_config()
+  config.data.transfer = {'views': {'kind': 'views', 'copies': 3}}
+  config.students.curves['SNN-MIMIC'].inputs = 'train+views[:100]'
+  text = plan(config, planning.Shapes((4,), 3, 60))
+  # Two teachers 4-8-8-3 on 160 inputs.
+  work = 2 * 160 * (4 * 8 + 8 * 8 + 8 * 3)
+  assert ['logits', f'{work:.3g}'] in [
+      line.split()[:2] for line in text.splitlines()]
+  assert 'inputs    train 60, views 180' in text
+
+
+def test_memory_by_hand():
+  config = tiny_experiment.make_config()
+  config.students.waste = 0.99
+  shapes = planning.Shapes((4,), 3, 10**6)
+  text = plan(config, shapes)
+  # Eight students of the wider net's 43 parameters in the search, and at the
+  # end; two teachers of 147; four copies; transfer inputs are not yet known.
+  parts = planning._make_parts(config, shapes)
+  buckets = planning._make_buckets(config, parts.search, shapes)
+  assert plan_tables.count_state(buckets, 4) == 8 * 43 * 4
+  # 8·43·16, 2·147·16, 4e6·4 and 3e6·4 bytes.
+  assert ('memory    5.50kB of students, 4.70kB of teachers, 16.00MB of inputs,'
+          ' 12.00MB of cached logits') in text
+  assert 'inputs    train 1,000,000, transfer ?' in text
+  config.teachers.DNN.architecture = '10k-10k'
+  # 2 teachers × (4·10k + 10k + 10k·10k + 10k + 10k·3 + 3) × 4 copies × 4 bytes
+  assert ' 3.20GB of teachers' in plan(config, shapes)
+
+
+def test_frames_are_counted_without_their_neighbours():
+  config, shapes = make_timit()
+  assert ' 7.38GB of inputs' in plan(config, shapes)
+  config.data.source = 'timit'
+  assert ' 492.0MB of inputs' in plan(config, shapes)
 
 
 def test_every_bucket_is_told():
@@ -127,6 +182,6 @@ def test_a_net_that_does_not_fit_the_inputs():
 
 
 def test_columns_are_aligned():
-  assert planning.format_columns(
+  assert plan_tables.format_columns(
       [('a', 'bb', 'c'), ('aaa', 'b', '1234')]) == ['a    bb     c',
-                                                    'aaa  b   1234']
+                                                       'aaa  b   1234']

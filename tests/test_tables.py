@@ -1,9 +1,18 @@
+import collections
 import math
 
 import pytest
 import report_records
 
-from shallow_mimic import summaries, tables
+from launch.configs import cifar10_paper
+from shallow_mimic import (
+    ensembles,
+    family,
+    students,
+    summaries,
+    tables,
+    teachers,
+)
 from shallow_mimic.summaries import Spread
 
 
@@ -94,6 +103,51 @@ def test_paper_rows_stand_beside_the_model_that_they_name():
       ('DNN', '–', '–', '57.8'), ('SNN', '400k', '–', '23.6'),
       ('ECNN', '9 CNNs', '–', '18.5')]
   assert {len(row) for row in table.rows} == {len(table.header)}
+
+
+def make_planned(config, *problem):
+  """A record of each net that a configuration will train."""
+  rates = collections.defaultdict(lambda: (0.1, 0.0))
+  deep = {name: teachers.make_members(name, group)
+          for name, group in config.teachers.items()}
+  shallow = students.make_members(
+      config.students, *problem, seeds=1, rates=rates)
+  net = lambda member: family.member_net(member, *problem)
+  records = [
+      make(m.model, role=role, width=m.width, seed=m.seed, teacher=m.teacher,
+           objective=m.objective.name, architecture=str(net(m).architecture))
+      for role, members in (
+          *(('teacher', group) for group in deep.values()),
+          ('student', shallow))
+      for m in members]
+  return records + [
+      make(name, role='ensemble', width=0, **ensembles.describe(
+          list(map(net, deep[ensemble.members[0]]))))
+      for name, ensemble in config.ensembles.items()
+      if ensemble.members[0] in deep]
+
+
+def test_every_net_of_table_2_has_its_row_of_the_paper():
+  config = cifar10_paper.get_config()
+  points = summarise(*make_planned(config, (32, 32, 3), 10))
+  found = {
+      (row['model'], row['error']): tables.find_paper_point(points, row)
+      for row in config.report.paper}
+  assert found.pop(('features and SVM', 18.4)) is None
+  assert {key: (s.model, s.net[1], s.teacher) for key, s in found.items()} == {
+      ('DNN', 57.8): ('DNN', '2000fc-2000fc', ''),
+      ('SNN', 21.8): ('SNN', '128c-p-1200L-30k', ''),
+      ('CNN', 12.0): ('CNN', '128c-p-128c-p-128c-p-1000fc', ''),
+      ('ECNN', 11.0): ('ECNN', '4 × 128c-p-128c-p-128c-p-1000fc', ''),
+      ('SNN-MIMIC-64c/CNN:0', 15.4): (
+          'SNN-MIMIC-64c/CNN:0', '64c-p-1200L-30k', 'CNN:0'),
+      ('SNN-MIMIC/CNN:0', 15.1): (
+          'SNN-MIMIC/CNN:0', '128c-p-1200L-30k', 'CNN:0'),
+      ('SNN-MIMIC', 14.2): ('SNN-MIMIC', '128c-p-1200L-30k', 'ECNN')}
+  table = tables.make_size_table(points, config.report.paper)
+  shown = [error for error in column(table, 'paper: error') if error != '–']
+  assert sorted(map(float, shown)) == sorted(
+      row['error'] for row in config.report.paper)
 
 
 def test_gain_table_by_hand():
