@@ -102,12 +102,12 @@ def test_memory_by_hand():
   shapes = planning.Shapes((4,), 3, 10**6)
   text = plan(config, shapes)
   # Eight students of the wider net's 43 parameters in the search, and at the
-  # end; two teachers of 147; four copies; transfer inputs are not yet known.
+  # end; two teachers of 139; four copies; transfer inputs are not yet known.
   parts = planning._make_parts(config, shapes)
   buckets = planning._make_buckets(config, parts.search, shapes)
   assert plan_tables.count_state(buckets, 4) == 8 * 43 * 4
-  # 8·43·16, 2·147·16, 4e6·4 and 3e6·4 bytes.
-  assert ('memory    5.50kB of students, 4.70kB of teachers, 16.00MB of inputs,'
+  # 8·43·16, 2·139·16, 4e6·4 and 3e6·4 bytes.
+  assert ('memory    5.50kB of students, 4.45kB of teachers, 16.00MB of inputs,'
           ' 12.00MB of cached logits') in text
   assert 'inputs    train 1,000,000, transfer ?' in text
   config.teachers.DNN.architecture = '10k-10k'
