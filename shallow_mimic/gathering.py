@@ -56,6 +56,16 @@ def gather_inputs(members: Sequence[family.Member], dataset: Dataset,
   )
 
 
+def fit_normalizer(member: family.Member, dataset: Dataset,
+                   targets: Mapping[str, Targets]) -> losses.LogitNormalizer:
+  """The normaliser of one member, as `gather_inputs` fits it, alone."""
+  layout = inputs.make_layout([member.inputs], inputs.set_sizes(dataset))
+  rows = inputs.layout_rows(member.inputs, layout, dataset)
+  theirs = {member.teacher: targets[member.teacher]}
+  logits = _align(layout, theirs, dataset.classes)
+  return losses.LogitNormalizer.fit(logits[0, rows])
+
+
 def _align(layout: inputs.Layout, targets: Mapping[str, Targets],
            classes: int) -> np.ndarray:
   """Logits [T, N, C] in the layout's order; NaN where a teacher said nothing.

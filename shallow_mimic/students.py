@@ -196,6 +196,27 @@ def _predict(member, params, inputs, dataset, split):
   return np.asarray(normalizer.denormalize(outputs))
 
 
+def read_student(directory: os.PathLike | str, members: Sequence[family.Member],
+                 index: int, dataset: Dataset) -> tuple[models.Net, Any]:
+  """The net and the parameters of one member of a finished family."""
+  shapes, places = {}, {}
+  for label, group in group_by_net(members).items():
+    net = family.member_net(members[group[0]], dataset.input_shape,
+                            dataset.classes)
+    stack = lambda leaf, group=group: jax.ShapeDtypeStruct(
+        (len(group), *leaf.shape), leaf.dtype)
+    shapes[label] = jax.tree.map(stack, models.param_shapes(net))
+    places |= {i: (label, place, net) for place, i in enumerate(group)}
+  found = checkpoints.read_checkpoint(
+      pathlib.Path(directory) / 'params', shapes)
+  if found is None:
+    raise errors.UserError(
+        f'{directory} holds no students; run the stage `students` first'
+    )
+  label, place, net = places[index]
+  return net, jax.tree.map(lambda leaf: leaf[place], found[1][label])
+
+
 def group_by_net(members: Sequence[family.Member]) -> dict[str, list[int]]:
   """Members of one shape together: the places of each net's members."""
   groups = collections.defaultdict(list)

@@ -19,16 +19,18 @@ MAX_FILE, MAX_FUNCTION = 250, 60
 # that is not named here may stand anywhere: what it imports counts as imported
 # by whoever imports it.
 LEVELS = (
-    {'errors', 'files', 'losses', 'metrics', 'parallel', 'checkpoints',
-     'progress'},
+    {'errors', 'files', 'loader', 'losses', 'metrics', 'parallel',
+     'checkpoints', 'progress'},
     {'models', 'data', 'speech'},
     {'training'},
     {'teachers', 'ensembles', 'logits', 'students', 'curves'},
-    {'pipeline'},
+    {'pipeline', 'export'},
     {'launch'},
 )
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 STAGES = LEVELS[3]
+# What the exported net's own loader may import.
+LOADER = {'jax', 'numpy', 'safetensors'}
 HEAVY = ('flax', 'orbax', 'tensorflow_datasets', 'tensorflow', 'matplotlib')
 
 
@@ -133,9 +135,10 @@ def _circles(sources):
   return offences
 
 
-def _foreign_imports(sources, package='shallow_mimic.losses'):
+def _foreign_imports(sources, package='shallow_mimic.losses',
+                     allowed=frozenset({'jax', 'optax'})):
   """What a package imports beside JAX, Optax and the standard library."""
-  allowed = {'jax', 'optax', *sys.stdlib_module_names}
+  allowed = {*allowed, *sys.stdlib_module_names}
   inside = lambda name: f'{name}.'.startswith(f'{package}.')
   names = {name for module in sources if inside(module)
            for name in _imported_names(module, sources)}
@@ -179,6 +182,13 @@ def test_repository_keeps(rule):
   sources = _read_sources()
   assert 'shallow_mimic.losses' in sources
   assert rule(sources) == []
+
+
+def test_loader_of_exported_nets_needs_no_more_than_it_says():
+  sources = _read_sources()
+  assert _foreign_imports(sources, 'shallow_mimic.loader', LOADER) == []
+  program = _program(loader='import jax.export\nimport flax')
+  assert _foreign_imports(program, 'shallow_mimic.loader', LOADER) == ['flax']
 
 
 def test_importing_the_losses_loads_nothing_heavy():

@@ -44,6 +44,8 @@ class Dataset:
     sequences: speech: the utterances of a split, by its name.
     folds: fold of each row, [N] int32, by split: `train`, and transfer sets
       that come from it. Empty if the data are not cut into folds.
+    raw_dtype: of the inputs before preprocessing, 'uint8' or 'float32'; ''
+      where it is not known.
   """
 
   name: str
@@ -58,6 +60,7 @@ class Dataset:
   reach: int = 0
   sequences: Mapping[str, Sequences] = dataclasses.field(default_factory=dict)
   folds: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  raw_dtype: str = ''
 
   @property
   def input_shape(self) -> tuple[int, ...]:
@@ -87,6 +90,7 @@ def make_dataset(
     reach: int = 0,
     sequences: Mapping[str, Sequences] | None = None,
     folds: Mapping[str, np.ndarray] | None = None,
+    raw_dtype: str = '',
 ) -> Dataset:
   """Checks the splits, and makes x float32 and y int32.
 
@@ -120,6 +124,7 @@ def make_dataset(
       reach=reach,
       sequences=sequences,
       folds=folds,
+      raw_dtype=raw_dtype,
   )
 
 

@@ -89,6 +89,8 @@ def read_source(config: Any, *, cache_dir: os.PathLike | str) -> Dataset:
       transfer={name: finish(part) for name, part in sets.items()},
       fitted=fitted,
       folds=folds,
+      # What `preprocessing.as_float` tells apart.
+      raw_dtype='uint8' if parts['train'].x.dtype == np.uint8 else 'float32',
   )
 
 

@@ -50,6 +50,7 @@ def write_dataset(directory: os.PathLike | str, dataset: Dataset) -> None:
       'transfer': list(dataset.transfer),
       'preprocessing': dataset.preprocessing,
       'fingerprint': dataset.fingerprint,
+      'raw_dtype': dataset.raw_dtype,
       'reach': dataset.reach,
       'folds': list(dataset.folds),
       'utterances': {split: list(utterances.names)
@@ -109,6 +110,7 @@ def _read_recorded(
                            names=tuple(names))
           for split, names in record['utterances'].items()},
       folds={split: read(split, 'folds') for split in record['folds']},
+      raw_dtype=record.get('raw_dtype', ''),
   )
 
 

@@ -86,6 +86,7 @@ def read_speech(config: Any, specs: Mapping[str, Mapping[str, Any]],
       sequences={name: frames.sequences for name, frames in made.items()},
       folds={name: frames.folds for name, frames in made.items()
              if name not in ('dev', 'test')} if config.folds else {},
+      raw_dtype='float32',
   )
 
 

@@ -1,6 +1,10 @@
 """Pure nets: `make_net`, `Net.init`, `Net.apply`, and what they cost."""
 
-from shallow_mimic.models.absorb import absorb_bottleneck, without_bottlenecks
+from shallow_mimic.models.absorb import (
+    absorb_bottleneck,
+    with_precision,
+    without_bottlenecks,
+)
 from shallow_mimic.models.architectures import (
     Architecture,
     AveragePool,
@@ -34,6 +38,6 @@ __all__ = [
     'convolve', 'count_absorbed', 'count_hidden_units', 'count_multiply_adds',
     'count_parameters', 'dropout', 'find_width', 'is_shallow', 'make_net',
     'max_pool', 'pad_params', 'param_shapes', 'parse_architecture',
-    'sequential_depth', 'unit_mask', 'unpad_params', 'with_width',
-    'without_bottlenecks',
+    'sequential_depth', 'unit_mask', 'unpad_params', 'with_precision',
+    'with_width', 'without_bottlenecks',
 ]

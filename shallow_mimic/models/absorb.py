@@ -18,6 +18,12 @@ def without_bottlenecks(net: Net) -> Net:
   return dataclasses.replace(net, architecture=Architecture(kept))
 
 
+def with_precision(net: Net, precision: str) -> Net:
+  """The same net with products of that precision; see `make_net`."""
+  options = dataclasses.replace(net.options, precision=precision)
+  return dataclasses.replace(net, options=options)
+
+
 def absorb_bottleneck(net: Net, params: Params) -> tuple[Net, Params]:
   """A net without bottlenecks and its parameters: the same function.
 

@@ -43,8 +43,8 @@ def convolve(
     x: [B, L, cin] signals or [B, h, w, cin] images.
     kernel: [k, cin, cout] or [kh, kw, cin, cout].
     form: 'matmul' or 'xla'; None takes what is faster on the default backend
-      ('matmul' on a CPU). Both give the same values to rounding; 'matmul' has
-      reverse-mode derivatives only.
+      ('matmul' on a CPU), 'xla' where B is symbolic (`jax.export`). Both give
+      the same values to rounding; 'matmul' has reverse-mode derivatives only.
     precision: of the products, as in `jax.lax.Precision`.
 
   Returns:
@@ -57,7 +57,8 @@ def convolve(
       x.shape[-1] != kernel.shape[-2]):
     raise ValueError(f'cannot convolve x {x.shape} with kernel {kernel.shape}')
   if form is None:
-    form = 'matmul' if jax.default_backend() == 'cpu' else 'xla'
+    known = isinstance(x.shape[0], int)  # Else there are no blocks to cut.
+    form = 'matmul' if known and jax.default_backend() == 'cpu' else 'xla'
   if form == 'xla':
     return _convolve_by_xla(x, kernel, precision)
   if form != 'matmul':

@@ -1,0 +1,38 @@
+"""Writes one student of a finished run as a folder that runs without us.
+
+    python -m launch.export --config=launch/configs/mnist1d.py --workdir=DIR \
+        --model=SNN-MIMIC --width=256 --seed=0 --to=FOLDER
+
+What is left out of --model, --width and --seed is chosen on dev; without a
+model, among the plain mimics.
+"""
+
+from absl import flags
+
+from launch import app
+
+_MODEL = flags.DEFINE_string(
+    'model', '', 'The student\'s name in the report; any plain mimic if not'
+    ' given.')
+_WIDTH = flags.DEFINE_integer(
+    'width', None, 'Its width; the best on dev if not given.')
+_SEED = flags.DEFINE_integer(
+    'seed', None, 'Its seed; the best on dev if not given.')
+_TO = flags.DEFINE_string(
+    'to', '', 'The folder to write, absent or empty; ./export if not given.')
+
+
+def main() -> None:
+  """Exports the student and says which it is."""
+  from shallow_mimic import export  # noqa: PLC0415  (JAX loads slowly)
+
+  wanted = export.Wanted(_MODEL.value, _WIDTH.value, _SEED.value)
+  target = _TO.value or 'export'
+  record = export.export_student(
+      flags.FLAGS.config, app.chosen_workdir(), wanted, target)
+  print(f'{record["model"]}, width {record["width"]}, seed {record["seed"]}:'
+        f' {target}')
+
+
+if __name__ == '__main__':
+  app.start(main)

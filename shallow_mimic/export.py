@@ -1,0 +1,176 @@
+"""One student of a finished work directory, made ready to leave it."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from shallow_mimic import (
+    __version__,
+    artefacts,
+    configs,
+    errors,
+    files,
+    gathering,
+    handover,
+    logits,
+    students,
+    summaries,
+    workdir,
+)
+from shallow_mimic.data.dataset import Dataset
+from shallow_mimic.family import Member
+from shallow_mimic.summaries import Record
+
+
+class Wanted(NamedTuple):
+  """Which student; None or '' leaves a choice, which dev makes."""
+
+  model: str = ''
+  width: int | None = None
+  seed: int | None = None
+
+
+def export_student(config: Any, root: os.PathLike | str, wanted: Wanted,
+                   target: os.PathLike | str) -> Record:
+  """Writes a student as an artefact; see `artefacts.write_artefact`.
+
+  Args:
+    config: that of the work directory.
+    root: the finished work directory.
+    wanted: which student.
+    target: the artefact's folder, absent or empty.
+
+  Returns:
+    The student's record.
+
+  Raises:
+    UserError: the work directory is unfinished, damaged or of another
+      configuration, it has no such student, or the target is not empty.
+  """
+  root = pathlib.Path(root).resolve()
+  artefacts.check_target(target)
+  _check_workdir(config, root)
+  dataset = handover.read_dataset(root)
+  if dataset.raw_dtype not in artefacts.RAW_DTYPES:
+    raise errors.UserError(
+        f'{root / "data"} does not say of what type its raw inputs were;'
+        ' delete that folder and run again to make it anew')
+  folder = root / 'students' / 'final'
+  records = files.read_json(folder / 'records.json')
+  index = choose_student(records, wanted, root)
+  members = read_members(config, root, dataset)
+  whole = _read_whole(config, root, dataset, members, index)
+  facts = _make_facts(config, root, dataset, members[index], records[index])
+  artefacts.write_artefact(target, whole, facts)
+  return records[index]
+
+
+def choose_student(records: Sequence[Record], wanted: Wanted,
+                   where: os.PathLike | str) -> int:
+  """The place of the student that is best on dev among those wanted.
+
+  Without a model they are the mimics whose name holds no '/'. Those that
+  diverged are left out.
+
+  Raises:
+    UserError: there is none; the message lists those that there are.
+  """
+  metric = summaries.choose_metric(records)
+  found = [
+      place for place, r in enumerate(records)
+      if not r['diverged'] and _fits(r, wanted)]
+  if not found:
+    asked = [wanted.model or 'plain mimic']
+    asked += [f'{name} {value}' for name, value in
+              (('width', wanted.width), ('seed', wanted.seed))
+              if value is not None]
+    raise errors.UserError(
+        f'no student in {where} is {", ".join(asked)}; known:'
+        f' {_list_known(records)}')
+  # Of equals the first.
+  return max(found, key=lambda i: summaries.score(records[i], 'dev', metric))
+
+
+def _fits(record: Record, wanted: Wanted) -> bool:
+  named = (record['model'] == wanted.model if wanted.model else
+           bool(record['teacher']) and '/' not in record['model'])
+  return (named and wanted.width in (None, record['width'])
+          and wanted.seed in (None, record['seed']))
+
+
+def _list_known(records: Sequence[Record]) -> str:
+  widths, seeds = defaultdict(set), defaultdict(set)
+  for r in records:
+    if not r['diverged']:
+      widths[r['model']].add(r['width'])
+      seeds[r['model']].add(r['seed'])
+  join = lambda values: ', '.join(map(str, sorted(values)))
+  return '; '.join(f'{model} (widths {join(widths[model])}, seeds'
+                   f' {join(seeds[model])})' for model in widths) or 'none'
+
+
+def _check_workdir(config: Any, root: pathlib.Path) -> None:
+  """UserError unless it is of this configuration, with intact students."""
+  configs.check_config(config)
+  if not (root / 'config.json').exists():
+    raise errors.UserError(
+        f'{root} is no work directory; name that of a finished run with'
+        ' --workdir, or run `launch.run` with it first')
+  workdir.claim(root, configs.to_json(config))
+  for name in ('data', 'students/search', 'students/final'):
+    handover.require(root / name, name.split('/', maxsplit=1)[0])
+    workdir.verify(root / name)
+
+
+def read_members(config: Any, root: pathlib.Path,
+                 dataset: Dataset) -> list[Member]:
+  """The family of a finished work directory, in the records' order."""
+  return students.make_members(
+      config.students, dataset.input_shape, dataset.classes,
+      seeds=config.students.seeds,
+      rates=students.read_rates(root / 'students' / 'search'))
+
+
+def _read_whole(config: Any, root: pathlib.Path, dataset: Dataset,
+                members: Sequence[Member], index: int) -> artefacts.Whole:
+  member = members[index]
+  net, params = students.read_student(
+      root / 'students' / 'final', members, index, dataset)
+  normalizer = None
+  if member.objective.normalized:
+    targets = logits.read_logits(
+        root / 'logits' / member.teacher,
+        handover.make_origin(config, root, dataset, member.teacher))
+    normalizer = gathering.fit_normalizer(
+        member, dataset, {member.teacher: targets})
+  offsets = dataset.pool('dev').offsets
+  return artefacts.Whole(
+      net, params, dataset.raw_dtype, dataset.fitted,
+      0 if offsets is None else len(offsets), normalizer)
+
+
+def _make_facts(config: Any, root: pathlib.Path, dataset: Dataset,
+                member: Member, record: Record) -> dict[str, Any]:
+  """Who it is and what it comes from, for the manifest."""
+  identity = workdir.read_identity(root / 'students' / 'final')
+  teacher = member.teacher and workdir.read_identity(
+      root / 'logits' / member.teacher)
+  return {
+      'model': member.model, 'width': member.width, 'seed': member.seed,
+      'objective': member.objective.name, 'teacher': member.teacher,
+      'trained_on': member.inputs, 'learning_rate': member.learning_rate,
+      'trained_architecture': record['architecture'],
+      'trained_parameters': record['parameters'],
+      'metrics': record['metrics'],
+      'made_from': {
+          'data': dataset.name, 'fingerprint': dataset.fingerprint,
+          'config': files.digest_json(configs.to_json(config)),
+          'students': files.digest_json(identity),
+          'logits': files.digest_json(teacher) if teacher else '',
+          'shallow_mimic': __version__,
+      },
+  }
