@@ -118,6 +118,7 @@ def test_mnist1d(cache):
   np.testing.assert_array_equal(few, new[:200])
   assert (other != new[:100]).any()
   assert (made.name, made.classes) == ('mnist1d', 10)
+  assert made.raw_dtype == 'float32'
 
 
 def test_generated_sizes_are_the_largest_of_each_seed():

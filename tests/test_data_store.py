@@ -23,7 +23,7 @@ def fixture_made():
       ('standardise', ('zca', {'eps': 0.5})), train.x)
   return dataset.make_dataset(
       name='toy', classes=3, train=train, dev=part(7), test=part(8),
-      transfer={'views': part(9)}, fitted=fitted)
+      transfer={'views': part(9)}, fitted=fitted, raw_dtype='uint8')
 
 
 def test_round_trip_and_mapped(made, tmp_path):
@@ -37,6 +37,7 @@ def test_round_trip_and_mapped(made, tmp_path):
   assert (read.name, read.classes, read.fingerprint, read.preprocessing) == (
       made.name, made.classes, made.fingerprint, made.preprocessing)
   assert dataset.fingerprint_of(read.splits, 3) == made.fingerprint
+  assert read.raw_dtype == 'uint8'
 
 
 def test_fitted_preprocessing_comes_back(made, tmp_path):

@@ -87,6 +87,20 @@ def test_stage_too_early_of_the_real_script(npz, tmp_path):
       'runs/tiny_experiment/data is not finished; run the stage `data` first')
 
 
+def test_export_of_the_real_script(finished, tmp_path):
+  npz, workdir = finished
+  arguments = ['launch.export', TINY, f'--config.data.path={npz}',
+               f'--workdir={workdir}', '--model=SNN-MIMIC', '--to=out']
+  check_refused(start_script(*arguments, '--width=9', cwd=tmp_path),
+                f'no student in {workdir} is SNN-MIMIC, width 9; known: SNN'
+                ' (widths 3, 5, seeds 0, 1); SNN-MIMIC (widths 3, 5, seeds'
+                ' 0, 1)')
+  status, stdout, stderr = start_script(
+      *arguments, '--width=5', '--seed=1', cwd=tmp_path)
+  assert (status, stdout) == (0, 'SNN-MIMIC, width 5, seed 1: out\n'), stderr
+  assert (tmp_path / 'out' / 'load.py').exists()
+
+
 @pytest.mark.parametrize('argument, words', [
     ('--config.students.widht=3', ('unknown config field', 'widht')),
     ('--config.students.seeds=many', ('seeds',)),
