@@ -64,6 +64,19 @@ def check_widths(field: str, widths: Sequence[int]) -> None:
   fail(len(set(widths)) < len(widths), field, tuple(widths), 'without repeats')
 
 
+def check_realign(config: Any) -> None:
+  """Rounds of realignment, and which group of teachers aligns."""
+  rounds, group = config.data.speech.realign, config.data.speech.aligner
+  fail(rounds < 0, 'data.speech.realign', rounds, '0 or more')
+  fail(rounds > 0 and config.data.source != 'timit',
+              'data.speech.realign', rounds, "0 unless data.source is 'timit'")
+  if rounds:
+    only = not group and len(config.teachers) == 1
+    fail(not only and group not in config.teachers,
+                'data.speech.aligner', group,
+                f'one of the teachers {", ".join(config.teachers)}')
+
+
 def is_finite(value: Any) -> bool:
   """Whether it is a number, and neither infinite nor NaN."""
   return isinstance(value, int | float) and math.isfinite(value)

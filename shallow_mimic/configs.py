@@ -39,7 +39,9 @@ def default_config() -> ml_collections.ConfigDict:
           # TIMIT: the sample's test fold, and what one input is.
           speech=config_dict.create(
               fold=0, folds=4, dev_speakers=3, train_speakers=0,
-              damaged='refuse', reach=7),
+              damaged='refuse', reach=7,
+              # Rounds of realignment, and the teachers one of which aligns.
+              realign=0, aligner=''),
           # Of the training inputs, for targets by teachers that held them out.
           folds=0,
           # Only for a plan made before the data are there.
@@ -142,6 +144,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
                 group.folds > group.members, f'teachers.{name}.folds',
                 group.folds, '0, or config.data.folds and at most `members`')
     models.parse_architecture(group.architecture)
+  checks.check_realign(config)
   students = config.students
   checks.check_training('students', students)
   checks.check_positive('students', students,

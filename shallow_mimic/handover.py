@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -16,6 +17,7 @@ from shallow_mimic import (
     logits,
     objectives,
     programs,
+    realignment,
     students,
     teachers,
     training,
@@ -52,10 +54,40 @@ def check_nets(config, dataset):
     family.member_net(member, *problem)
 
 
-def read_dataset(root: pathlib.Path) -> datasets.Dataset:
-  """The data set of a work directory, mapped from disk."""
+def read_dataset(config: Any, root: pathlib.Path,
+                 rounds: int | None = None) -> datasets.Dataset:
+  """The data set of a work directory, mapped from disk.
+
+  Args:
+    config: the configuration.
+    root: the work directory.
+    rounds: of realignment, whose labels are wanted; None for the last.
+  """
   require(root / 'data', 'data')
-  return store.read_dataset(root / 'data')
+  rounds = config.data.speech.realign if rounds is None else rounds
+  dataset = store.read_dataset(root / 'data')
+  for done in range(rounds):
+    folder = root / 'realignments' / str(done + 1)
+    require(folder, 'teachers')
+    dataset = realignment.read_realignment(folder, dataset)
+  return dataset
+
+
+def make_aligner(config: Any) -> tuple[family.Member, programs.Settings]:
+  """The net that finds labels anew, and how it trains: one of a group.
+
+  It trains on all of the group's inputs: it labels no student's targets.
+  """
+  name = aligner_group(config)
+  group = config.teachers[name]
+  member = teachers.make_members(name, group)[0]
+  return (dataclasses.replace(member, inputs=group.inputs),
+          make_settings(config, group))
+
+
+def aligner_group(config: Any) -> str:
+  """The group named, or else the only one."""
+  return config.data.speech.aligner or next(iter(config.teachers))
 
 
 def require(directory: pathlib.Path, stage: str) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from shallow_mimic import errors
 from shallow_mimic.data.dataset import Dataset, Examples
 from shallow_mimic.data.pools import Pool, join_pools
+from shallow_mimic.data.sequences import Sequences
 
 _PART = re.compile(r'([A-Za-z0-9_-]+?)(?:\[:(\d+)\])?')
 _FOLD = re.compile(r'(.*)!(\d+)')
@@ -101,6 +102,11 @@ def set_folds(dataset: Dataset, name: str) -> np.ndarray:
   if found is not None:
     return found
   return np.full(set_sizes(dataset)[name], -1, np.int32)
+
+
+def set_sequences(dataset: Dataset, name: str) -> Sequences:
+  """The utterances of a set; KeyError where its inputs stand alone."""
+  return dataset.sequences[_split_name(name)]
 
 
 def _split_name(name):

@@ -1,7 +1,9 @@
 """All stages in order. Each runs once; what is there is verified and skipped.
 
 data → teachers → ensembles → logits → students → curves, each in a folder of
-the work directory that can be deleted and is then made anew alone.
+the work directory that can be deleted and is then made anew alone. With
+`data.speech.realign` the stage `teachers` begins with as many rounds of
+realignment, and what follows trains on the labels of the last.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from shallow_mimic import (
     files,
     handover,
     logits,
+    realignment,
     students,
     teachers,
     workdir,
@@ -72,9 +75,25 @@ def run_data(config: Any, root: pathlib.Path, say: Callable) -> None:
   _told(say, 'data', workdir.run_once(root / 'data', made_from, work))
 
 
+def run_realignments(config: Any, root: pathlib.Path, say: Callable) -> None:
+  """Finds the labels of the training utterances anew, round by round."""
+  for done in range(config.data.speech.realign):
+    dataset = handover.read_dataset(config, root, done)
+    member, settings = handover.make_aligner(config)
+    stage, folder = f'realign {done + 1}', root / 'realignments' / str(done + 1)
+    work = lambda directory, stage=stage, dataset=dataset: \
+        realignment.write_realignment(
+            directory, stage, member, dataset, settings)
+    _told(say, stage, workdir.run_once(
+        folder, {'data': dataset.fingerprint}, work))
+    changed = files.read_json(folder / 'changes.json')['train']
+    say(f'{stage}: {100 * changed:.1f} % of the training frames changed state')
+
+
 def run_teachers(config: Any, root: pathlib.Path, say: Callable) -> None:
-  """Trains every group of teachers."""
-  dataset = handover.read_dataset(root)
+  """Trains every group of teachers, on realigned labels if so configured."""
+  run_realignments(config, root, say)
+  dataset = handover.read_dataset(config, root)
   for name, group in config.teachers.items():
     made_from = {'data': dataset.fingerprint}
     work = lambda directory, name=name, group=group: teachers.write_teachers(
@@ -86,7 +105,7 @@ def run_teachers(config: Any, root: pathlib.Path, say: Callable) -> None:
 
 def run_ensembles(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Averages teachers; keeps their logits on dev and test."""
-  dataset = handover.read_dataset(root)
+  dataset = handover.read_dataset(config, root)
   for name, ensemble in config.ensembles.items():
     members = handover.read_members(config, root, dataset, ensemble)
     made_from = {'data': dataset.fingerprint,
@@ -100,7 +119,7 @@ def run_ensembles(config: Any, root: pathlib.Path, say: Callable) -> None:
 
 def run_logits(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Writes the logit cache of every ensemble that students imitate."""
-  dataset = handover.read_dataset(root)
+  dataset = handover.read_dataset(config, root)
   for name in handover.used_teachers(config):
     origin = handover.make_origin(config, root, dataset, name)
     ensemble = config.ensembles[name]
@@ -118,7 +137,7 @@ def run_logits(config: Any, root: pathlib.Path, say: Callable) -> None:
 
 def run_students(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Searches learning rates on dev, then trains the family."""
-  dataset = handover.read_dataset(root)
+  dataset = handover.read_dataset(config, root)
   used = handover.used_teachers(config)
   make_members = functools.partial(
       students.make_members, input_shape=dataset.input_shape,

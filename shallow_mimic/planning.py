@@ -172,6 +172,8 @@ def _measure_work(config: Any, shapes: Shapes, parts: Parts,
       'teachers': float(_STEP_FACTOR * sum(
           group.steps * group.batch * once(parts.teachers[name])
           for name, group in config.teachers.items())),
+      **({'realign': float(_realign_work(config, once))}
+         if config.data.speech.realign else {}),
       'logits': float(sum(
           count * sum(once(ensembles.pick_members(parts.teachers, text))
                       for text in config.ensembles[name].members)
@@ -179,6 +181,13 @@ def _measure_work(config: Any, shapes: Shapes, parts: Parts,
       'search': float(steps * section.search_steps * once(parts.search)),
       'students': float(steps * section.steps * once(parts.final)),
   }
+
+
+def _realign_work(config, once):
+  member, settings = handover.make_aligner(config)
+  recipe = settings.recipe
+  return (_STEP_FACTOR * config.data.speech.realign * recipe.steps
+          * recipe.batch * once([member]))
 
 
 def _describe_memory(config, shapes, rows, groups, buckets):

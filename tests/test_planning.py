@@ -122,6 +122,17 @@ def test_frames_are_counted_without_their_neighbours():
   assert ' 492.0MB of inputs' in plan(config, shapes)
 
 
+def test_realignment_trains_one_teacher_more_each_round():
+  config, shapes = make_timit()
+  config.data.source = 'timit'
+  config.teachers.DNN.members = 2
+  config.data.speech.realign = 3
+  work = {line.split()[0]: float(line.split()[1])
+          for line in plan(config, shapes).splitlines()
+          if line.split()[:1] in (['teachers'], ['realign'])}
+  assert work['realign'] == pytest.approx(1.5 * work['teachers'], rel=1e-2)
+
+
 def test_every_bucket_is_told():
   text = plan(tiny_experiment.make_config(), planning.Shapes((4,), 3, 60))
   assert 'search' in text and 'students' in text

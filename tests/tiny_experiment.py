@@ -67,8 +67,10 @@ def get_config() -> ml_collections.ConfigDict:
   return make_config()
 
 
-def main(npz: str, workdir: str, fatal: str = '') -> None:
-  """Runs all stages; `kill -9` as the file `fatal` is to be put in place.
+def main(config: ml_collections.ConfigDict, workdir: str,
+         fatal: str = '', *,
+         stages: tuple[str, ...] = pipeline.STAGES) -> None:
+  """Runs the stages; `kill -9` as the file `fatal` is to be put in place.
 
   Says for every part of the work at which step, or row, it began.
   """
@@ -79,23 +81,25 @@ def main(npz: str, workdir: str, fatal: str = '') -> None:
       os.kill(os.getpid(), signal.SIGKILL)
     replace(source, target)
 
-  def told_begin(self, stage, total, *, done=0):
+  def told_begin(self, stage, total, *, done=0, **options):
     print(f'{stage} from {done} of {total}', flush=True)
-    begin(self, stage, total, done=done)
+    begin(self, stage, total, done=done, **options)
 
   os.replace, progress.Progress.__init__ = guarded_replace, told_begin
-  pipeline.run(make_config(npz), workdir)
+  pipeline.run(config, workdir, stages=stages)
 
 
-def start(npz: os.PathLike | str, workdir: os.PathLike | str,
-          fatal: str = '') -> subprocess.CompletedProcess:
+def start(data: os.PathLike | str, workdir: os.PathLike | str,
+          fatal: str = '', *,
+          script: str = __file__) -> subprocess.CompletedProcess:
   """`main` in a process of its own, quick to compile.
 
-  Compiled programs are kept for the next.
+  Compiled programs are kept for the next. Another experiment's `script` takes
+  the same arguments.
   """
-  folder = pathlib.Path(npz).parent / 'compiled'
+  folder = pathlib.Path(data).parent / 'compiled'
   return subprocess.run(
-      [sys.executable, __file__, str(npz), str(workdir), fatal], check=False,
+      [sys.executable, script, str(data), str(workdir), fatal], check=False,
       capture_output=True, text=True, timeout=300, env={
           **os.environ, 'PYTHONPATH': str(ROOT),
           'JAX_COMPILATION_CACHE_DIR': str(folder),
@@ -106,4 +110,4 @@ def start(npz: os.PathLike | str, workdir: os.PathLike | str,
 
 
 if __name__ == '__main__':
-  main(*sys.argv[1:])
+  main(make_config(sys.argv[1]), *sys.argv[2:])

@@ -97,6 +97,15 @@ def join_pools(pools: list[Pool], counts: list[int]) -> Pool:
   return Pool(x, first, last, pools[0].offsets)
 
 
+def cut_pool(pool: Pool, start: int, stop: int) -> Pool:
+  """Rows start to stop; with context these must be whole utterances."""
+  if pool.offsets is None:
+    return Pool(pool.x[start:stop])
+  rows = slice(start, stop)
+  return Pool(pool.x[rows], pool.first[rows] - start,
+              pool.last[rows] - start, pool.offsets)
+
+
 def as_pool(inputs: Pool | Array) -> Pool:
   """A pool as it is; an array [N, …] as a pool of its rows."""
   return inputs if isinstance(inputs, Pool) else Pool(inputs)

@@ -1,0 +1,127 @@
+"""Labels by forced alignment: what was said is known, when is found anew.
+
+Hand-timed phones are cut into three states of equal length, which no
+speaker keeps to. A round trains one net on the labels that there are, and takes
+as new labels the best path through each training utterance's own phones, by
+Viterbi. Dev and test keep the labels that were timed by hand.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+
+from shallow_mimic import (
+    evaluation,
+    family,
+    files,
+    fit,
+    gathering,
+    inputs,
+    programs,
+    workdir,
+)
+from shallow_mimic.data import pools
+from shallow_mimic.data.dataset import Dataset
+from shallow_mimic.data.sequences import Sequences
+from shallow_mimic.speech import hmm, phones, viterbi
+
+# Utterances at a time: bounds the memory that logits take.
+_UTTERANCES = 32
+# Paddings are multiples of these, so that few shapes are compiled.
+_FRAMES, _PHONES = 128, 32
+
+
+def write_realignment(directory: os.PathLike | str, stage: str,
+                      member: family.Member, dataset: Dataset,
+                      settings: programs.Settings) -> None:
+  """Trains one net and writes the labels that it finds, and what changed.
+
+  Args:
+    directory: the round's own folder.
+    stage: the name that progress is told under.
+    member: the net.
+    dataset: with the labels so far.
+    settings: how to train.
+  """
+  directory = pathlib.Path(directory)
+  [trained] = fit.fit(
+      [member], gathering.gather_inputs([member], dataset, {}), settings,
+      directory / 'checkpoints', stage=stage)
+  net = family.member_net(member, dataset.input_shape, dataset.classes)
+  train = dataset.sequences['train']
+  model = hmm.fit_hmm(
+      train.references, np.split(dataset.train.y, train.stops[:-1]),
+      phones=len(phones.PHONES), states=phones.STATES)
+  digests, changes = {}, {}
+  for name in labelled_sets(dataset):
+    pool = inputs.set_pool(dataset, name)
+    before = inputs.known_sets(dataset)[name].y
+    after = align_utterances(
+        lambda start, stop, pool=pool: evaluation.predict(
+            net, trained.params, pools.cut_pool(pool, start, stop)),
+        inputs.set_sequences(dataset, name), model)
+    files.write_array(directory / f'{name}.npy', after)
+    digests[name] = files.digest_array(after)
+    changes[name] = float(np.mean(after != before))
+  files.write_json(directory / 'changes.json', changes)
+  workdir.write_identity(directory, digests)
+
+
+def labelled_sets(dataset: Dataset) -> list[str]:
+  """`train`, and the transfer sets that have labels."""
+  return [name for name, part in inputs.known_sets(dataset).items()
+          if (part.y >= 0).all()]
+
+
+def align_utterances(logits_of: Callable[[int, int], np.ndarray],
+                     sequences: Sequences, model: hmm.Hmm) -> np.ndarray:
+  """The best states [N] of all frames, given what was said.
+
+  Args:
+    logits_of: of rows start to stop, [stop − start, S].
+    sequences: U utterances over N rows, with reference phones.
+    model: of S states.
+  """
+  bounds = np.concatenate([[0], sequences.stops])
+  said, paths = sequences.references, []
+  for first in range(0, len(said), _UTTERANCES):
+    part = bounds[first:first + _UTTERANCES + 1]
+    logits = np.split(logits_of(part[0], part[-1]), part[1:-1] - part[0])
+    states = viterbi.align(
+        _pad(logits, _FRAMES), np.diff(part),
+        _pad(said[first:first + _UTTERANCES], _PHONES),
+        np.array([len(one) for one in said[first:first + _UTTERANCES]]),
+        model).states
+    paths += [path[:n] for path, n in zip(
+        np.asarray(states), np.diff(part), strict=True)]
+  return np.concatenate(paths).astype(np.int32)
+
+
+def _pad(parts: list[np.ndarray], multiple: int) -> np.ndarray:
+  """[n, …] each, filled up with 0 to one length, a multiple, and stacked."""
+  length = max(-(-len(part) // multiple) for part in parts) * multiple
+  out = np.zeros((len(parts), length, *parts[0].shape[1:]), parts[0].dtype)
+  for row, part in zip(out, parts, strict=True):
+    row[:len(part)] = part
+  return out
+
+
+def read_realignment(directory: os.PathLike | str, dataset: Dataset) -> Dataset:
+  """The data set with the labels of a finished round."""
+  directory = pathlib.Path(directory)
+  labels = {name: files.read_array(directory / f'{name}.npy')
+            for name in labelled_sets(dataset)}
+  relabel = lambda name, part: (
+      part._replace(y=labels[name]) if name in labels else part)
+  return dataclasses.replace(
+      dataset, train=relabel('train', dataset.train),
+      transfer={name: relabel(name, part)
+                for name, part in dataset.transfer.items()},
+      fingerprint=files.digest_json({
+          'data': dataset.fingerprint,
+          'labels': workdir.read_identity(directory)}))
