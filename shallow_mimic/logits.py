@@ -153,8 +153,7 @@ def _write_manifest(directory, origin, digests, *, complete):
 
 
 def _check_origin(directory, theirs, ours):
-  differ = sorted(key for key in theirs.keys() | dict(ours).keys()
-                  if theirs.get(key) != ours.get(key))
+  differ = workdir.find_differences(theirs, ours)
   if differ:
     raise errors.UserError(
         f'the logit cache {directory} is of another {", ".join(differ)}; its'

@@ -26,43 +26,22 @@ def _cross_entropy(outputs, batch, normalizer, objective):
   return losses.hard_label_cross_entropy(outputs, batch.labels)
 
 
-def _pseudo_label(outputs, batch, normalizer, objective):
-  del normalizer, objective
-  return losses.pseudo_label_cross_entropy(outputs, batch.targets)
-
-
 def _logit_regression(outputs, batch, normalizer, objective):
   del objective
   return losses.logit_regression(outputs, normalizer.normalize(batch.targets))
 
 
-def _raw_logit_regression(outputs, batch, normalizer, objective):
-  del normalizer, objective
-  return losses.logit_regression(outputs, batch.targets)
+def _on_logits(loss, *constants):
+  """A loss of outputs and the teacher's logits, as they are.
 
+  `constants` are fields of the objective that it takes as keywords.
+  """
+  def apply(outputs, batch, normalizer, objective):
+    del normalizer
+    keywords = {name: getattr(objective, name) for name in constants}
+    return loss(outputs, batch.targets, **keywords)
 
-def _centred_logit_regression(outputs, batch, normalizer, objective):
-  del normalizer, objective
-  return losses.centred_logit_regression(outputs, batch.targets)
-
-
-def _probability_regression(outputs, batch, normalizer, objective):
-  del normalizer, objective
-  return losses.probability_regression(outputs, batch.targets)
-
-
-def _distillation_kl(outputs, batch, normalizer, objective):
-  del normalizer
-  return losses.distillation_kl(
-      outputs, batch.targets, temperature=objective.temperature
-  )
-
-
-def _standardised_kl(outputs, batch, normalizer, objective):
-  del normalizer
-  return losses.standardised_kl(
-      outputs, batch.targets, temperature=objective.temperature
-  )
+  return apply
 
 
 def _decoupled_kl(outputs, batch, normalizer, objective):
@@ -98,13 +77,13 @@ def _blended(outputs, batch, normalizer, objective):
 
 LOSSES: dict[str, Callable] = {
     'cross_entropy': _cross_entropy,
-    'pseudo_label': _pseudo_label,
+    'pseudo_label': _on_logits(losses.pseudo_label_cross_entropy),
     'logit_regression': _logit_regression,
-    'raw_logit_regression': _raw_logit_regression,
-    'centred_logit_regression': _centred_logit_regression,
-    'probability_regression': _probability_regression,
-    'distillation_kl': _distillation_kl,
-    'standardised_kl': _standardised_kl,
+    'raw_logit_regression': _on_logits(losses.logit_regression),
+    'centred_logit_regression': _on_logits(losses.centred_logit_regression),
+    'probability_regression': _on_logits(losses.probability_regression),
+    'distillation_kl': _on_logits(losses.distillation_kl, 'temperature'),
+    'standardised_kl': _on_logits(losses.standardised_kl, 'temperature'),
     'decoupled_kl': _decoupled_kl,
     'pearson_distance': _pearson_distance,
     'blended': _blended,

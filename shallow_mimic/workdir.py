@@ -35,8 +35,7 @@ def claim(workdir: os.PathLike | str, config: Mapping[str, Any]) -> None:
     files.write_json(path, config)
     return
   ours, theirs = _flatten(config), _flatten(files.read_json(path))
-  differ = sorted(key for key in ours.keys() | theirs.keys()
-                  if ours.get(key) != theirs.get(key))
+  differ = find_differences(theirs, ours)
   if differ:
     shown = '; '.join(
         f'{key}: there {theirs.get(key)!r}, now {ours.get(key)!r}'
@@ -47,6 +46,17 @@ def claim(workdir: os.PathLike | str, config: Mapping[str, Any]) -> None:
         f'{workdir} belongs to another configuration ({shown}{more});'
         ' choose another --workdir, or set these fields back'
     )
+
+
+def find_differences(theirs: Mapping[str, Any],
+                     ours: Mapping[str, Any]) -> list[str]:
+  """Keys in order of which two mappings do not say the same.
+
+  >>> find_differences({'data': 1, 'seed': 2}, {'data': 1, 'batch': 3})
+  ['batch', 'seed']
+  """
+  return sorted(key for key in {*theirs, *ours}
+                if theirs.get(key) != ours.get(key))
 
 
 def _flatten(tree: Any, prefix: str = '') -> dict[str, Any]:
@@ -120,9 +130,7 @@ def _check_origin(directory, made_from):
   path = directory / _STARTED
   if not path.exists():
     return
-  then = files.read_json(path)
-  differ = sorted(key for key in then.keys() | dict(made_from).keys()
-                  if then.get(key) != made_from.get(key))
+  differ = find_differences(files.read_json(path), made_from)
   if differ:
     raise errors.UserError(
         f'{directory} was made from another {", ".join(differ)}; delete it and'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -22,8 +23,12 @@ from shallow_mimic.models.architectures import (
 from shallow_mimic.models.nets import Net, Params, make_net
 
 
+@functools.lru_cache(maxsize=1024)
 def param_shapes(net: Net) -> Params:
-  """Shapes and types of the net's parameters, without making them."""
+  """Shapes and types of the net's parameters, without making them.
+
+  The same tree at each call, since tracing takes long: do not change it.
+  """
   return jax.eval_shape(net.init, jax.random.key(0))
 
 
