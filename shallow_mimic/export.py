@@ -54,7 +54,7 @@ def export_student(config: Any, root: os.PathLike | str, wanted: Wanted,
   root = pathlib.Path(root).resolve()
   artefacts.check_target(target)
   _check_workdir(config, root)
-  dataset = handover.read_dataset(root)
+  dataset = handover.read_dataset(config, root)
   if dataset.raw_dtype not in artefacts.RAW_DTYPES:
     raise errors.UserError(
         f'{root / "data"} does not say of what type its raw inputs were;'
