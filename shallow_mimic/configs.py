@@ -55,7 +55,9 @@ def default_config() -> ml_collections.ConfigDict:
           # 0: all devices. split: 'family' or 'batch'.
           devices=0, split='family', save_seconds=30.0,
       ),
-      report=config_dict.create(figure_width=0, notes=(), paper=()),
+      # latency: whether to time nets; times are never the same twice.
+      report=config_dict.create(
+          figure_width=0, notes=(), paper=(), latency=False),
   )
 
 

@@ -6,7 +6,8 @@ architecture, width (0 for teachers and ensembles), seed, learning_rate (None
 for ensembles), parameters, parameters_absorbed, multiply_adds, hidden_units,
 sequential_depth, phase ('search' of the learning rate, or 'final'), selected,
 best_step, diverged, metrics (split → metric → value; fractions, not per cent)
-and, if kept, history (lists step, dev_accuracy, train_loss) and weight_decay.
+and, if kept, history (lists step, dev_accuracy, train_loss), weight_decay,
+latency_ms_1, latency_ms_256 (milliseconds) and latency_device.
 A model with '/' in its name is a control: it is kept out of figure 1.
 """
 
@@ -23,6 +24,7 @@ from typing import Any
 from shallow_mimic import (
     figures,
     files,
+    latency_figure,
     readings,
     report,
     summaries,
@@ -35,8 +37,9 @@ COLUMNS = ('model', 'role', 'objective', 'width', 'seed', 'learning_rate',
            'parameters', 'multiply_adds', 'split', 'metric', 'value',
            'selected')
 # Facts of a net that have no column: rows whose split is ''.
-_FACTS = ('best_step', 'diverged', 'hidden_units', 'parameters_absorbed',
-          'sequential_depth', 'weight_decay')
+_FACTS = ('best_step', 'diverged', 'hidden_units', 'latency_ms_1',
+          'latency_ms_1_factored', 'latency_ms_256', 'latency_ms_256_factored',
+          'parameters_absorbed', 'sequential_depth', 'weight_decay')
 
 
 def write_report(
@@ -67,11 +70,13 @@ def write_report(
   files.write_text(directory / 'results.csv', format_csv(records))
   files.write_text(directory / 'table.txt', format_table(records))
   images = figures.draw_figures(points, figure_width)
+  images |= latency_figure.draw_latencies(points)
   for name, image in images.items():
     files.write_bytes(directory / 'figures' / f'{name}.png', image.png)
     files.write_bytes(directory / 'figures' / f'{name}.svg', image.svg)
   sections = [
       *_figure_sections(points, images, figure_width),
+      *latency_figure.make_sections(points, images),
       *_table_sections(points, records, paper_rows)]
   if summaries.choose_metric(records) == 'per':
     notes = (*notes, 'Accuracy means 100 − phone error rate (PER).')

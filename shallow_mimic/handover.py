@@ -14,7 +14,9 @@ from shallow_mimic import (
     family,
     files,
     inputs,
+    latencies,
     logits,
+    models,
     objectives,
     programs,
     realignment,
@@ -172,5 +174,42 @@ def read_records(config: Any, root: pathlib.Path) -> list[dict[str, Any]]:
   folders += [root / 'students' / 'search', root / 'students' / 'final']
   for folder in folders:
     require(folder, folder.relative_to(root).parts[0])
-  return [record for folder in folders
-          for record in files.read_json(folder / 'records.json')]
+  records = [record for folder in folders
+             for record in files.read_json(folder / 'records.json')]
+  if not config.report.latency:
+    return records
+  require(root / 'latencies', 'latencies')
+  timed = latencies.read_latencies(root / 'latencies')
+  key = lambda record: (record['role'], record['model'], record['width'])
+  return [record | timed[key(record)] if record['phase'] == 'final' else record
+          for record in records]
+
+
+def make_subjects(
+    config: Any, root: pathlib.Path, dataset: datasets.Dataset,
+) -> dict[tuple[str, str, int], dict[str, latencies.Subject]]:
+  """What is timed: teachers, ensembles, students with bottleneck absorbed."""
+  problem = dataset.input_shape, dataset.classes
+  subjects, deep = {}, {}
+  for name, group in config.teachers.items():
+    members = teachers.make_members(name, group)
+    deep[name] = [family.member_net(member, *problem) for member in members]
+    subjects['teacher', name, 0] = {'': latencies.make_subject(deep[name][:1])}
+  for name, ensemble in config.ensembles.items():
+    nets = []
+    for text in ensemble.members:
+      group, _, index = text.partition(':')
+      nets += [deep[group][int(index)]] if index else deep[group]
+    subjects['ensemble', name, 0] = {
+        '': latencies.make_subject(nets, ensemble.space)}
+  require(root / 'students' / 'search', 'students')
+  for member in students.make_members(
+      config.students, *problem, seeds=1,
+      rates=students.read_rates(root / 'students' / 'search')):
+    net = family.member_net(member, *problem)
+    absorbed = models.without_bottlenecks(net)
+    forms = {'': latencies.make_subject([absorbed])}
+    if absorbed != net:
+      forms['_factored'] = latencies.make_subject([net])
+    subjects['student', member.model, member.width] = forms
+  return subjects

@@ -1,8 +1,8 @@
 """All stages in order. Each runs once; what is there is verified and skipped.
 
-data → teachers → ensembles → logits → students → curves, each in a folder of
-the work directory that can be deleted and is then made anew alone. With
-`data.speech.realign` the stage `teachers` begins with as many rounds of
+data → teachers → ensembles → logits → students (→ latencies) → curves, each in
+a folder of the work directory that can be deleted and is then made anew alone.
+With `data.speech.realign` the stage `teachers` begins with as many rounds of
 realignment, and what follows trains on the labels of the last.
 """
 
@@ -19,6 +19,7 @@ from shallow_mimic import (
     ensembles,
     files,
     handover,
+    latencies,
     logits,
     realignment,
     students,
@@ -27,7 +28,8 @@ from shallow_mimic import (
 )
 from shallow_mimic.data import sources, store
 
-STAGES = ('data', 'teachers', 'ensembles', 'logits', 'students', 'curves')
+STAGES = ('data', 'teachers', 'ensembles', 'logits', 'students', 'latencies',
+          'curves')
 
 
 def run(config: Any, directory: str | pathlib.Path, *,
@@ -178,6 +180,20 @@ def run_students(config: Any, root: pathlib.Path, say: Callable) -> None:
       root / 'students' / 'final', made_from, train))
 
 
+def run_latencies(config: Any, root: pathlib.Path, say: Callable) -> None:
+  """Times every net, where `report.latency` asks for it."""
+  if not config.report.latency:
+    return
+  dataset = handover.read_dataset(config, root)
+  subjects = handover.make_subjects(config, root, dataset)
+  made_from = {'nets': files.digest_json(
+      [[list(key), repr(forms)] for key, forms in subjects.items()])}
+  work = lambda directory: latencies.write_latencies(
+      directory, subjects, ensembles.ensemble_logits)
+  _told(say, 'latencies',
+        workdir.run_once(root / 'latencies', made_from, work))
+
+
 def run_curves(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Writes results.csv, the figures, the tables and index.html."""
   records = handover.read_records(config, root)
@@ -197,5 +213,6 @@ def run_curves(config: Any, root: pathlib.Path, say: Callable) -> None:
 
 _RUN = {
     'data': run_data, 'teachers': run_teachers, 'ensembles': run_ensembles,
-    'logits': run_logits, 'students': run_students, 'curves': run_curves,
+    'logits': run_logits, 'students': run_students, 'latencies': run_latencies,
+    'curves': run_curves,
 }

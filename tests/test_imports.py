@@ -23,7 +23,7 @@ LEVELS = (
      'checkpoints', 'progress'},
     {'models', 'data', 'speech'},
     {'training'},
-    {'teachers', 'ensembles', 'logits', 'students', 'curves'},
+    {'teachers', 'ensembles', 'logits', 'students', 'latencies', 'curves'},
     {'pipeline', 'export'},
     {'launch'},
 )

@@ -48,4 +48,5 @@ def get_config() -> ml_collections.ConfigDict:
           learning_rates=(0.002, 0.004, 0.008)),
   }
   config.report.figure_width = 1000
+  config.report.latency = True
   return config
