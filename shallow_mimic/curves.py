@@ -7,7 +7,8 @@ for ensembles), parameters, parameters_absorbed, multiply_adds, hidden_units,
 sequential_depth, phase ('search' of the learning rate, or 'final'), selected,
 best_step, diverged, metrics (split → metric → value; fractions, not per cent)
 and, if kept, history (lists step, dev_accuracy, train_loss), weight_decay,
-latency_ms_1, latency_ms_256 (milliseconds) and latency_device.
+latency_ms_1, latency_ms_256 (milliseconds), latency_device, and for speech what
+`recognition` adds.
 A model with '/' in its name is a control: it is kept out of figure 1.
 """
 
@@ -25,6 +26,7 @@ from shallow_mimic import (
     figures,
     files,
     latency_figure,
+    phone_tables,
     readings,
     report,
     summaries,
@@ -37,9 +39,10 @@ COLUMNS = ('model', 'role', 'objective', 'width', 'seed', 'learning_rate',
            'parameters', 'multiply_adds', 'split', 'metric', 'value',
            'selected')
 # Facts of a net that have no column: rows whose split is ''.
-_FACTS = ('best_step', 'diverged', 'hidden_units', 'latency_ms_1',
-          'latency_ms_1_factored', 'latency_ms_256', 'latency_ms_256_factored',
-          'parameters_absorbed', 'sequential_depth', 'weight_decay')
+_FACTS = ('best_step', 'diverged', 'hidden_units', 'insertion_penalty',
+          'language_weight', 'latency_ms_1', 'latency_ms_1_factored',
+          'latency_ms_256', 'latency_ms_256_factored', 'parameters_absorbed',
+          'prior_scale', 'sequential_depth', 'weight_decay')
 
 
 def write_report(
@@ -68,7 +71,7 @@ def write_report(
   directory = pathlib.Path(directory)
   points = summaries.summarise(records)
   files.write_text(directory / 'results.csv', format_csv(records))
-  files.write_text(directory / 'table.txt', format_table(records))
+  files.write_text(directory / 'table.txt', format_table(records, title))
   images = figures.draw_figures(points, figure_width)
   images |= latency_figure.draw_latencies(points)
   for name, image in images.items():
@@ -77,7 +80,7 @@ def write_report(
   sections = [
       *_figure_sections(points, images, figure_width),
       *latency_figure.make_sections(points, images),
-      *_table_sections(points, records, paper_rows)]
+      *_table_sections(points, records, paper_rows, title)]
   if summaries.choose_metric(records) == 'per':
     notes = (*notes, 'Accuracy means 100 − phone error rate (PER).')
   page = report.make_page(title, sections, notes)
@@ -99,10 +102,13 @@ def format_csv(records: Sequence[Record]) -> str:
   return text.getvalue()
 
 
-def format_table(records: Sequence[Record]) -> str:
+def format_table(records: Sequence[Record], title: str = '') -> str:
   """For the terminal: a row per model and width, teachers on top."""
   points = summaries.summarise(records)
-  text = tables.format_text(tables.make_score_table(points))
+  table = tables.make_score_table(points)
+  if title:
+    table = table._replace(title=f'{title}: {table.title}')
+  text = tables.format_text(table)
   lost = readings.read_lost(points)
   return text + ''.join(f'\n{line}\n' for line in lost)
 
@@ -157,10 +163,14 @@ def _figure_sections(
 
 def _table_sections(
     points: Sequence[Summary], records: Sequence[Record],
-    paper_rows: Sequence[Mapping[str, Any]],
+    paper_rows: Sequence[Mapping[str, Any]], title: str,
 ) -> list[Section]:
+  sizes = tables.make_size_table(points, paper_rows)
   found = [
-      ((), tables.make_size_table(points, paper_rows)),
+      ((), sizes._replace(title=f'{title}: {sizes.title}')),
+      *[((), table) for table in (
+          phone_tables.make_phone_table(points),
+          phone_tables.make_confusion_table(points)) if table.rows],
       ((), tables.make_detail_table(points)),
       (readings.read_search(records), tables.make_search_table(records))]
   return [Section(table.title, readings=lines, table=table)

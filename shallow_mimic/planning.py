@@ -23,11 +23,14 @@ from shallow_mimic import (
     teachers,
 )
 from shallow_mimic.data import arrays
+from shallow_mimic.speech import features, phones
 
 # A step is a forward pass and about twice as much again going backward.
 _STEP_FACTOR = 3
 # Parameters, moments, and the best parameters so far.
 _COPIES = {'adam': 4, 'sgd': 3}
+# Training frames of the whole of TIMIT.
+_TIMIT_FRAMES = 1_124_823
 # Share of the matmul peak that training steps were measured to reach.
 _EFFICIENCY = 0.35
 
@@ -49,6 +52,10 @@ def stated_shapes(config: Any) -> Shapes:
   data = config.data
   if data.source == 'mnist1d':
     return Shapes((40,), 10, 4000 - data.dev)
+  if data.source == 'timit':
+    maps = 3 * (2 * data.speech.reach + 1)  # Static, Δ and ΔΔ of a frame.
+    return Shapes((features.STATIC, maps), phones.STATES,
+                  data.examples or _TIMIT_FRAMES)
   if data.source == 'arrays' and data.path:
     parts = arrays.read_arrays(data.path)
     x, labels = parts['train']
@@ -146,8 +153,9 @@ def _set_rows(config: Any, shapes: Shapes) -> dict[str, int | None]:
   rows: dict[str, int | None] = {'train': shapes.examples or None}
   for name, spec in config.data.transfer.items():
     rows[name] = spec.get('size')
-    if spec.get('copies') and rows['train']:
-      rows[name] = spec['copies'] * rows['train']
+    copies = spec.get('copies') or len(spec.get('views', ()))
+    if copies and rows['train']:
+      rows[name] = copies * rows['train']
   return rows
 
 

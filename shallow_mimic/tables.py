@@ -50,7 +50,7 @@ def make_size_table(
     if s is None or id(s) in printed:
       alone.append((
           str(row['model']), _NONE, _NONE, str(row.get('architecture', _NONE)),
-          *[_NONE] * 7, *_paper_cells(row)))
+          str(row.get('parameters', _NONE)), *[_NONE] * 6, *_paper_cells(row)))
     else:
       printed[id(s)] = row
   rows = [(*_size_cells(s), *_paper_cells(printed.get(id(s), {})))
@@ -100,9 +100,9 @@ def make_detail_table(points: Sequence[Summary]) -> Table:
 def make_search_table(records: Sequence[Record]) -> Table:
   """The learning-rate search on dev: the best at each rate, the chosen *."""
   found = defaultdict(dict)
-  metric = summaries.choose_metric(records)
   searched = [r for r in sorted(records, key=summaries.record_order)
               if r['phase'] == 'search']
+  metric = summaries.choose_metric(searched)
   for r in searched:
     cell = (bool(r['selected']), math.nan if r['diverged'] else
             summaries.score(r, 'dev', metric))

@@ -72,7 +72,7 @@ def test_page_has_figures_tables_readings_and_notes(usual):
 def test_table_on_disk_is_the_one_for_the_terminal(usual):
   path, records = usual
   text = (path.parent / 'table.txt').read_text()
-  assert text == curves.format_table(records)
+  assert text == curves.format_table(records, 'Tiny')
   assert max(map(len, text.splitlines())) <= 100
 
 

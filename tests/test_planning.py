@@ -3,8 +3,13 @@
 import pytest
 import tiny_experiment
 
-from launch.configs import cifar10_paper, cifar10_urban
-from shallow_mimic import configs, errors, plan_tables, planning
+from launch.configs import (
+    cifar10_paper,
+    cifar10_urban,
+    timit,
+    timit_sample,
+)
+from shallow_mimic import configs, errors, models, plan_tables, planning
 
 RATE = 1e10
 
@@ -59,9 +64,30 @@ def test_sizes_of_urbans_grid():
 
 
 def test_sizes_of_the_papers_speech_nets():
-  text = plan(*make_timit())
+  text = plan(timit.get_config())
+  assert 'inputs of shape (41, 45), 183 classes' in text
+  assert 'inputs    train 1,124,823' in text
   assert sizes(text, 'DNN') == [('2k-2k-2k', '12.06M')]
-  assert sizes(text, 'MIMIC')[1] == ('250L-400k', '174.1M')
+  found = sizes(text, 'SNN') + sizes(text, 'SNN-MIMIC')
+  for wanted in (('8k', '16.23M'), ('50k', '101.5M'), ('250L-8k', '3.93M'),
+                 ('250L-400k', '174.1M')):
+    assert wanted in found
+
+
+def test_views_of_sounds_are_counted():
+  text = plan(timit_sample.get_config())
+  rows, views = 21_103, 6
+  assert f'inputs    train {rows:,}, views {views * rows:,}' in text
+
+
+def test_true_sizes_beside_the_papers():
+  """The counts written into the paper's rows are those of the nets named."""
+  rows = {row['architecture']: row['parameters'] for row in timit.PAPER}
+  for text, count in rows.items():
+    if count != '–':
+      net = models.make_net(text, (1845,), 183)
+      assert count == f'{models.count_parameters(net):,}'
+  assert sum(count == '–' for count in rows.values()) == 2
 
 
 @pytest.mark.parametrize('number, text', [

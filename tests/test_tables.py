@@ -205,3 +205,22 @@ def test_tables_of_nothing():
                 tables.make_search_table([])):
     assert table.rows == []
     assert table.header[0] in tables.format_text(table)
+
+
+def test_search_of_speech_shows_what_it_was_searched_by():
+  """Phone errors are not known while learning rates are searched."""
+  final = make('SNN', dev=0.5)
+  final['metrics']['dev']['per'] = 0.4
+  table = tables.make_search_table([
+      final, make('SNN', dev=0.31, learning_rate=0.01, phase='search')])
+  assert table.rows == [('SNN', '64', '31.0*')]
+
+
+def test_a_row_of_the_papers_alone_has_its_true_size():
+  table = tables.make_size_table(
+      summaries.summarise([make('SNN')]),
+      [{'model': 'SNN-8k', 'architecture': '8k', 'error': 23.1,
+        'printed_parameters': '~12M', 'parameters': '16,232,183'}])
+  row = dict(zip(table.header, table.rows[-1], strict=True))
+  assert (row['model'], row['parameters'], row['paper: parameters'],
+          row['paper: error']) == ('SNN-8k', '16,232,183', '~12M', '23.1')
