@@ -1,0 +1,60 @@
+"""Runs an experiment once for each fold of the speakers, and pools the tests.
+
+    python -m launch.folds --config=timit_sample --workdir=DIR \
+        --config.data.path=../shared/data/timit_sample \
+        --train_speakers=3,6,9
+
+Each fold is a work directory DIR/fold-K (with --train_speakers
+DIR/speakers-N/fold-K); DIR/pooled gets table.txt, pooled.csv, gains.csv and
+learning.png. Start the same command again after a kill: it goes on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from absl import flags
+
+from launch import app
+from shallow_mimic import errors
+
+_TRAIN_SPEAKERS = flags.DEFINE_list(
+    'train_speakers', [], 'Numbers of training speakers, for a learning curve;'
+    ' none: as the config says.')
+
+
+def parse_sizes(words: list[str], config: Any) -> list[int]:
+  """Numbers of training speakers, without repeats, ascending."""
+  if not words:
+    return [config.data.speech.train_speakers]
+  for word in words:
+    if not word.isascii() or not word.isdigit() or not int(word):
+      raise errors.UserError(
+          f'--train_speakers has {word!r}; give numbers from 1, as in 3,6,9')
+  return sorted(set(map(int, words)))
+
+
+def main() -> None:
+  """Runs every fold, or what is left of it, then pools."""
+  from shallow_mimic import fold_tables, folds, pipeline  # noqa: PLC0415
+
+  config, root = flags.FLAGS.config, app.chosen_workdir()
+  folds.check_corpus(config)
+  sizes, found = parse_sizes(_TRAIN_SPEAKERS.value, config), {}
+  for size in sizes:
+    folder = root / f'speakers-{size}' if _TRAIN_SPEAKERS.value else root
+    parts = []
+    for fold in range(config.data.speech.folds):
+      print(f'{folder / f"fold-{fold}"}', flush=True)
+      pipeline.run(folds.choose_fold(config, fold, size),
+                   folder / f'fold-{fold}')
+      parts.append(folds.read_fold(folder / f'fold-{fold}'))
+    found[size] = folds.pool(parts)
+  print(fold_tables.write_pooled(
+      root / 'pooled', found, seed=config.seed,
+      width=config.report.figure_width))
+  print(f'pooled: {root / "pooled"}')
+
+
+if __name__ == '__main__':
+  app.start(main, default='timit_sample')

@@ -1,0 +1,204 @@
+"""Results of several speaker folds as one: every speaker is tested once.
+
+The stages keep each test utterance's counts in `phone_errors.json` (see
+`recognition`); sums of these over all folds are the pooled metrics:
+  phone_accuracy, phone_nll  of the 39 classes, a frame
+  per, per_silence_forgiven  phone error rates
+A mean over seeds pairs nothing: each seed is pooled over the folds, then the
+mean and the sample sd are taken. Differences are of means over seeds; their
+95 % intervals resample utterances, or speakers, that both nets were given.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from shallow_mimic import errors, files, recognition
+from shallow_mimic.speech import corpus, scoring
+from shallow_mimic.summaries import Spread, spread
+
+METRICS = ('phone_accuracy', 'phone_nll', 'per', 'per_silence_forgiven')
+_STAGES = ('teachers/*', 'ensembles/*', 'students/final')
+_ROLES = ('teacher', 'ensemble', 'student')
+
+
+class Net(NamedTuple):
+  """A model at one width; its seeds are joined."""
+
+  role: str
+  model: str
+  objective: str
+  inputs: str
+  teacher: str
+  architecture: str
+  width: int
+
+
+class Counts(NamedTuple):
+  """Per test utterance: numerators by metric [seeds, U], denominators [U]."""
+
+  seeds: tuple[int, ...]
+  parts: dict[str, np.ndarray]
+  wholes: dict[str, np.ndarray]
+
+
+class Pooled(NamedTuple):
+  """Test utterances 'speaker/sentence' of all folds, and counts by net."""
+
+  utterances: tuple[str, ...]
+  nets: dict[Net, Counts]
+
+
+class Gain(NamedTuple):
+  """net − other on one metric, over utterances and over speakers."""
+
+  net: Net
+  other: Net
+  metric: str
+  utterances: scoring.Difference
+  speakers: scoring.Difference
+
+
+def check_corpus(config: Any) -> None:
+  """UserError unless the data are a corpus whose speakers take turns."""
+  if config.data.source != 'timit':
+    raise errors.UserError(
+        f'folds of speakers need the data source \'timit\', not'
+        f' {config.data.source!r}')
+  for entry in corpus.find_entries(config.data.path):
+    if entry.portion != 'sample':
+      raise errors.UserError(
+          f'{config.data.path} has the official splits of TIMIT ({entry.audio}'
+          ' is in one): there are no folds to pool; use launch.run')
+
+
+def choose_fold(config: Any, fold: int, train_speakers: int) -> Any:
+  """A copy of the configuration for one fold."""
+  config = config.copy_and_resolve_references()
+  config.data.speech.fold = fold
+  config.data.speech.train_speakers = train_speakers
+  return config
+
+
+def read_fold(root: os.PathLike | str) -> Pooled:
+  """The counts of one finished work directory.
+
+  Raises:
+    UserError: there are none, or a stage was tested on other utterances.
+  """
+  root = pathlib.Path(root)
+  found = [path for stage in _STAGES
+           for path in sorted(root.glob(f'{stage}/{recognition.FILE}'))]
+  if not found:
+    raise errors.UserError(
+        f'{root} has no {recognition.FILE}; folds are pooled of speech that was'
+        ' run to its end')
+  names, seeds = None, {}
+  for path in found:
+    tree = files.read_json(path)
+    names = names or tree['utterances']
+    if tree['utterances'] != names:
+      raise errors.UserError(
+          f'{path} is of other utterances than {found[0]}; delete {root} and'
+          ' run again to make it anew')
+    for net in tree['nets']:
+      key = Net(*(net[field] for field in Net._fields))
+      seeds.setdefault(key, {})[net['seed']] = _ratios(net)
+  return Pooled(tuple(names), {
+      net: _stack(found) for net, found in seeds.items()})
+
+
+def _ratios(net: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+  """Numerator and denominator [U] of each metric."""
+  scored, forgiven = (scoring.Errors(**{
+      name: np.asarray(values) for name, values in net[kind].items()})
+                      for kind in ('scored', 'forgiven'))
+  frames = np.asarray(net['phone_frames'])
+  return {
+      'phone_accuracy': (np.asarray(net['phone_right']), frames),
+      'phone_nll': (np.asarray(net['phone_nll']), frames),
+      'per': (scored.total, scored.phones),
+      'per_silence_forgiven': (forgiven.total, forgiven.phones)}
+
+
+def _stack(found: Mapping[int, Mapping[str, Any]]) -> Counts:
+  seeds = tuple(sorted(found))
+  return Counts(
+      seeds,
+      {metric: np.stack([found[seed][metric][0] for seed in seeds])
+       for metric in METRICS},
+      {metric: found[seeds[0]][metric][1] for metric in METRICS})
+
+
+def pool(folds: Sequence[Pooled]) -> Pooled:
+  """Joins folds that test different utterances with the same nets.
+
+  Raises:
+    UserError: an utterance is tested twice, or a net or seed is not in all.
+  """
+  names = [name for fold in folds for name in fold.utterances]
+  for name in names:
+    if names.count(name) > 1:
+      raise errors.UserError(f'utterance {name} is tested in two folds')
+  nets = {}
+  for net, first in folds[0].nets.items():
+    counts = [fold.nets.get(net) for fold in folds]
+    if any(one is None or one.seeds != first.seeds for one in counts):
+      raise errors.UserError(
+          f'{net.model} of width {net.width} is not in all {len(folds)} folds'
+          ' with the same seeds; run them with one configuration')
+    join = lambda field, counts=counts: {
+        metric: np.concatenate(
+            [getattr(one, field)[metric] for one in counts], axis=-1)
+        for metric in METRICS}
+    nets[net] = Counts(first.seeds, join('parts'), join('wholes'))
+  return Pooled(tuple(names), nets)
+
+
+def rates(counts: Counts, metric: str) -> list[float]:
+  """A metric over all utterances, for each seed."""
+  sums = counts.parts[metric].sum(1) / counts.wholes[metric].sum()
+  return sums.tolist()
+
+
+def score(counts: Counts, metric: str) -> Spread:
+  """Mean ± sd over seeds of a metric over all utterances."""
+  return spread(rates(counts, metric))
+
+
+def find_pairs(nets: Sequence[Net]) -> Iterator[tuple[Net, Net]]:
+  """Mimics with the same net on labels, ensembles with every net on labels."""
+  students = [net for net in nets if net.role == 'student']
+  plain = [net for net in students if not net.teacher]
+  for net in nets:
+    if net.role == 'student' and net.teacher:
+      yield from ((net, other) for other in plain
+                  if (net.architecture, net.width)
+                  == (other.architecture, other.width))
+    elif net.role == 'ensemble':
+      yield from ((net, other) for other in plain)
+
+
+def compare(pooled: Pooled, net: Net, other: Net, metric: str,
+            seed: int) -> Gain:
+  """The gain of a net over another: see `scoring.paired_bootstrap`."""
+  ours, theirs = (pooled.nets[one].parts[metric].mean(0)
+                  for one in (net, other))
+  whole = pooled.nets[net].wholes[metric]
+  people = sorted({name.partition('/')[0] for name in pooled.utterances})
+  place = [people.index(name.partition('/')[0]) for name in pooled.utterances]
+  by_speaker = [np.bincount(place, values) for values in (ours, theirs, whole)]
+  return Gain(net, other, metric, *(
+      scoring.paired_bootstrap(*values, seed=seed)
+      for values in ((ours, theirs, whole), by_speaker)))
+
+
+def sort_nets(nets: Sequence[Net]) -> list[Net]:
+  """Teachers, ensembles, students; by model and width."""
+  return sorted(nets, key=lambda net: (
+      _ROLES.index(net.role), net.teacher != '', net.model, net.width, net))

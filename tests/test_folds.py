@@ -1,0 +1,235 @@
+"""Pooled folds: sums by hand, pairs, intervals, the script, what is refused."""
+
+import csv
+import re
+
+import numpy as np
+import pytest
+import scipy.stats
+import small_timit
+import tiny_speech
+
+from launch import folds as script
+from shallow_mimic import errors, files, fold_tables, folds
+
+SEEDS = (3, 5)
+NETS = (
+    ('teacher', 'CNN', 'cross_entropy', '', 0, 0.60),
+    ('ensemble', 'ECNN', '', '', 0, 0.70),
+    ('student', 'SNN', 'cross_entropy', '', 8, 0.50),
+    ('student', 'SNN', 'cross_entropy', '', 16, 0.55),
+    ('student', 'SNN-MIMIC', 'logit_regression', 'ECNN', 8, 0.60),
+    ('student', 'SNN-MIMIC', 'logit_regression', 'ECNN', 16, 0.65),
+)
+
+
+def _refused(message):
+  return pytest.raises(errors.UserError, match=f'^{re.escape(message)}$')
+
+
+def make_net(rng, row, seed, utterances):
+  role, model, objective, teacher, width, level = row
+  frames, phones = np.arange(20, 20 + utterances), np.arange(utterances) + 6
+  edits = rng.binomial(phones, 1 - level)
+  errors_of = lambda lost, forgiven: {
+      'substitutions': (edits - lost).tolist(), 'deletions': lost.tolist(),
+      'insertions': [1] * utterances, 'phones': (phones - forgiven).tolist()}
+  return {
+      'role': role, 'model': model, 'objective': objective, 'inputs': 'train',
+      'teacher': teacher, 'architecture': 'H' if width else '8-8',
+      'width': width, 'seed': seed,
+      'scored': errors_of(edits // 2, 0), 'forgiven': errors_of(edits // 3, 2),
+      'frames': frames.tolist(), 'right': frames.tolist(),
+      'nll': frames.tolist(), 'phone_frames': frames.tolist(),
+      'phone_right': rng.binomial(frames, level).tolist(),
+      'phone_nll': (frames * rng.uniform(1, 2 - level, utterances)).tolist()}
+
+
+def write_fold(root, fold, speakers=2, nets=NETS):
+  rng = np.random.default_rng(fold)
+  names = [f'fabc{2 * fold + speaker}/sx{i}'
+           for speaker in range(speakers) for i in range(4)]
+  trees = {}
+  for row in nets:
+    folder = {'teacher': 'teachers/CNN', 'ensemble': 'ensembles/ECNN',
+              'student': 'students/final'}[row[0]]
+    tree = trees.setdefault(folder, {'utterances': names, 'nets': []})
+    for seed in SEEDS[:1 if row[0] == 'ensemble' else 2]:
+      tree['nets'].append(make_net(rng, row, seed, len(names)))
+  for folder, tree in trees.items():
+    files.write_json(root / folder / 'phone_errors.json', tree)
+  return root
+
+
+@pytest.fixture(name='roots')
+def fixture_roots(tmp_path):
+  return [write_fold(tmp_path / f'fold-{k}', k) for k in range(3)]
+
+
+def _pool(roots):
+  return folds.pool([folds.read_fold(root) for root in roots])
+
+
+def _net(pooled, model, width):
+  [net] = [n for n in pooled.nets if (n.model, n.width) == (model, width)]
+  return net
+
+
+def _raw(roots, model, width, seed):
+  """The JSON of one net in every fold."""
+  for root in roots:
+    for path in root.rglob('phone_errors.json'):
+      for net in files.read_json(path)['nets']:
+        if (net['model'], net['width'], net['seed']) == (model, width, seed):
+          yield net
+
+
+def test_pooled_rates_are_sums_over_sums(roots):
+  pooled = _pool(roots)
+  assert len(pooled.utterances) == 24
+  counts = pooled.nets[_net(pooled, 'SNN', 16)]
+  assert counts.seeds == SEEDS
+  for place, seed in enumerate(SEEDS):
+    raw = list(_raw(roots, 'SNN', 16, seed))
+    assert len(raw) == 3
+    total = lambda field, raw=raw: sum(sum(net[field]) for net in raw)
+    edits = sum(sum(net['scored'][kind]) for net in raw for kind in (
+        'substitutions', 'deletions', 'insertions'))
+    want = {
+        'phone_accuracy': total('phone_right') / total('phone_frames'),
+        'phone_nll': total('phone_nll') / total('phone_frames'),
+        'per': edits / sum(sum(net['scored']['phones']) for net in raw)}
+    for metric, value in want.items():
+      assert folds.rates(counts, metric)[place] == pytest.approx(value)
+  score = folds.score(counts, 'per')
+  assert score.mean == pytest.approx(np.mean(folds.rates(counts, 'per')))
+  assert score.sd == pytest.approx(np.std(folds.rates(counts, 'per'), ddof=1))
+
+
+def test_pairs_are_of_equal_nets(roots):
+  pairs = list(folds.find_pairs(folds.sort_nets(_pool(roots).nets)))
+  assert [(a.model, a.width, b.model, b.width) for a, b in pairs] == [
+      ('ECNN', 0, 'SNN', 8), ('ECNN', 0, 'SNN', 16),
+      ('SNN-MIMIC', 8, 'SNN', 8), ('SNN-MIMIC', 16, 'SNN', 16)]
+
+
+@pytest.mark.parametrize('metric', folds.METRICS)
+def test_intervals_agree_with_scipy(roots, metric):
+  pooled = _pool(roots)
+  mimic, plain = (_net(pooled, name, 8) for name in ('SNN-MIMIC', 'SNN'))
+  gain = folds.compare(pooled, mimic, plain, metric, seed=1)
+  ours, theirs = (pooled.nets[net].parts[metric].mean(0)
+                  for net in (mimic, plain))
+  whole = pooled.nets[plain].wholes[metric]
+  share = lambda a, b, n, axis=-1: (
+      a.sum(axis) - b.sum(axis)) / n.sum(axis)
+  want = scipy.stats.bootstrap(
+      (ours, theirs, whole), share, paired=True, n_resamples=10_000,
+      method='percentile', rng=np.random.default_rng(2)).confidence_interval
+  assert gain.utterances.difference == pytest.approx(share(ours, theirs, whole))
+  width = want.high - want.low
+  assert abs(gain.utterances.low - want.low) < 0.04 * width
+  assert abs(gain.utterances.high - want.high) < 0.04 * width
+  assert gain.speakers.difference == pytest.approx(gain.utterances.difference)
+  assert gain == folds.compare(pooled, mimic, plain, metric, seed=1)
+
+
+def test_files(roots, tmp_path):
+  pooled = _pool(roots)
+  text = fold_tables.write_pooled(tmp_path / 'p', {0: pooled}, seed=0)
+  assert (tmp_path / 'p/table.txt').read_text() == text
+  assert not (tmp_path / 'p/learning.png').exists()
+  row = next(line for line in text.splitlines() if line.startswith('SNN-M'))
+  counts = pooled.nets[_net(pooled, 'SNN-MIMIC', 8)]
+  assert f'{100 * folds.score(counts, "phone_accuracy").mean:.1f} ±' in row
+  with open(tmp_path / 'p/pooled.csv', newline='') as file:
+    rows = list(csv.DictReader(file))
+  assert len(rows) == 11 * len(folds.METRICS)
+  [value] = [float(row['value']) for row in rows if (
+      row['model'], row['width'], row['seed'], row['metric'])
+      == ('SNN-MIMIC', '8', '5', 'per')]
+  assert value == folds.rates(counts, 'per')[1]
+  with open(tmp_path / 'p/gains.csv', newline='') as file:
+    rows = list(csv.DictReader(file))
+  assert len(rows) == 4 * len(folds.METRICS)
+  assert all(float(row['low']) <= float(row['difference'])
+             <= float(row['high']) for row in rows)
+
+
+def test_the_learning_curve(roots, tmp_path, monkeypatch):
+  drawn = []
+  monkeypatch.setattr(
+      fold_tables.drawing, 'draw_bars',
+      lambda axes, x, y, style: drawn.append((x, [s.mean for s in y])))
+  few, more = _pool(roots[:2]), _pool(roots)
+  fold_tables.write_pooled(tmp_path, {3: few, 9: more}, seed=0)
+  assert (tmp_path / 'learning.png').read_bytes().startswith(b'\x89PNG')
+  mimic = _net(more, 'SNN-MIMIC', 16)
+  want = [100 * folds.score(pooled.nets[mimic], 'phone_accuracy').mean
+          for pooled in (few, more)]
+  assert [y for x, y in drawn if x == [3, 9]][-1] == want
+  assert len(drawn) == 3  # ECNN, SNN and SNN-MIMIC of 16 units.
+
+
+def test_one_utterance_in_two_folds(roots):
+  with _refused('utterance fabc0/sx0 is tested in two folds'):
+    _pool([roots[0], roots[1], roots[0]])
+
+
+def test_a_net_that_is_not_in_all_folds(roots, tmp_path):
+  other = write_fold(tmp_path / 'other', 7, nets=NETS[:-1])
+  with _refused('SNN-MIMIC of width 16 is not in all 2 folds with the same'
+                ' seeds; run them with one configuration'):
+    _pool([roots[0], other])
+
+
+def test_a_folder_without_phone_errors(tmp_path):
+  with _refused(f'{tmp_path} has no phone_errors.json; folds are pooled of'
+                ' speech that was run to its end'):
+    folds.read_fold(tmp_path)
+
+
+def test_stages_of_other_utterances(roots, tmp_path):
+  path = roots[0] / 'students/final/phone_errors.json'
+  tree = files.read_json(path)
+  files.write_json(path, tree | {'utterances': tree['utterances'][::-1]})
+  with _refused(
+      f'{path} is of other utterances than'
+      f' {roots[0]}/teachers/CNN/phone_errors.json; delete {roots[0]} and run'
+      ' again to make it anew'):
+    folds.read_fold(roots[0])
+
+
+def test_configurations_of_the_folds(tmp_path):
+  config = tiny_speech.make_config(tiny_speech.write_corpus(tmp_path / 'c'))
+  folds.check_corpus(config)
+  chosen = folds.choose_fold(config, 3, 2)
+  assert (chosen.data.speech.fold, chosen.data.speech.train_speakers) == (3, 2)
+  assert (config.data.speech.fold, config.data.speech.train_speakers) == (0, 0)
+
+
+def test_corpora_without_folds(tmp_path):
+  config = tiny_speech.make_config(tmp_path)
+  phn = small_timit.write_utterance(tmp_path, 'TRAIN/DR1/FVMH0/SI1')
+  with _refused(
+      f'{tmp_path} has the official splits of TIMIT ({phn.with_suffix(".WAV")}'
+      ' is in one): there are no folds to pool; use launch.run'):
+    folds.check_corpus(config)
+  config.data.source = 'arrays'
+  with _refused("folds of speakers need the data source 'timit', not"
+                " 'arrays'"):
+    folds.check_corpus(config)
+
+
+@pytest.mark.parametrize('word', ['0', '-3', 'all', '2.5', ''])
+def test_wrong_numbers_of_speakers(word):
+  with _refused(f'--train_speakers has {word!r}; give numbers from 1, as in'
+                ' 3,6,9'):
+    script.parse_sizes(['3', word], None)
+
+
+def test_numbers_of_speakers():
+  config = tiny_speech.make_config('corpus')
+  config.data.speech.train_speakers = 4
+  assert script.parse_sizes([], config) == [4]
+  assert script.parse_sizes(['9', '3', '9'], config) == [3, 9]
