@@ -9,7 +9,8 @@ import small_timit as small
 from shallow_mimic import configs, errors
 from shallow_mimic.data import pools, sources, store, timit
 from shallow_mimic.data import timit_source as source
-from shallow_mimic.speech import alignment, features, phones
+from shallow_mimic.speech import alignment, audio, features, phones
+from shallow_mimic.speech import corpus as speech_corpus
 
 SPEAKERS = tuple(f'{sex}abc{number}' for sex in 'fm' for number in range(4))
 SPEECH = types.SimpleNamespace(
@@ -75,6 +76,22 @@ def test_inputs_are_frames_with_their_neighbours(dataset, corpus, tmp_path):
   want = alignment.frame_states(*one.segments, len(raw[names[1]]))
   np.testing.assert_array_equal(
       dataset.train.y[row:row + len(want)], want)
+
+
+def test_the_layout_of_the_ldc_gives_the_same_frames(corpus, tmp_path):
+  for entry in speech_corpus.find_entries(corpus):
+    samples = audio.read_samples(entry.audio)
+    small.write_utterance(
+        tmp_path / 'TIMIT', '/'.join(('TRAIN', *entry[2::-2], entry.sentence)
+                                     ).upper(),
+        small.sphere(samples), entry.phones.read_text().upper())
+  ours, theirs = (source.make_frames(
+      timit.read_timit(folder, tmp_path / 'cache'), {'fabc0': 1})
+                  for folder in (corpus, tmp_path / 'TIMIT'))
+  for one, other in zip((*ours[:2], ours.folds, *ours.sequences),
+                        (*theirs[:2], theirs.folds, *theirs.sequences),
+                        strict=True):
+    np.testing.assert_array_equal(one, other)
 
 
 def test_views_bring_their_labels_and_folds(dataset):
