@@ -14,7 +14,12 @@ LABELS, PSEUDO_LABELS, LOGITS = (
     'cross_entropy', 'pseudo_label', 'logit_regression')
 _WORDS = {
     LABELS: 'labels', PSEUDO_LABELS: 'pseudo-labels', LOGITS: 'logits',
-    'distillation_kl': 'KL', 'probability_regression': 'probabilities'}
+    'raw_logit_regression': 'raw logits',
+    'centred_logit_regression': 'centred logits',
+    'probability_regression': 'L2 on probabilities', 'distillation_kl': 'KL',
+    'standardised_kl': 'standardised KL', 'decoupled_kl': 'DKD',
+    'pearson_distance': 'DIST', 'blended': 'KL + labels'}
+_SYMBOLS = {'temperature': 'T', 'alpha': 'α', 'beta': 'β', 'gamma': 'γ'}
 
 
 class Curve(NamedTuple):
@@ -61,6 +66,14 @@ class History(NamedTuple):
 def name_objective(objective: str) -> str:
   """An objective in words: 'cross_entropy' is 'labels'."""
   return _WORDS.get(objective, objective.replace('_', ' '))
+
+
+def name_loss(point: Summary) -> str:
+  """A student's objective with its constants: 'KL, T = 4'."""
+  constants = [
+      f'{symbol} = {value:g}' for field, symbol in _SYMBOLS.items()
+      for value in point.values(field)]
+  return ', '.join([name_objective(point.objective), *constants])
 
 
 def find_curves(points: Sequence[Summary]) -> list[Curve]:

@@ -55,9 +55,10 @@ def default_config() -> ml_collections.ConfigDict:
           # 0: all devices. split: 'family' or 'batch'.
           devices=0, split='family', save_seconds=30.0,
       ),
-      # latency: whether to time nets; times are never the same twice.
-      report=config_dict.create(
-          figure_width=0, notes=(), paper=(), latency=False),
+      # independent: an ensemble to compare those students to that owe it
+      # nothing. latency: whether to time nets; times are never the same twice.
+      report=config_dict.create(figure_width=0, notes=(), paper=(),
+                                independent='', latency=False),
   )
 
 
@@ -164,6 +165,9 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     _check_ensemble(config, name, ensemble)
   for name, curve in students.curves.items():
     _check_curve(config, name, curve)
+  checks.fail(config.report.independent not in ('', *config.ensembles),
+              'report.independent', config.report.independent,
+              f'one of the ensembles {", ".join(config.ensembles)}')
   checks.fail(config.logits.part_rows < 1, 'logits.part_rows',
               config.logits.part_rows, 'at least 1')
   checks.fail(config.logits.dtype not in logits.DTYPES, 'logits.dtype',

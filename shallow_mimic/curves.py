@@ -1,14 +1,16 @@
 """Stage 5: records of all nets → results.csv, figures, tables, index.html.
 
 A record is a JSON dict with the keys model, role (teacher, ensemble or
-student), objective, inputs (the sets trained on), teacher ('' for labels),
-architecture, width (0 for teachers and ensembles), seed, learning_rate (None
-for ensembles), parameters, parameters_absorbed, multiply_adds, hidden_units,
-sequential_depth, phase ('search' of the learning rate, or 'final'), selected,
+student), objective, inputs (the sets trained on), inputs_count (how many they
+are), teacher ('' for labels), architecture, width (0 for teachers and
+ensembles), seed, learning_rate (None for ensembles), parameters,
+parameters_absorbed, multiply_adds, hidden_units, sequential_depth, phase
+('search' of the learning rate, or 'final'), selected,
 best_step, diverged, metrics (split → metric → value; fractions, not per cent)
-and, if kept, history (lists step, dev_accuracy, train_loss), weight_decay,
-latency_ms_1, latency_ms_256 (milliseconds), latency_device, and for speech what
-`recognition` adds.
+and, if kept, history (lists step, dev_accuracy, train_loss), weight_decay, the
+constants of its loss (temperature, alpha, beta, gamma), calibration (its bins
+on test: lists counts, confidences, corrects), latency_ms_1, latency_ms_256
+(milliseconds), latency_device, and for speech what `recognition` adds.
 A model with '/' in its name is a control: it is kept out of figure 1.
 """
 
@@ -39,10 +41,11 @@ COLUMNS = ('model', 'role', 'objective', 'width', 'seed', 'learning_rate',
            'parameters', 'multiply_adds', 'split', 'metric', 'value',
            'selected')
 # Facts of a net that have no column: rows whose split is ''.
-_FACTS = ('best_step', 'diverged', 'hidden_units', 'insertion_penalty',
-          'language_weight', 'latency_ms_1', 'latency_ms_1_factored',
-          'latency_ms_256', 'latency_ms_256_factored', 'parameters_absorbed',
-          'prior_scale', 'sequential_depth', 'weight_decay')
+_FACTS = ('alpha', 'best_step', 'beta', 'diverged', 'gamma', 'hidden_units',
+          'inputs_count', 'insertion_penalty', 'language_weight',
+          'latency_ms_1', 'latency_ms_1_factored', 'latency_ms_256',
+          'latency_ms_256_factored', 'parameters_absorbed', 'prior_scale',
+          'sequential_depth', 'temperature', 'weight_decay')
 
 
 def write_report(

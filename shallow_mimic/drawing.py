@@ -16,14 +16,17 @@ from shallow_mimic import comparisons
 from shallow_mimic.summaries import Spread, shorten
 
 # Okabe and Ito's colours, which the colour-blind tell apart; pale yellow left
-# out. Orange, close to vermilion, stands last but two: it is given to a second
-# curve of the same objective.
+# out, and three of Tol's. Orange, close to vermilion, stands after the places
+# of those that are drawn together most.
 COLOURS = ('#d55e00', '#0072b2', '#cc79a7', '#009e73', '#56b4e9',
-           '#e69f00', '#000000', '#7f4f24')
-MARKERS = 'os^DvPX*'
+           '#e69f00', '#000000', '#7f4f24', '#332288', '#882255', '#999933')
+MARKERS = 'os^DvPX*ph<'
 _PLACES = {comparisons.LABELS: 0, comparisons.LOGITS: 1,
            comparisons.PSEUDO_LABELS: 2, 'distillation_kl': 3,
-           'probability_regression': 4}
+           'probability_regression': 4, 'decoupled_kl': 5,
+           'pearson_distance': 6, 'standardised_kl': 7,
+           'raw_logit_regression': 8, 'centred_logit_regression': 9,
+           'blended': 10}
 _SETTINGS = {
     'axes.axisbelow': True, 'axes.grid': True, 'axes.spines.right': False,
     'axes.spines.top': False, 'font.size': 10, 'grid.color': '#e4e4e4',
@@ -83,15 +86,17 @@ def make_panels(
 def choose_styles(objectives: Sequence[str]) -> list[dict[str, Any]]:
   """A colour and marker for each curve: its objective's own, else a free one.
 
-  More than eight curves begin again.
+  More curves than there are colours begin again.
   """
   own = {_PLACES.get(objective) for objective in objectives}
-  spare = [place for place in (5, 6, 7, 4, 3, 2, 1, 0) if place not in own]
+  spare = [place for place in (*range(5, len(COLOURS)), 4, 3, 2, 1, 0)
+           if place not in own]
   taken: list[int] = []
   for objective in objectives:
     place = _PLACES.get(objective)
     if place is None or place in taken:
-      place = next((p for p in spare if p not in taken), len(taken) % 8)
+      place = next((p for p in spare if p not in taken),
+                   len(taken) % len(COLOURS))
     taken.append(place)
   return [{'color': COLOURS[p], 'marker': MARKERS[p]} for p in taken]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,22 +18,28 @@ from shallow_mimic.family import Objective
 class Judged(NamedTuple):
   """Nets of one shape under judgement, [S, …] each.
 
-  `objective` and `teacher` are indices: of the family's objectives, and of
-  the leading axis of the split's teacher logits.
+  `objective`, `teacher` and `independent` are indices: of the family's
+  objectives, and of the leading axis of the split's teacher logits. Without
+  `independent`, a second teacher to be compared to, its metrics are left out.
   """
 
   params: Any
   normalizer: losses.LogitNormalizer
   objective: jax.Array
   teacher: jax.Array
+  independent: jax.Array | None = None
 
 
 class Split(NamedTuple):
-  """N inputs, labels [N] and the logits of every teacher [T, N, C]."""
+  """N inputs, labels [N] and the logits of every teacher [T, N, C].
+
+  The inputs are the pool's, or the `rows` of it [N].
+  """
 
   pool: Pool
-  labels: jax.Array
-  targets: jax.Array
+  labels: np.ndarray
+  targets: np.ndarray
+  rows: np.ndarray | None = None
 
 
 def evaluate(net: models.Net, family_objectives: Sequence[Objective],
@@ -44,26 +50,56 @@ def evaluate(net: models.Net, family_objectives: Sequence[Objective],
   NLL, KL and loss in nats (loss in squared normalised logits for logit
   regression); the rest are fractions.
   """
-  run = _make_evaluate(net, tuple(family_objectives), batch)
-  return jax.device_get(run(judged, split))
+  return read_values(
+      measure(net, family_objectives, judged, split, batch=batch))
+
+
+def read_values(sums: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """The metrics [S] that sums come to."""
+  return jax.device_get({name: total.value for name, total in sums.items()})
+
+
+def measure(net: models.Net, family_objectives: Sequence[Objective],
+            judged: Judged, split: Split, *,
+            batch: int = 500) -> dict[str, Any]:
+  """The sums that `evaluate` reads its metrics from, see `metrics`.
+
+  Blocks are gathered here, so that splits of all sizes share one program.
+  """
+  run = _make_measure(net, tuple(family_objectives))
+  totals = None
+  for rows, where in zip(*_blocks(len(split.labels), batch), strict=True):
+    inputs = rows if split.rows is None else split.rows[rows]
+    part = run(judged, _Block(
+        take(split.pool, inputs), split.labels[rows], split.targets[:, rows],
+        where))
+    totals = part if totals is None else jax.tree.map(jnp.add, totals, part)
+  return totals
+
+
+class _Block(NamedTuple):
+  x: Any
+  labels: Any
+  targets: Any
+  where: Any
 
 
 @functools.lru_cache(maxsize=64)
-def _make_evaluate(net, family_objectives, batch):
+def _make_measure(net, family_objectives):
   branches = [objectives.make_objective_fn(o) for o in family_objectives]
 
-  def sums(one, split, rows, where):
-    outputs = net.apply(one.params, take(split.pool, rows))
-    labels, targets = split.labels[rows], split.targets[:, rows]
+  def measure_one(one, block):
+    where, labels = block.where, block.labels
+    outputs = net.apply(one.params, block.x)
     logits = one.normalizer.denormalize(outputs)
-    teacher = targets[one.teacher]
+    teacher = block.targets[one.teacher]
     own = jax.lax.switch(
         one.objective, branches, outputs, objectives.Batch(teacher, labels),
         one.normalizer,
     )
     own = metrics.Mean(jnp.sum(jnp.where(where, own, 0)),
                        jnp.sum(where, dtype=jnp.float32))
-    return {
+    sums = {
         'accuracy': metrics.accuracy(logits, labels, where=where),
         'nll': metrics.nll(logits, labels, where=where),
         'ece': metrics.calibration(logits, labels, where=where),
@@ -71,23 +107,20 @@ def _make_evaluate(net, family_objectives, batch):
         'agreement': metrics.agreement(logits, teacher, where=where),
         'kl': metrics.kl(logits, teacher, where=where),
     }
+    if one.independent is not None:
+      other = block.targets[one.independent]
+      sums |= {
+          'agreement_independent': metrics.agreement(
+              logits, other, where=where),
+          'kl_independent': metrics.kl(logits, other, where=where)}
+    return sums
 
-  def evaluate_one(one, split):
-    blocks = _blocks(len(split.labels), batch)
-    parts = jax.lax.map(lambda block: sums(one, split, *block), blocks)
-    return jax.tree.map(lambda leaf: leaf.sum(0), parts)
-
-  @jax.jit
-  def run(judged, split):
-    totals = jax.lax.map(lambda one: evaluate_one(one, split), judged)
-    return {name: total.value for name, total in totals.items()}
-
-  return run
+  return jax.jit(lambda judged, block: jax.lax.map(
+      lambda one: measure_one(one, block), judged))
 
 
 def _blocks(count, batch):
   """All rows in blocks of one size, with a mask for the padding."""
-  batch = min(batch, count)
   rows = np.arange(-(-count // batch) * batch).reshape(-1, batch)
   return np.minimum(rows, count - 1), rows < count
 
@@ -110,8 +143,10 @@ def _make_predict(net):
 
 
 def make_record(member: Any, result: Any, net: models.Net, role: str,
-                values: dict[str, dict[str, float]], *, phase: str = 'final',
-                selected: bool = True) -> dict[str, Any]:
+                values: dict[str, dict[str, float]], *, inputs_count: int,
+                phase: str = 'final', selected: bool = True,
+                calibration: metrics.CalibrationBins | None = None,
+                ) -> dict[str, Any]:
   """What the report learns of one trained member, as a JSON tree.
 
   Args:
@@ -120,20 +155,33 @@ def make_record(member: Any, result: Any, net: models.Net, role: str,
     net: the member's own net, for its true sizes.
     role: 'teacher' or 'student'.
     values: metrics by split.
+    inputs_count: how many inputs it trained on.
     phase: 'final', or 'search' of the learning rate.
     selected: whether it was chosen on dev.
+    calibration: its bins on test, if they are to be kept.
   """
+  kept = {} if calibration is None else {
+      'calibration': describe_bins(calibration)}
   return {
       'model': member.model, 'role': role, 'objective': member.objective.name,
-      'inputs': member.inputs, 'teacher': member.teacher,
+      'inputs': member.inputs, 'inputs_count': inputs_count,
+      'teacher': member.teacher,
       'architecture': str(net.architecture), 'width': member.width,
       'seed': member.seed, 'learning_rate': member.learning_rate,
-      'weight_decay': member.weight_decay, **model_sizes(net),
+      'weight_decay': member.weight_decay,
+      **objectives.read_constants(member.objective), **model_sizes(net),
       'phase': phase, 'selected': selected, 'best_step': result.best_step,
       'diverged': result.diverged, 'metrics': values,
       'history': {'step': result.steps, 'dev_accuracy': result.dev_accuracy,
                   'train_loss': result.train_loss},
+      **kept,
   }
+
+
+def describe_bins(bins: metrics.CalibrationBins) -> dict[str, list[float]]:
+  """Sums of calibration bins as a JSON tree."""
+  return {name: np.asarray(part, float).tolist()
+          for name, part in bins._asdict().items()}
 
 
 def model_sizes(net: models.Net) -> dict[str, int]:

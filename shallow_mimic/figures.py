@@ -45,7 +45,7 @@ def draw_accuracy(points: Sequence[Summary]) -> Any:
     labels = list(_draw_curves(axes, curves, split, linewidth=2.2))
     _finish(axes, split.capitalize(), bool(labels))
     labels += _draw_teachers(axes, points, split)
-  panels[0, 0].set_ylabel(_name_axis(points))
+  panels[0, 0].set_ylabel(name_axis(points))
   drawing.label_right(panels[0, 1], labels)
   return figure
 
@@ -68,7 +68,7 @@ def draw_controls(points: Sequence[Summary]) -> Any:
     _finish(axes, f'Inputs: {inputs}', bool(labels))
     drawing.label_below(axes, labels)
   for axes in panels[:, 0]:
-    axes.set_ylabel(_name_axis(points, 'test'))
+    axes.set_ylabel(name_axis(points, 'test'))
   return figure
 
 
@@ -108,8 +108,8 @@ def draw_sweeps(points: Sequence[Summary]) -> Any:
   for sweep, name, style in zip(sweeps, names, styles, strict=True):
     drawing.draw_bars(axes, [x.mean for x in sweep.x], sweep.y, style)
     labels.append(Label(sweep.y[-1].mean, name, style))
-  axes.set_xlabel(_name_axis(points, 'dev', 'teacher:'))
-  axes.set_ylabel(_name_axis(points, 'dev', 'student:'))
+  axes.set_xlabel(name_axis(points, 'dev', 'teacher:'))
+  axes.set_ylabel(name_axis(points, 'dev', 'student:'))
   if sweeps:
     known = {name: x.mean for sweep in sweeps
              for name, x in zip(sweep.teachers, sweep.x, strict=True)}
@@ -155,8 +155,9 @@ def _is_speech(points: Sequence[Summary]) -> bool:
   return any(s.metric == 'per' for s in points)
 
 
-def _name_axis(points: Sequence[Summary], split: str = '', whose: str = ''
-               ) -> str:
+def name_axis(points: Sequence[Summary], split: str = '', whose: str = '',
+              ) -> str:
+  """What an axis of scores shows, with its unit."""
   form = '100 − {} PER (%)' if _is_speech(points) else '{} accuracy (%)'
   text = ' '.join(f'{whose} {form.format(split)}'.split())
   return text[0].upper() + text[1:]

@@ -145,6 +145,29 @@ def used_teachers(config: Any) -> dict[str, list[str]]:
   return {name: used[name] for name in config.ensembles if name in used}
 
 
+def find_independent(config: Any) -> dict[str, str]:
+  """The independent ensemble by the teacher of a student, '' for labels.
+
+  Teachers that share a member with it are left out.
+  """
+  name = config.report.independent
+  if not name:
+    return {}
+  members = {key: _member_names(config, ensemble)
+             for key, ensemble in config.ensembles.items()}
+  return {'': name} | {key: name for key, theirs in members.items()
+                       if not theirs & members[name]}
+
+
+def _member_names(config, ensemble):
+  names = set()
+  for text in ensemble.members:
+    group, _, index = text.partition(':')
+    places = [index] if index else range(config.teachers[group].members)
+    names |= {f'{group}:{place}' for place in places}
+  return names
+
+
 def make_origin(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
                 name: str) -> dict[str, Any]:
   """What the cache of an ensemble belongs to."""

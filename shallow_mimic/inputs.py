@@ -50,6 +50,16 @@ def split_fold(text: str) -> tuple[str, int | None]:
   return (match[1], int(match[2])) if match else (text, None)
 
 
+def set_names(text: str) -> tuple[str, ...]:
+  """The names of the sets, without limits and fold.
+
+  >>> set_names('train+generated[:4000]!2')
+  ('train', 'generated')
+  """
+  return tuple(word.partition('[')[0]
+               for word in split_fold(text)[0].split('+'))
+
+
 def parse_inputs(text: str, known: Mapping[str, int]) -> list[Part]:
   """The parts of `text`, checked against the sets and sizes of `known`.
 

@@ -48,7 +48,7 @@ def _decoupled_kl(outputs, batch, normalizer, objective):
   del normalizer
   return losses.decoupled_kl(
       outputs, batch.targets, batch.labels, temperature=objective.temperature,
-      **_named(objective, 'alpha', 'beta'),
+      **_read_weights(objective),
   )
 
 
@@ -56,15 +56,14 @@ def _pearson_distance(outputs, batch, normalizer, objective):
   del normalizer
   return losses.pearson_distance(
       outputs, batch.targets, temperature=objective.temperature,
-      **_named(objective, 'beta', 'gamma'),
+      **_read_weights(objective),
   )
 
 
-def _named(objective, *names):
-  """The objective's weights by the loss's names; none leaves its defaults."""
-  if not objective.weights:
-    return {}
-  return dict(zip(names, objective.weights, strict=True))
+def _read_weights(objective):
+  """The two weights by the loss's names; its paper's own where none is set."""
+  known = WEIGHTED[objective.name]
+  return dict(zip(known, objective.weights or known.values(), strict=True))
 
 
 def _blended(outputs, batch, normalizer, objective):
@@ -91,9 +90,31 @@ LOSSES: dict[str, Callable] = {
 NEEDS_TEACHER = frozenset(LOSSES) - {'cross_entropy'}
 # Not `decoupled_kl`: where there is no label, it takes the teacher's decision.
 NEEDS_LABELS = frozenset({'cross_entropy', 'blended'})
-# Two weights each: of the label's class and of the others; of the relations
-# over classes and over the batch.
-WEIGHTED = frozenset({'decoupled_kl', 'pearson_distance'})
+# Two weights each, and what they are where none is set: of the label's class
+# and of the others; of the relations over classes and over the batch.
+WEIGHTED = {'decoupled_kl': {'alpha': 1.0, 'beta': 8.0},
+            'pearson_distance': {'beta': 1.0, 'gamma': 1.0}}
+TEMPERED = frozenset({'distillation_kl', 'standardised_kl', 'blended',
+                      *WEIGHTED})
+
+
+def read_constants(objective: Objective) -> dict[str, float]:
+  """The constants that its loss depends on, by their names in the formula.
+
+  >>> read_constants(Objective('blended', temperature=4.0))
+  {'temperature': 4.0, 'alpha': 0.5}
+  >>> read_constants(Objective('logit_regression'))
+  {}
+  """
+  found = {}
+  if objective.name in TEMPERED:
+    found['temperature'] = float(objective.temperature)
+  if objective.name == 'blended':
+    found['alpha'] = float(objective.alpha)
+  if objective.name in WEIGHTED:
+    found |= {key: float(value)
+              for key, value in _read_weights(objective).items()}
+  return found
 
 
 def make_objective_fn(objective: Objective) -> Callable:

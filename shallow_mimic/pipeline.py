@@ -173,6 +173,7 @@ def run_students(config: Any, root: pathlib.Path, say: Callable) -> None:
         directory, make_members(section, seeds=section.seeds, rates=rates),
         dataset, targets(), handover.read_teacher_logits(config, root),
         handover.make_settings(config, section),
+        independent=handover.find_independent(config),
     )
 
   made_from = {**made_from, 'search': workdir.read_identity(folder)}

@@ -158,6 +158,11 @@ def choose_normalizer(member: family.Member,
   )
 
 
+def count_inputs(member: family.Member, inputs: Inputs) -> int:
+  """How many inputs the member trains on."""
+  return int(inputs.data.sizes[inputs.sets.index(member.inputs)])
+
+
 def _init_states(bucket, members, inputs, settings):
   params = family.init_bucket(
       bucket, members, settings.base_seed,

@@ -111,7 +111,7 @@ def count_leads(pairs: Sequence[Pair]) -> str:
       (('ahead', 1), ('level', 0), ('behind', -1)) if sign in signs)
   ends = [min(changes), max(changes)]
   reach = ' to '.join(dict.fromkeys(
-      f'{_signed(change)} points (width {width})' for change, width in ends))
+      f'{signed(change)} points (width {width})' for change, width in ends))
   doubt = ('; by sign alone, for one seed has no spread'
            if any(math.isnan(change.sd) for change, _ in changes) else '')
   return f'{counts} of {_count(len(changes), "width")}, {reach}{doubt}.'
@@ -153,7 +153,7 @@ def _read_sweep(sweep: Sweep, name: str) -> str:
   steps = [b.mean > a.mean for a, b in zip(sweep.y, sweep.y[1:], strict=False)]
   change = summaries.difference(last, first)
   return (f'{name[0].upper()}{name[1:]}:'
-          f' {_signed(change)} points from the weakest teacher'
+          f' {signed(change)} points from the weakest teacher'
           f' ({sweep.teachers[0]}, {sweep.x[0].mean:.1f} % on dev;'
           f' student {show(first)} %) to the strongest ({sweep.teachers[-1]},'
           f' {sweep.x[-1].mean:.1f} %; student {show(last)} %);'
@@ -167,7 +167,8 @@ def _sign(change: Spread) -> int:
   return (change.mean > bound) - (change.mean < -bound)
 
 
-def _signed(change: Spread) -> str:
+def signed(change: Spread) -> str:
+  """A difference with its sign: '+1.2 ± 0.4'."""
   text = show(change)
   return text.replace('-', '−') if text.startswith('-') else f'+{text}'
 

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from shallow_mimic import (
@@ -25,6 +24,7 @@ from shallow_mimic import (
     family,
     files,
     fit,
+    judging,
     models,
     objectives,
     programs,
@@ -117,7 +117,8 @@ def write_search(directory: os.PathLike | str, members: Sequence[family.Member],
     picked = chosen[_curve_key(member)][1] == _rate_key(member)
     records.append(evaluation.make_record(
         member, result, net, 'student', {'dev': {'accuracy': result.accuracy}},
-        phase='search', selected=picked,
+        inputs_count=programs.count_inputs(member, inputs), phase='search',
+        selected=picked,
     ))
   files.write_json(directory / 'records.json', records)
   workdir.write_identity(directory, [
@@ -146,7 +147,8 @@ def write_students(directory: os.PathLike | str,
                    members: Sequence[family.Member], dataset: Dataset,
                    targets: Mapping[str, Targets],
                    teacher_logits: Mapping[str, Mapping[str, np.ndarray]],
-                   settings: programs.Settings) -> None:
+                   settings: programs.Settings, *,
+                   independent: Mapping[str, str] | None = None) -> None:
   """Trains the family; writes parameters, records and digests.
 
   Args:
@@ -157,11 +159,14 @@ def write_students(directory: os.PathLike | str,
     teacher_logits: logits [N, C] by split ('dev', 'test') and teacher; the
       first teacher is the one that students of labels are compared to.
     settings: how to train.
+    independent: by teacher, one that shares nothing with it, to compare to.
   """
   directory = pathlib.Path(directory)
   inputs = gather_inputs(members, dataset, targets)
   fitted = fit.fit(members, inputs, settings, directory / 'checkpoints',
                    stage='students')
+  bench = judging.make_bench(dataset, targets, teacher_logits,
+                             independent or {}, settings.base_seed)
   stacked, records, identity = {}, [None] * len(members), {}
   for label, group in group_by_net(members).items():
     net = family.member_net(members[group[0]], dataset.input_shape,
@@ -170,14 +175,13 @@ def write_students(directory: os.PathLike | str,
                           *(fitted[i].params for i in group))
     stacked[label] = params
     identity[label] = files.digest_tree(params)
-    values = _evaluate_group(net, params, [members[i] for i in group],
-                             inputs, dataset, teacher_logits)
+    values, bins = judging.judge(
+        net, params, [members[i] for i in group], inputs, bench)
     for place, index in enumerate(group):
       records[index] = evaluation.make_record(
-          members[index], fitted[index], net, 'student',
-          {split: {metric: float(column[place])
-                   for metric, column in table.items()}
-           for split, table in values.items()},
+          members[index], fitted[index], net, 'student', values[place],
+          inputs_count=programs.count_inputs(members[index], inputs),
+          calibration=bins[place],
       )
   checkpoints.write_checkpoint(directory / 'params', settings.recipe.steps,
                                stacked)
@@ -225,23 +229,3 @@ def group_by_net(members: Sequence[family.Member]) -> dict[str, list[int]]:
     text = models.with_width(member.architecture, member.width)
     groups[f'{text}|{options}'].append(index)
   return dict(groups)
-
-
-def _evaluate_group(net, params, members, inputs, dataset, teacher_logits):
-  """Metrics [S] by split of members of one shape."""
-  family_objectives = tuple(dict.fromkeys(m.objective for m in members))
-  normalizers = [programs.choose_normalizer(m, inputs) for m in members]
-  names = list(teacher_logits['dev'])
-  judged = evaluation.Judged(
-      params, jax.tree.map(lambda *leaves: jnp.stack(leaves), *normalizers),
-      jnp.array([family_objectives.index(m.objective) for m in members]),
-      jnp.array([names.index(m.teacher) if m.teacher else 0 for m in members]),
-  )
-  values = {}
-  for split, part in (('dev', dataset.dev), ('test', dataset.test)):
-    theirs = np.stack([teacher_logits[split][name] for name in names])
-    values[split] = evaluation.evaluate(
-        net, family_objectives, judged,
-        evaluation.Split(dataset.pool(split), part.y, theirs),
-    )
-  return values

@@ -77,7 +77,7 @@ def write_teachers(directory: os.PathLike | str, name: str, group: Any,
                         *(t.params for t in trained))
   checkpoints.write_checkpoint(directory / 'params', settings.recipe.steps,
                                params)
-  records = _records(members, trained, net, params, dataset)
+  records = _records(members, trained, net, params, dataset, inputs)
   recognition.score_phones(
       directory, records, dataset, lambda index, split: evaluation.predict(
           net, trained[index].params, dataset.pool(split)))
@@ -110,8 +110,8 @@ def read_teachers(directory: os.PathLike | str, name: str, group: Any,
 
 
 def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
-             net: models.Net, params: Any,
-             dataset: Dataset) -> list[dict[str, Any]]:
+             net: models.Net, params: Any, dataset: Dataset,
+             inputs: programs.Inputs) -> list[dict[str, Any]]:
   count, classes = len(members), dataset.classes
   judged = evaluation.Judged(
       params,
@@ -122,7 +122,7 @@ def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
   values = {}
   for split, part in (('dev', dataset.dev), ('test', dataset.test)):
     # A teacher has no teacher: what compares it to one is left out.
-    nobody = jnp.zeros((1, len(part.y), classes))
+    nobody = np.zeros((1, len(part.y), classes), np.float32)
     values[split] = evaluation.evaluate(
         net, [_CROSS_ENTROPY], judged,
         evaluation.Split(dataset.pool(split), part.y, nobody),
@@ -133,5 +133,6 @@ def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
           {split: {metric: float(column[i]) for metric, column in table.items()
                    if metric not in ('agreement', 'kl')}
            for split, table in values.items()},
+          inputs_count=programs.count_inputs(member, inputs),
       ) for i, (member, result) in enumerate(zip(members, trained, strict=True))
   ]

@@ -103,6 +103,7 @@ RATES = 'finite and above 0'
     ('logits.dtype', 'int8', 'int8', 'one of float32, float16'),
     ('parallel.split', 'rows', 'rows', 'one of family, batch'),
     ('parallel.devices', -1, -1, '0 (all) or more'),
+    ('report.independent', 'X', 'X', 'one of the ensembles EDNN'),
 ])
 def test_values_that_are_refused(field, value, shown, allowed):
   config = tiny_experiment.make_config()

@@ -78,7 +78,8 @@ def test_table_on_disk_is_the_one_for_the_terminal(usual):
 
 def test_csv_columns_and_values_by_hand():
   record = report_records.make_record(
-      'SNN', seed=3, best_step=750, weight_decay=1e-4, metrics={
+      'SNN', seed=3, best_step=750, weight_decay=1e-4, temperature=4.0,
+      inputs_count=3600, metrics={
           'test': {'nll': 1 / 3, 'accuracy': 0.1}, 'dev': {'kl': None}})
   text = curves.format_csv([record])
   head = 'SNN,student,cross_entropy,64,3,0.02,3210,3136,'
@@ -86,7 +87,8 @@ def test_csv_columns_and_values_by_hand():
       ','.join(COLUMNS), *[f'{head}{end},True' for end in (
           'dev,kl,', 'test,accuracy,0.1', 'test,nll,0.3333333333333333',
           ',best_step,750', ',diverged,False', ',hidden_units,64',
-          ',parameters_absorbed,3210', ',sequential_depth,2',
+          ',inputs_count,3600', ',parameters_absorbed,3210',
+          ',sequential_depth,2', ',temperature,4.0',
           ',weight_decay,0.0001')], '']
 
 

@@ -9,7 +9,7 @@ import pytest
 import small_family as small
 from scipy.special import log_softmax, softmax
 
-from shallow_mimic import evaluation, fit, losses, models
+from shallow_mimic import evaluation, fit, losses, metrics, models
 from shallow_mimic.data import pools
 
 OBJECTIVES = (small.LOGITS, small.LABELS, small.SOFTENED)
@@ -83,6 +83,26 @@ def test_metrics_against_float64(batch):
           got[name][index], value, rtol=2e-5, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize('batch', [23, 5])
+def test_an_independent_teacher_and_some_rows(batch):
+  """As the whole split of those rows, and as if that teacher were its own."""
+  judged, split = make_case()
+  rows = np.array([20, 3, 4, 11, 19, 0, 7])
+  part = evaluation.Split(split.pool, split.labels[rows],
+                          split.targets[:, rows], rows)
+  alone = part._replace(pool=pools.Pool(split.pool.x[rows]), rows=None)
+  other = jnp.asarray([0, 1, 1])
+  run = functools.partial(evaluation.evaluate, NET, OBJECTIVES, batch=batch)
+  got = run(judged._replace(independent=other), part)
+  want, swapped = run(judged, alone), run(judged._replace(teacher=other), alone)
+  assert set(got) == {*want, 'agreement_independent', 'kl_independent'}
+  for name, values in want.items():
+    np.testing.assert_array_equal(got[name], values)
+  for name in ('agreement', 'kl'):
+    np.testing.assert_array_equal(got[f'{name}_independent'], swapped[name])
+  assert (got['kl'] != got['kl_independent']).all()
+
+
 def test_a_net_that_gives_nan_decides_nothing():
   judged, split = make_case()
   broken = judged._replace(params=jax.tree.map(
@@ -109,11 +129,14 @@ def test_record():
   member = small.make_member(7, seed=3, weight_decay=0.1)
   result = fit.Fitted(None, 0.5, 8, False, [4, 8], [0.25, 0.5], [2.0, 1.0])
   values = {'dev': {'accuracy': 0.5}}
-  got = evaluation.make_record(member, result, NET, 'student', values,
-                               phase='search', selected=False)
+  bins = metrics.CalibrationBins(*np.eye(3, dtype=np.float32))
+  got = evaluation.make_record(
+      member, result, NET, 'student', values, inputs_count=90,
+      phase='search', selected=False, calibration=bins)
   assert got == {
       'model': 'SNN', 'role': 'student', 'objective': 'logit_regression',
-      'inputs': 'train+generated', 'teacher': 'ECNN', 'architecture': '4L-7',
+      'inputs': 'train+generated', 'inputs_count': 90,
+      'teacher': 'ECNN', 'architecture': '4L-7',
       'width': 7, 'seed': 3, 'learning_rate': 0.05, 'weight_decay': 0.1,
       'parameters': 6 * 4 + 4 * 7 + 7 + 7 * 4 + 4,
       'parameters_absorbed': 6 * 7 + 7 + 7 * 4 + 4,
@@ -122,4 +145,15 @@ def test_record():
       'best_step': 8, 'diverged': False, 'metrics': values,
       'history': {'step': [4, 8], 'dev_accuracy': [0.25, 0.5],
                   'train_loss': [2.0, 1.0]},
+      'calibration': {'counts': [1, 0, 0], 'confidences': [0, 1, 0],
+                      'corrects': [0, 0, 1]},
   }
+
+
+def test_record_tells_the_constants_of_its_loss():
+  member = small.make_member(7, objective=small.SOFTENED)
+  result = fit.Fitted(None, 0.5, 8, False, [], [], [])
+  got = evaluation.make_record(
+      member, result, NET, 'student', {}, inputs_count=90)
+  assert got['temperature'] == small.SOFTENED.temperature
+  assert 'calibration' not in got and 'alpha' not in got

@@ -1,5 +1,7 @@
 """Objectives by name against float64, and what each of them looks at."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -147,3 +149,35 @@ def test_unknown():
       ' logit_regression, raw_logit_regression, centred_logit_regression,'
       ' probability_regression, distillation_kl, standardised_kl,'
       ' decoupled_kl, pearson_distance, blended')
+
+
+@pytest.mark.parametrize('objective, expected', [
+    (Objective('cross_entropy', 3.0, 0.7), {}),
+    (Objective('logit_regression', 3.0), {}),
+    (Objective('distillation_kl', 3.0), {'temperature': 3.0}),
+    (Objective('blended', 2.0, 0.7), {'temperature': 2.0, 'alpha': 0.7}),
+    (Objective('decoupled_kl', 4.0),
+     {'temperature': 4.0, 'alpha': 1.0, 'beta': 8.0}),
+    (Objective('pearson_distance', weights=(2, 0.5)),
+     {'temperature': 1.0, 'beta': 2.0, 'gamma': 0.5})])
+def test_constants_are_those_that_the_loss_looks_at(objective, expected):
+  assert objectives.read_constants(objective) == expected
+
+
+@pytest.mark.parametrize('name', objectives.LOSSES)
+def test_a_constant_of_the_record_changes_the_loss_and_no_other(name):
+  told = {**objectives.read_constants(Objective(name))}
+  run = lambda **changes: np.asarray(objectives.make_objective_fn(
+      Objective(name, **changes))(
+          jnp.asarray(G, jnp.float32),
+          objectives.Batch(jnp.asarray(Z, jnp.float32), jnp.asarray(LABELS)),
+          losses.LogitNormalizer(jnp.zeros(5), jnp.ones(5))))
+  assert ('temperature' in told) == (run() != run(temperature=3.0)).any()
+  assert (name == 'blended') == (run() != run(alpha=0.9)).any()
+
+
+@pytest.mark.parametrize('name', objectives.WEIGHTED)
+def test_weights_that_are_not_set_are_the_losss_own(name):
+  known = inspect.signature(getattr(losses, name)).parameters
+  for key, value in objectives.WEIGHTED[name].items():
+    assert known[key].default == value
