@@ -31,6 +31,7 @@ from shallow_mimic import (
     phone_tables,
     readings,
     report,
+    studies,
     summaries,
     tables,
 )
@@ -77,12 +78,14 @@ def write_report(
   files.write_text(directory / 'table.txt', format_table(records, title))
   images = figures.draw_figures(points, figure_width)
   images |= latency_figure.draw_latencies(points)
+  images |= studies.draw_studies(points)
   for name, image in images.items():
     files.write_bytes(directory / 'figures' / f'{name}.png', image.png)
     files.write_bytes(directory / 'figures' / f'{name}.svg', image.svg)
   sections = [
       *_figure_sections(points, images, figure_width),
       *latency_figure.make_sections(points, images),
+      *studies.make_sections(points, images),
       *_table_sections(points, records, paper_rows, title)]
   if summaries.choose_metric(records) == 'per':
     notes = (*notes, 'Accuracy means 100 − phone error rate (PER).')

@@ -143,18 +143,20 @@ def write_ensemble(directory: os.PathLike | str, name: str, space: str,
   directory = pathlib.Path(directory)
   if not teachers:
     raise errors.UserError(f'the ensemble {name!r} has no members')
-  values, said = {}, {}
+  values, said, bins = {}, {}, {}
   for split, part in (('dev', dataset.dev), ('test', dataset.test)):
     logits = apply_ensemble(list(teachers.values()), dataset.pool(split), space)
     files.write_array(directory / f'{split}.npy', logits)
     said[split] = logits
+    bins[split] = metrics.calibration(logits, part.y)
     values[split] = {
         'accuracy': float(metrics.accuracy(logits, part.y).value),
         'nll': float(metrics.nll(logits, part.y).value),
-        'ece': float(metrics.calibration(logits, part.y).value),
+        'ece': float(bins[split].value),
     }
   nets = [teacher.net for teacher in teachers.values()]
-  records = [_record(name, nets, values)]
+  records = [_record(name, nets, values) | {
+      'calibration': evaluation.describe_bins(bins['test'])}]
   recognition.score_phones(directory, records, dataset,
                            lambda _, split: said[split])
   files.write_json(directory / 'records.json', records)

@@ -49,18 +49,19 @@ def make_size_table(
     s = find_paper_point(points, row)
     if s is None or id(s) in printed:
       alone.append((
-          str(row['model']), _NONE, _NONE, str(row.get('architecture', _NONE)),
-          str(row.get('parameters', _NONE)), *[_NONE] * 6, *_paper_cells(row)))
+          str(row['model']), *[_NONE] * 3, str(row.get('parameters', _NONE)),
+          *[_NONE] * 6, *_paper_cells(row)))
     else:
       printed[id(s)] = row
   rows = [(*_size_cells(s), *_paper_cells(printed.get(id(s), {})))
           for s in points]
   header = ('model', 'trained on', 'teacher', 'architecture', 'parameters',
             'absorbed', 'hidden units', 'seeds', 'dev', 'test', 'test error',
-            'paper: parameters', 'paper: error')
-  width = len(header) if paper_rows else len(header) - 2
+            'paper: architecture', 'paper: parameters', 'paper: error')
+  width = len(header) if paper_rows else len(header) - 3
+  beside = ', and the paper\'s nets beside ours' if paper_rows else ''
   return Table(
-      f'Sizes; {name_score(points)}', header[:width],
+      f'Sizes{beside}; {name_score(points)}', header[:width],
       [row[:width] for row in rows + alone], words=4)
 
 
@@ -82,7 +83,7 @@ def make_gain_table(points: Sequence[Summary]) -> Table:
 
 def make_detail_table(points: Sequence[Summary]) -> Table:
   """Cost, probabilities and likeness to the teacher, on test."""
-  percent = lambda s, metric: show(_times(s.spread('test', metric), 100))
+  percent = lambda s, metric: show(times(s.spread('test', metric), 100))
   rows = [
       (s.model, str(s.width or _NONE), _join(s, 'learning_rate', '{:g}'),
        _NONE if s.role == 'ensemble' else _join(s, 'best_step', '{}'),
@@ -184,9 +185,9 @@ def _size_cells(s: Summary) -> tuple[str, ...]:
       count_seeds(s), show(s.dev), show(s.test), show(error))
 
 
-def _paper_cells(row: Mapping[str, Any]) -> tuple[str, str]:
-  return (str(row.get('printed_parameters', _NONE)),
-          str(row.get('error', _NONE)))
+def _paper_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+  return tuple(str(row.get(key, _NONE)) for key in (
+      'architecture', 'printed_parameters', 'error'))
 
 
 def _join(point: Summary, field: str, form: str) -> str:
@@ -204,5 +205,6 @@ def _show_choice(cell: tuple[bool, float] | None) -> str:
   return text + '*' * chosen
 
 
-def _times(value: Spread, factor: float) -> Spread:
+def times(value: Spread, factor: float) -> Spread:
+  """A spread in another unit."""
   return Spread(value.mean * factor, value.sd * factor, value.count)

@@ -111,3 +111,73 @@ def make_records(seeds=3, speech=False, **changes):
         rng, widths=(256, 4096), seeds=seeds, speech=speech, controls=[
             (name, 'logit_regression', 'train+generated', teacher, 77 - loss)])
   return records
+
+
+def make_mimics(rng, name, widths=(256, 1024), seeds=3, gain=0.0, **changes):
+  """Mimics of ECNN at some widths, around an accuracy that `gain` moves."""
+  records = []
+  for width in widths:
+    for seed in range(seeds):
+      metrics = make_scores(70 + gain + width / 200, rng)
+      for split, shift in (('train', 0.06), ('test', 0.0)):
+        accuracy = metrics[split]['accuracy']
+        metrics[split] |= {
+            'agreement': accuracy + shift, 'kl': 0.3 - shift,
+            **({'agreement_independent': accuracy - 0.02,
+                'kl_independent': 0.5} if split == 'test' else {})}
+      records.append(make_record(
+          name, width=width, seed=seed, metrics=metrics,
+          architecture=f'{width}', parameters=51 * width + 10,
+          **{'objective': 'logit_regression', 'teacher': 'ECNN',
+             'calibration': make_bins(rng)}
+          | changes))
+  return records
+
+
+def make_bins(rng):
+  """Bins of a net that is a little surer than it has reason to be."""
+  counts = rng.integers(0, 60, 15)
+  confidence = (np.arange(15) + 0.5) / 15
+  return {'counts': counts.tolist(),
+          'confidences': (counts * confidence).tolist(),
+          'corrects': np.round(counts * confidence ** 1.3).tolist()}
+
+
+def make_transfer_sizes(rng, **changes):
+  """Sizes of `views` with the training inputs, and without them."""
+  records = make_mimics(rng, 'size/train', gain=-8, inputs='train',
+                        inputs_count=3600, **changes)
+  for count in (1000, 10_000, 100_000):
+    gain = 2.5 * np.log10(count) - 14
+    for text, more in ((f'train+views[:{count}]', 3600),
+                       (f'views[:{count}]', 0)):
+      records += make_mimics(
+          rng, f'size/{text}', gain=gain + bool(more), inputs=text,
+          inputs_count=count + more, **changes)
+  return records
+
+
+LOSSES = (
+    ('logit_regression', {}, 4.0), ('raw_logit_regression', {}, 3.4),
+    ('centred_logit_regression', {}, 3.7),
+    ('probability_regression', {}, 1.0),
+    ('distillation_kl', {'temperature': 1.0}, 2.0),
+    ('distillation_kl', {'temperature': 4.0}, 3.2),
+    ('standardised_kl', {'temperature': 2.0}, 3.5),
+    ('decoupled_kl', {'temperature': 4.0, 'alpha': 1.0, 'beta': 8.0}, 2.9),
+    ('pearson_distance', {'temperature': 1.0, 'beta': 1.0, 'gamma': 1.0}, 2.6),
+    ('blended', {'temperature': 4.0, 'alpha': 0.9}, 3.0),
+    ('pseudo_label', {}, 0.4))
+
+
+def make_losses(rng, **changes):
+  """One mimic for every loss on the same inputs, and the net on labels."""
+  records = make_mimics(
+      rng, 'loss/labels', gain=-1, inputs='train+views', inputs_count=7200,
+      objective='cross_entropy', **changes | {'teacher': ''})
+  for objective, constants, gain in LOSSES:
+    name = '-'.join([objective, *map(str, constants.values())])
+    records += make_mimics(
+        rng, f'loss/{name}', gain=gain, objective=objective,
+        inputs='train+views', inputs_count=7200, **constants, **changes)
+  return records

@@ -183,7 +183,7 @@ def test_paper_rows_and_figure_width_reach_the_page(tmp_path):
       tmp_path, records, figure_width=8, paper_rows=[
           {'model': 'SNN-8', 'architecture': '8k', 'error': 23.1,
            'printed_parameters': '~12M'}]).read_text()
-  assert '<td>~12M</td><td>23.1</td>' in page
+  assert '<td>8k</td><td>~12M</td><td>23.1</td>' in page
   assert 'SNN is highest at step 8 (50.0 %)' in page
   image = drawing.render(
       figures.draw_histories, summaries.summarise(records), 8)

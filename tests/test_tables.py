@@ -96,12 +96,14 @@ def test_paper_rows_stand_beside_the_model_that_they_name():
       {'model': 'ECNN', 'architecture': '9 CNNs', 'error': 18.5}]
   table = tables.make_size_table(points, rows)
   assert list(zip(column(table, 'model'), column(table, 'architecture'),
+                  column(table, 'paper: architecture'),
                   column(table, 'paper: parameters'),
                   column(table, 'paper: error'), strict=True)) == [
-      ('DNN', '64', '–', '21.9'), ('SNN', '8k', '~12M', '23.1'),
-      ('SNN', '50k', '–', '23.0'), ('SNN-8k', '–', '–', '0.5'),
-      ('DNN', '–', '–', '57.8'), ('SNN', '400k', '–', '23.6'),
-      ('ECNN', '9 CNNs', '–', '18.5')]
+      ('DNN', '64', '–', '–', '21.9'),
+      ('SNN', '8k', '8k + dropout', '~12M', '23.1'),
+      ('SNN', '50k', '50k', '–', '23.0'), ('SNN-8k', '–', '–', '–', '0.5'),
+      ('DNN', '–', '–', '–', '57.8'), ('SNN', '–', '400k', '–', '23.6'),
+      ('ECNN', '–', '9 CNNs', '–', '18.5')]
   assert {len(row) for row in table.rows} == {len(table.header)}
 
 

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+import report_records
+
+from shallow_mimic import fidelity, studies, summaries
+
+pytestmark = pytest.mark.filterwarnings('error')
+BINS = {'counts': [0, 5, 20, 75], 'confidences': [0.0, 1.5, 12.0, 67.5],
+        'corrects': [0.0, 2.0, 8.0, 60.0]}
+
+
+def make(model, dev=0.5, **changes):
+  metrics = {'dev': {'accuracy': dev}, 'test': {
+      'accuracy': 0.5, 'ece': 0.125, 'agreement': 0.75, 'kl': 0.5,
+      'agreement_independent': 0.7}, 'train': {
+          'accuracy': 0.8, 'agreement': 0.9, 'kl': 0.25}}
+  return report_records.make_record(
+      model, **{'metrics': metrics, 'calibration': BINS} | changes)
+
+
+def summarise(*records):
+  return summaries.summarise(records)
+
+
+def test_likeness_on_train_on_test_and_to_another():
+  table = fidelity.make_likeness_table(summarise(
+      make('M', teacher='E'), make('E', role='ensemble', width=0),
+      make('old', metrics={'test': {'accuracy': 0.5, 'agreement': 0.5}})))
+  assert table.rows == [('M', 'E', '64', '80.0', '90.0', '75.0', '70.0',
+                         '0.250', '0.500', '–')]
+  assert {len(row) for row in table.rows} == {len(table.header)}
+
+
+def test_reading_tells_the_best_main_mimic():
+  told, = fidelity.read_likeness(summarise(
+      make('M', 0.6, teacher='E', width=8), make('M', 0.5, teacher='E'),
+      make('M/x', 0.9, teacher='E'), make('SNN', 0.9)))
+  assert told.startswith('M of width 8 decides as its teacher on 75.0 % of'
+                         ' test, and as a teacher that it never met on 70.0 %')
+  assert fidelity.read_likeness(summarise(make('SNN'))) == []
+
+
+def test_bins_are_joined_over_seeds_and_those_with_few_left_out():
+  labels, mimic, teacher = fidelity.find_reliability(summarise(
+      make('SNN', 0.4), make('SNN', 0.6, width=8), make('M', teacher='E'),
+      make('M', teacher='E', seed=1), make('M/x', 0.9, teacher='E'),
+      make('E', role='ensemble', width=0)))
+  assert [one.name for one in (labels, mimic, teacher)] == [
+      'SNN, width 8', 'M, width 64', 'E']
+  np.testing.assert_allclose(labels.confidence, [0.6, 0.9])
+  np.testing.assert_allclose(labels.right, [0.4, 0.8])
+  # Two seeds: ten inputs in the second bin are enough.
+  np.testing.assert_allclose(mimic.confidence, [0.3, 0.6, 0.9])
+  assert mimic.error == pytest.approx(12.5)
+
+
+def test_records_without_bins_have_no_reliability():
+  assert not fidelity.find_reliability(summarise(make('M', calibration=None)))
+
+
+def test_figure_draws_the_lines_and_the_diagonal():
+  axes, = fidelity.draw_reliability(summarise(
+      make('SNN'), make('M', teacher='E', objective='logit_regression'))).axes
+  lines = [line for line in axes.get_lines() if len(line.get_xdata()) == 2]
+  np.testing.assert_allclose(lines[0].get_ydata(), [40, 80])
+  np.testing.assert_array_equal(lines[-1].get_xdata(), lines[-1].get_ydata())
+  assert {text.get_text() for text in axes.texts} == {
+      'SNN, width 64: ECE 12.5 %', 'M, width 64: ECE 12.5 %',
+      'as sure as right'}
+
+
+def test_studies_are_drawn_where_they_are():
+  assert studies.draw_studies([]) == {} == dict(studies.make_sections([], {}))
+  plain = summaries.summarise(report_records.make_records(
+      widths=(64,), seeds=1))
+  assert studies.draw_studies(plain) == {}
+  points = summarise(make('SNN'))
+  images = studies.draw_studies(points)
+  assert list(images) == ['figure_reliability']
+  titles = [s.title for s in studies.make_sections(points, images)]
+  assert titles == ['Reliability. Confidence and the share right',
+                    'Likeness to the teacher, on train and test, and to an'
+                    ' independent one']
