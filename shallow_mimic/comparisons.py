@@ -106,6 +106,20 @@ def group_by_inputs(points: Sequence[Summary]) -> dict[str, list[Curve]]:
                      key=lambda item: (item[0].count('+'), item[0])))
 
 
+def find_controls(points: Sequence[Summary]) -> dict[str, list[Curve]]:
+  """Curves that meet on equal inputs, by them: labels, pseudo-labels, logits.
+
+  All curves by their inputs where no two of these meet. Other losses have a
+  figure of their own.
+  """
+  groups = group_by_inputs(points)
+  kinds = (LABELS, PSEUDO_LABELS, LOGITS)
+  met = {inputs: [c for c in curves if c.objective in kinds]
+         for inputs, curves in groups.items()}
+  return {inputs: curves for inputs, curves in met.items()
+          if len(curves) > 1} or groups
+
+
 def group_teachers(points: Sequence[Summary]) -> dict[str, list[Record]]:
   """Members behind each horizontal line: teachers by kind, one ensemble."""
   groups = defaultdict(list)

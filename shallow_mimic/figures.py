@@ -52,7 +52,7 @@ def draw_accuracy(points: Sequence[Summary]) -> Any:
 
 def draw_controls(points: Sequence[Summary]) -> Any:
   """Test accuracy against parameters, a panel for each set of inputs."""
-  groups = comparisons.group_by_inputs(points) or {'none': []}
+  groups = comparisons.find_controls(points) or {'none': []}
   columns = min(3, len(groups))
   entries = max(map(len, groups.values()))
   figure, panels = drawing.make_panels(

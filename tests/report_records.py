@@ -83,6 +83,7 @@ def make_students(
           'architecture': f'{width}', 'width': width,
           'parameters': 51 * width + 10, 'parameters_absorbed': 51 * width + 10,
           'multiply_adds': 50 * width, 'hidden_units': width}
+      facts |= {'temperature': 4.0} if objective == 'distillation_kl' else {}
       level = accuracy + place * (3.0 if 'MIMIC' in model else 1.2)
       for rate in (0.01, 0.02, 0.04):
         dev = {'dev': make_scores(level - 200 * abs(rate - 0.02), rng)['dev']}

@@ -19,6 +19,8 @@ FILES = {
         f'figures/{name}.{kind}' for kind in ('png', 'svg') for name in (
             'figure1_accuracy', 'figure1_controls', 'figure2_overfitting',
             'figure3_teachers'))}
+# The usual records hold KL beside logits and pseudo-labels.
+STUDIES = {'figures/figure_losses.png', 'figures/figure_losses.svg'}
 
 
 def write(directory, records, **changes):
@@ -46,7 +48,7 @@ def usual(tmp_path_factory):
 def test_report_has_all_its_files(usual):
   path, _ = usual
   assert path.name == 'index.html' and isinstance(path, pathlib.Path)
-  assert set(read_bytes(path.parent)) == FILES
+  assert set(read_bytes(path.parent)) == FILES | STUDIES
 
 
 def test_equal_records_in_any_order_give_equal_bytes(usual, tmp_path):
@@ -60,12 +62,13 @@ def test_equal_records_in_any_order_give_equal_bytes(usual, tmp_path):
 def test_page_has_figures_tables_readings_and_notes(usual):
   page = usual[0].read_text()
   for text in ('<title>Tiny</title>', 'Figure 1. Accuracy against number of',
-               'Figure 2. ', 'Figure 3. ', 'One note.', 'results.csv',
+               'Figure 2. ', 'Figure 3. ', 'Losses. ', 'KL, T = 4', 'One note.',
+               'results.csv',
                'On test, SNN-MIMIC against', 'logits − pseudo-labels',
                'SNN-dropout is highest at step', 'stand at an end'):
     assert text in page
-  assert page.count('src="data:image/svg+xml;base64,') == 4
-  assert page.count('src=') == 4 and 'diverged and' not in page
+  assert page.count('src="data:image/svg+xml;base64,') == 5
+  assert page.count('src=') == 5 and 'diverged and' not in page
   assert 'paper: error' not in page and 'PER' not in page
 
 

@@ -72,7 +72,7 @@ def test_figure_draws_the_lines_and_the_diagonal():
 def test_studies_are_drawn_where_they_are():
   assert studies.draw_studies([]) == {} == dict(studies.make_sections([], {}))
   plain = summaries.summarise(report_records.make_records(
-      widths=(64,), seeds=1))
+      widths=(64,), seeds=1, controls=()))
   assert studies.draw_studies(plain) == {}
   points = summarise(make('SNN'))
   images = studies.draw_studies(points)
