@@ -11,7 +11,7 @@ pytestmark = pytest.mark.filterwarnings('error')
 def make(objective, dev=0.5, test=0.5, **changes):
   changes = {'objective': objective, 'teacher': 'E'} | changes
   return report_records.make_record(
-      f'M/{objective}', metrics={
+      f'M/{objective}-{changes.get("temperature", "")}', metrics={
           'dev': {'accuracy': dev}, 'test': {'accuracy': test}}, **changes)
 
 

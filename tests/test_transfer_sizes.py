@@ -9,8 +9,9 @@ pytestmark = pytest.mark.filterwarnings('error')
 
 def make(text, count, test=0.5, **changes):
   changes = {'objective': 'logit_regression', 'teacher': 'E'} | changes
+  name = f'M{changes.get("architecture", "")}/{text}'
   return report_records.make_record(
-      f'M/{text}', inputs=text, inputs_count=count,
+      name, inputs=text, inputs_count=count,
       metrics={'dev': {'accuracy': test}, 'test': {'accuracy': test}},
       **changes)
 
