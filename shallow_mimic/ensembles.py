@@ -148,12 +148,9 @@ def write_ensemble(directory: os.PathLike | str, name: str, space: str,
     logits = apply_ensemble(list(teachers.values()), dataset.pool(split), space)
     files.write_array(directory / f'{split}.npy', logits)
     said[split] = logits
-    bins[split] = metrics.calibration(logits, part.y)
-    values[split] = {
-        'accuracy': float(metrics.accuracy(logits, part.y).value),
-        'nll': float(metrics.nll(logits, part.y).value),
-        'ece': float(bins[split].value),
-    }
+    sums = _judge(logits, np.asarray(part.y))
+    bins[split] = sums['ece']
+    values[split] = {name: float(total.value) for name, total in sums.items()}
   nets = [teacher.net for teacher in teachers.values()]
   records = [_record(name, nets, values) | {
       'calibration': evaluation.describe_bins(bins['test'])}]
@@ -161,6 +158,13 @@ def write_ensemble(directory: os.PathLike | str, name: str, space: str,
                            lambda _, split: said[split])
   files.write_json(directory / 'records.json', records)
   workdir.write_identity(directory, identify(space, teachers))
+
+
+@jax.jit
+def _judge(logits, labels):
+  return {'accuracy': metrics.accuracy(logits, labels),
+          'nll': metrics.nll(logits, labels),
+          'ece': metrics.calibration(logits, labels)}
 
 
 def identify(space: str, teachers: Mapping[str, Teacher]) -> dict[str, Any]:

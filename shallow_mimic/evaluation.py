@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -66,7 +67,7 @@ def measure(net: models.Net, family_objectives: Sequence[Objective],
 
   Blocks are gathered here, so that splits of all sizes share one program.
   """
-  run = _make_measure(net, tuple(family_objectives))
+  run = _make_measure(_without_dropout(net), tuple(family_objectives))
   totals = None
   for rows, where in zip(*_blocks(len(split.labels), batch), strict=True):
     inputs = rows if split.rows is None else split.rows[rows]
@@ -75,6 +76,12 @@ def measure(net: models.Net, family_objectives: Sequence[Objective],
         where))
     totals = part if totals is None else jax.tree.map(jnp.add, totals, part)
   return totals
+
+
+def _without_dropout(net):
+  """The net as it is judged, so that nets that differ in it share a program."""
+  return dataclasses.replace(net, options=dataclasses.replace(
+      net.options, dropout_input=0.0, dropout_conv=0.0, dropout_hidden=0.0))
 
 
 class _Block(NamedTuple):

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from shallow_mimic import models
 
@@ -24,6 +25,9 @@ from shallow_mimic import models
 BUCKET_OVERHEAD = 500_000
 # Activations, units × batch, that stay in a CPU core's cache.
 CPU_CACHE_UNITS = 400_000
+# What runs once had better be compiled fast than run fast.
+_RUNS_ONCE = {'xla_backend_optimization_level': 0,
+              'xla_llvm_disable_expensive_passes': True}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,29 +202,18 @@ def member_keys(base_seed: int, member: Member) -> tuple[jax.Array, jax.Array]:
 def init_bucket(bucket: Bucket, members: Sequence[Member], base_seed: int,
                 input_shape: tuple[int, ...], classes: int) -> Any:
   """Parameters of a bucket's members, [S, …], each padded from its own net."""
-  shapes = models.param_shapes(bucket.net)
-  padded = []
-  by_width = collections.defaultdict(list)
-  for place, index in enumerate(bucket.indices):
-    by_width[members[index].width].append((place, members[index]))
-  for group in by_width.values():
-    net = member_net(group[0][1], input_shape, classes)
-    keys = jnp.stack([member_keys(base_seed, m)[0] for _, m in group])
-    for (place, _), params in zip(
-        group, _unstack(_init_all(net, keys), len(group)), strict=True
-    ):
-      padded.append((place, models.pad_params(params, shapes)))
-  padded.sort(key=lambda item: item[0])
-  return jax.tree.map(lambda *leaves: jnp.stack(leaves),
-                      *(params for _, params in padded))
+  shapes, padded = models.param_shapes(bucket.net), []
+  for member in (members[index] for index in bucket.indices):
+    # One by one: a width compiles once, for a search and the run after it.
+    params = _init_member(member_net(member, input_shape, classes),
+                          member_keys(base_seed, member)[0])
+    padded.append(models.pad_params(jax.device_get(params), shapes))
+  return jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
 
 
-def _init_all(net, keys):
-  return jax.jit(lambda keys: jax.lax.map(net.init, keys))(keys)
-
-
-def _unstack(tree, count):
-  return [jax.tree.map(lambda leaf: leaf[i], tree) for i in range(count)]
+@functools.partial(jax.jit, static_argnums=0, compiler_options=_RUNS_ONCE)
+def _init_member(net, key):
+  return net.init(key)
 
 
 def unpad_member(bucket: Bucket, members: Sequence[Member], place: int,

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from shallow_mimic import chunks, family, losses, parallel, training
@@ -135,17 +134,21 @@ def make_hypers(bucket: family.Bucket, members: Sequence[family.Member],
   for index in bucket.indices:
     member = members[index]
     teacher = (inputs.teachers.index(member.teacher) if member.teacher else 0)
+    key = family.member_keys(base_seed, member)[1]
     rows.append(training.Hyper(
-        key=family.member_keys(base_seed, member)[1],
-        learning_rate=jnp.float32(member.learning_rate),
-        weight_decay=jnp.float32(member.weight_decay),
-        objective=jnp.int32(objectives.index(member.objective)),
-        inputs=jnp.int32(inputs.sets.index(member.inputs)),
-        teacher=jnp.int32(teacher),
+        key=jax.random.key_data(key),
+        learning_rate=np.float32(member.learning_rate),
+        weight_decay=np.float32(member.weight_decay),
+        objective=np.int32(objectives.index(member.objective)),
+        inputs=np.int32(inputs.sets.index(member.inputs)),
+        teacher=np.int32(teacher),
         unit_mask=family.make_unit_mask(member.width, bucket.width),
         normalizer=choose_normalizer(member, inputs),
     ))
-  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
+  # Stacked on the host: there it is no program to compile.
+  stacked = jax.tree.map(lambda *leaves: np.stack(leaves),
+                         *jax.device_get(rows))
+  return stacked._replace(key=jax.random.wrap_key_data(stacked.key))
 
 
 def choose_normalizer(member: family.Member,
@@ -154,7 +157,7 @@ def choose_normalizer(member: family.Member,
   if member.objective.normalized:
     return inputs.normalizers[member.teacher, member.inputs]
   return losses.LogitNormalizer(
-      jnp.zeros(inputs.classes), jnp.ones(inputs.classes)
+      np.zeros(inputs.classes, np.float32), np.ones(inputs.classes, np.float32)
   )
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def pad_params(params: Any, shapes: Any) -> Any:
-  """Zeros after the end of each axis, up to the wider net's shapes.
+  """Zeros after the end of each axis, up to the wider net's shapes; NumPy's.
 
   Args:
     params: any tree of arrays.
@@ -26,7 +27,7 @@ def pad_params(params: Any, shapes: Any) -> Any:
   """
   def pad(path, x, wide):
     _check_fit(path, x.shape, wide.shape)
-    return jnp.pad(x, [(0, m - n) for n, m in zip(
+    return np.pad(x, [(0, m - n) for n, m in zip(
         x.shape, wide.shape, strict=True)])
 
   return jax.tree_util.tree_map_with_path(pad, params, shapes)
