@@ -22,7 +22,7 @@ from shallow_mimic import (
     workdir,
 )
 from shallow_mimic.data.dataset import Dataset
-from shallow_mimic.data.pools import Pool
+from shallow_mimic.data.pools import Pool, as_pool
 
 SPACES = ('logits', 'probabilities')
 # The smallest probability whose logarithm is taken: float32's smallest normal.
@@ -33,13 +33,14 @@ class Teacher(NamedTuple):
   """One member: its net, parameters and their SHA-256.
 
   `held_out` is the fold of the training inputs that it did not train on;
-  None where it trained on all.
+  None where it trained on all. A `mirrored` member looks at mirror images.
   """
 
   net: models.Net
   params: Any
   digest: str = ''
   held_out: int | None = None
+  mirrored: bool = False
 
 
 def ensemble_logits(logits: ArrayLike, space: str = 'logits',
@@ -105,7 +106,9 @@ def apply_ensemble(teachers: Sequence[Teacher], inputs: Pool | np.ndarray,
     batch: how many inputs go through a net at a time.
   """
   logits = np.stack([
-      evaluation.predict(teacher.net, teacher.params, inputs, batch=batch)
+      evaluation.predict(
+          teacher.net, teacher.params,
+          _mirror(inputs) if teacher.mirrored else inputs, batch=batch)
       for teacher in teachers])
   if folds is None:
     return np.asarray(ensemble_logits(logits, space))
@@ -115,6 +118,22 @@ def apply_ensemble(teachers: Sequence[Teacher], inputs: Pool | np.ndarray,
     members = labellers(teachers, fold)
     out[rows] = ensemble_logits(logits[np.ix_(members, rows)], space)
   return out
+
+
+def _mirror(inputs):
+  """Images [N, h, w, c] left to right; nothing is copied."""
+  pool = as_pool(inputs)
+  return pool._replace(x=pool.x[:, :, ::-1])
+
+
+def add_mirrored(teachers: Mapping[str, Teacher]) -> dict[str, Teacher]:
+  """Every member once more, looking at the mirror image.
+
+  An image and its mirror image show the same thing, and a net's mistakes on
+  the two are partly independent: their mean is a better teacher, untrained.
+  """
+  return {**teachers, **{f'{name} mirrored': one._replace(mirrored=True)
+                         for name, one in teachers.items()}}
 
 
 def labellers(teachers: Sequence[Teacher], fold: int) -> list[int]:
@@ -151,8 +170,7 @@ def write_ensemble(directory: os.PathLike | str, name: str, space: str,
     sums = _judge(logits, np.asarray(part.y))
     bins[split] = sums['ece']
     values[split] = {name: float(total.value) for name, total in sums.items()}
-  nets = [teacher.net for teacher in teachers.values()]
-  records = [_record(name, nets, values) | {
+  records = [_record(name, list(teachers.values()), values) | {
       'calibration': evaluation.describe_bins(bins['test'])}]
   recognition.score_phones(directory, records, dataset,
                            lambda _, split: said[split])
@@ -202,11 +220,16 @@ def describe(nets: Sequence[models.Net]) -> dict[str, Any]:
   return {'architecture': f'{len(nets)} × {", ".join(architectures)}', **total}
 
 
-def _record(name, nets, values):
+def _record(name, teachers, values):
+  nets = [one.net for one in teachers if not one.mirrored]
+  sizes = describe(nets)
+  if len(nets) < len(teachers):
+    sizes['architecture'] += ' (+ mirror images)'
+    sizes['multiply_adds'] *= 2
   return {
       'model': name, 'role': 'ensemble', 'objective': 'cross_entropy',
       'inputs': '', 'teacher': '', 'width': 0, 'seed': 0,
-      'learning_rate': None, **describe(nets), 'phase': 'final',
+      'learning_rate': None, **sizes, 'phase': 'final',
       'selected': True, 'best_step': 0, 'diverged': False,
       'metrics': values, 'history': {},
   }

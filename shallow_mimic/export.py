@@ -19,6 +19,7 @@ from shallow_mimic import (
     logits,
     students,
     summaries,
+    validation,
     workdir,
 )
 from shallow_mimic.data.dataset import Dataset
@@ -115,7 +116,7 @@ def _list_known(records: Sequence[Record]) -> str:
 
 def _check_workdir(config: Any, root: pathlib.Path) -> None:
   """UserError unless it is of this configuration, with intact students."""
-  configs.check_config(config)
+  validation.check_config(config)
   if not (root / 'config.json').exists():
     raise errors.UserError(
         f'{root} is no work directory; name that of a finished run with'

@@ -54,6 +54,12 @@ def check_nets(config, dataset):
     members += teachers.make_members(name, group)
   for member in members:
     family.member_net(member, *problem)
+  for name, ensemble in config.ensembles.items():
+    if ensemble.mirror and len(dataset.input_shape) != 3:
+      raise errors.UserError(
+          f'config.ensembles.{name}.mirror is set, but inputs of shape'
+          f' {dataset.input_shape} are no images'
+      )
 
 
 def read_dataset(config: Any, root: pathlib.Path,
@@ -133,7 +139,7 @@ def read_members(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
       _, held_out = inputs.split_fold(trained[place].inputs)
       members[label] = ensembles.Teacher(
           net, params[place], theirs[label], held_out)
-  return members
+  return ensembles.add_mirrored(members) if ensemble.mirror else members
 
 
 def used_teachers(config: Any) -> dict[str, list[str]]:
@@ -224,7 +230,8 @@ def make_subjects(
       group, _, index = text.partition(':')
       nets += [deep[group][int(index)]] if index else deep[group]
     subjects['ensemble', name, 0] = {
-        '': latencies.make_subject(nets, ensemble.space)}
+        '': latencies.make_subject(
+            nets * (1 + ensemble.mirror), ensemble.space)}
   require(root / 'students' / 'search', 'students')
   for member in students.make_members(
       config.students, *problem, seeds=1,

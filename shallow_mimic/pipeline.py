@@ -24,6 +24,7 @@ from shallow_mimic import (
     realignment,
     students,
     teachers,
+    validation,
     workdir,
 )
 from shallow_mimic.data import sources, store
@@ -49,7 +50,7 @@ def run(config: Any, directory: str | pathlib.Path, *,
   Raises:
     UserError: anything that a user or a machine did wrong.
   """
-  configs.check_config(config)
+  validation.check_config(config)
   root = pathlib.Path(directory).resolve()
   workdir.claim(root, configs.to_json(config))
   for stage in stages:

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 
 from shallow_mimic import (
-    configs,
     ensembles,
     errors,
     family,
@@ -21,6 +20,7 @@ from shallow_mimic import (
     plan_tables,
     students,
     teachers,
+    validation,
 )
 from shallow_mimic.data import arrays
 from shallow_mimic.speech import features, phones
@@ -101,7 +101,7 @@ def make_plan(config: Any, shapes: Shapes, rate: float) -> str:
   Raises:
     UserError: the configuration is wrong, or a net does not fit the data.
   """
-  configs.check_config(config)
+  validation.check_config(config)
   parts, rows = _make_parts(config, shapes), _set_rows(config, shapes)
   nets = [(member.model, _net(member, shapes)) for member in [
       *(m for group in parts.teachers.values() for m in group), *parts.final]]
@@ -183,8 +183,9 @@ def _measure_work(config: Any, shapes: Shapes, parts: Parts,
       **({'realign': float(_realign_work(config, once))}
          if config.data.speech.realign else {}),
       'logits': float(sum(
-          count * sum(once(ensembles.pick_members(parts.teachers, text))
-                      for text in config.ensembles[name].members)
+          count * (1 + config.ensembles[name].mirror)
+          * sum(once(ensembles.pick_members(parts.teachers, text))
+                for text in config.ensembles[name].members)
           for name, count in _labelled_rows(config, rows).items())),
       'search': float(steps * section.search_steps * once(parts.search)),
       'students': float(steps * section.steps * once(parts.final)),

@@ -8,12 +8,12 @@ import tiny_experiment
 from ml_collections import config_dict
 
 from launch import app
-from shallow_mimic import configs, errors, files, planning
+from shallow_mimic import configs, errors, files, planning, validation
 
 
 def refuse(config):
   with pytest.raises(errors.UserError) as error:
-    configs.check_config(config)
+    validation.check_config(config)
   assert '\n' not in str(error.value)
   return str(error.value)
 
@@ -22,7 +22,7 @@ def refuse(config):
 def test_configs_that_come_along(name):
   module = importlib.import_module(f'launch.configs.{name}')
   config = module.get_config()
-  configs.check_config(config)
+  validation.check_config(config)
   assert 'python -m launch.run' in module.__doc__
   if name != 'mnist1d':
     assert f'--config=launch/configs/{name}.py' in module.__doc__
@@ -133,9 +133,9 @@ def test_weights_are_of_some_objectives_only():
       'config.students.curves.SNN-MIMIC.weights is (1.0, 2.0); it must be ()'
       ' unless the objective is one of decoupled_kl, pearson_distance')
   curves['SNN-MIMIC'].objective = 'decoupled_kl'
-  configs.check_config(config)
+  validation.check_config(config)
   curves['SNN-MIMIC'].weights = (1, 0)
-  configs.check_config(config)
+  validation.check_config(config)
 
 
 def test_a_curve_has_widths_or_sizes():
@@ -163,7 +163,7 @@ def test_unknown_objective():
     ({'students': {'curves': {'SNN': {'wdths': ()}}}},
      "unknown config field 'wdths' of students.curves.SNN; known: "),
     ({'ensembles': {'E': {'members': ('DNN',)}}},
-     "missing config field 'space' of ensembles.E; known: "),
+     "missing config field 'mirror' of ensembles.E; known: "),
     ({'teachers': {'CNN': {'architecture': '8'}}},
      "missing config field 'batch' of teachers.CNN; known: "),
 ])

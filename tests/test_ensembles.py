@@ -199,3 +199,37 @@ def test_who_held_out_what_is_part_of_an_ensemble(tmp_path, dataset):
   assert workdir.read_identity(tmp_path) == {
       'space': 'logits', 'teachers': {f'CNN:{i}': str(i) for i in range(4)},
       'held_out': {'CNN:0': 0, 'CNN:1': 1, 'CNN:2': 0}}
+
+
+@pytest.mark.parametrize('space', ensembles.SPACES)
+def test_mirrored_members_see_mirror_images(space):
+  net = models.make_net('3c3-p2-5', (6, 5, 2), 4)
+  names = ('CNN:0', 'CNN:1')
+  plain = {name: ensembles.Teacher(net, net.init(jax.random.key(i)), str(i), i)
+           for i, name in enumerate(names)}
+  both = ensembles.add_mirrored(plain)
+  assert list(both) == [*names, 'CNN:0 mirrored', 'CNN:1 mirrored']
+  x = np.random.default_rng(0).normal(size=(7, 6, 5, 2)).astype(np.float32)
+  views = (x, x[:, :, ::-1])
+  said = np.stack([net.apply(one.params, view) for view in views
+                   for one in plain.values()])
+  wanted = np.asarray(ensembles.ensemble_logits(said, space))
+  got = ensembles.apply_ensemble(list(both.values()), x, space, batch=4)
+  np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+  assert not np.allclose(
+      got, ensembles.apply_ensemble(list(plain.values()), x, space, batch=4))
+  assert ensembles.identify(space, both) != ensembles.identify(space, plain)
+  # A mirrored member held out what the member did.
+  assert ensembles.labellers(list(both.values()), 1) == [1, 3]
+
+
+def test_mirror_images_add_work_and_no_parameters():
+  net = models.make_net('3c3-p2-5', (6, 5, 2), 4)
+  teacher = ensembles.Teacher(net, net.init(jax.random.key(0)), 'a')
+  values = {'dev': {'accuracy': 0.5}}
+  once, twice = (
+      ensembles._record('E', list(members.values()), values) for members in
+      ({'CNN:0': teacher}, ensembles.add_mirrored({'CNN:0': teacher})))
+  assert twice['parameters'] == once['parameters']
+  assert twice['multiply_adds'] == 2 * once['multiply_adds']
+  assert twice['architecture'] == '1 × 3c3-p2-5 (+ mirror images)'

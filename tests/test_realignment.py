@@ -9,13 +9,13 @@ import tiny_experiment
 import tiny_speech
 
 from shallow_mimic import (
-  configs,
   errors,
   files,
   handover,
   inputs,
   pipeline,
   realignment,
+  validation,
 )
 from shallow_mimic.data import pools
 from shallow_mimic.data.sequences import make_sequences
@@ -203,7 +203,7 @@ def test_refusals(changes, message):
   if 'teachers' in changes:
     config.teachers.RNN = config.teachers.DNN
   with pytest.raises(errors.UserError) as error:
-    configs.check_config(config)
+    validation.check_config(config)
   assert str(error.value) == message
 
 

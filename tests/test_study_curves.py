@@ -1,7 +1,7 @@
 import pytest
 import tiny_experiment
 
-from shallow_mimic import configs, objectives, study_curves
+from shallow_mimic import objectives, study_curves, validation
 
 
 def test_every_loss_after_a_teacher_is_there_and_valid():
@@ -11,7 +11,7 @@ def test_every_loss_after_a_teacher_is_there_and_valid():
   assert all(c.teacher == 'EDNN' and c.widths == (3,) and '/' in name
              for name, c in curves.items())
   config.students.curves.update(curves)
-  configs.check_config(config)
+  validation.check_config(config)
   assert list(study_curves.make_loss_curves(('DKD',))) == ['loss/DKD']
 
 

@@ -1,0 +1,129 @@
+"""What a configuration may hold: every field checked before anything runs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import ml_collections
+
+from shallow_mimic import (
+    checks,
+    configs,
+    ensembles,
+    logits,
+    models,
+    objectives,
+    parallel,
+)
+
+_NET_OPTIONS = tuple(f.name for f in dataclasses.fields(models.Options))
+
+
+def check_config(config: ml_collections.ConfigDict) -> None:
+  """UserError of one line, with the field's name, unless all is valid."""
+  checks.check_known(config, configs.default_config())
+  for name, group in config.teachers.items():
+    checks.check_fields(f'of teachers.{name}', group, configs.make_teacher())
+    for option in group.net:
+      checks.fail(option not in _NET_OPTIONS, f'teachers.{name}.net', option,
+                  f'of {", ".join(_NET_OPTIONS)}')
+    checks.check_training(f'teachers.{name}', group)
+    checks.check_rates(f'teachers.{name}.learning_rate', [group.learning_rate])
+    checks.check_positive(f'teachers.{name}', group, ('members',))
+    checks.fail(group.folds not in (0, config.data.folds) or
+                group.folds > group.members, f'teachers.{name}.folds',
+                group.folds, '0, or config.data.folds and at most `members`')
+    models.parse_architecture(group.architecture)
+  checks.check_realign(config)
+  students = config.students
+  checks.check_training('students', students)
+  checks.check_positive('students', students,
+                        ('seeds', 'search_steps', 'search_seeds'))
+  checks.check_rates('students.learning_rates', students.learning_rates)
+  checks.check_widths('students.widths', students.widths)
+  if students.parameters:
+    checks.check_widths('students.parameters', students.parameters)
+  checks.fail(students.rate_width < 0, 'students.rate_width',
+              students.rate_width, '0 or a width')
+  models.with_width(students.architecture, max(students.widths))
+  checks.fail(not 0 <= students.waste < 1, 'students.waste', students.waste,
+              'a share from 0 to below 1')
+  for name, ensemble in config.ensembles.items():
+    _check_ensemble(config, name, ensemble)
+  for name, curve in students.curves.items():
+    _check_curve(config, name, curve)
+  checks.fail(config.report.independent not in ('', *config.ensembles),
+              'report.independent', config.report.independent,
+              f'one of the ensembles {", ".join(config.ensembles)}')
+  checks.fail(config.logits.part_rows < 1, 'logits.part_rows',
+              config.logits.part_rows, 'at least 1')
+  checks.fail(config.logits.dtype not in logits.DTYPES, 'logits.dtype',
+              config.logits.dtype, f'one of {", ".join(logits.DTYPES)}')
+  checks.fail(config.parallel.split not in parallel.SPLITS, 'parallel.split',
+              config.parallel.split, f'one of {", ".join(parallel.SPLITS)}')
+  checks.fail(config.parallel.devices < 0, 'parallel.devices',
+              config.parallel.devices, '0 (all) or more')
+
+
+def _check_ensemble(config, name, ensemble):
+  field = f'ensembles.{name}'
+  checks.check_fields(f'of {field}', ensemble, configs.make_ensemble())
+  checks.fail(ensemble.space not in ensembles.SPACES, f'{field}.space',
+              ensemble.space, f'one of {", ".join(ensembles.SPACES)}')
+  checks.fail(not ensemble.members, f'{field}.members', ensemble.members,
+              'one teacher or more')
+  for member in ensemble.members:
+    group, _, index = member.partition(':')
+    checks.fail(group not in config.teachers, f'{field}.members', member,
+                f'of the teachers {", ".join(config.teachers)}')
+    count = config.teachers[group].members
+    checks.fail(bool(index) and not (index.isdigit() and int(index) < count),
+                f'{field}.members', member, f'{group}:0 to {group}:{count - 1}')
+
+
+def _check_curve(config, name, curve):
+  field = f'students.curves.{name}'
+  checks.check_fields(f'of {field}', curve, configs.make_curve())
+  checks.fail(curve.objective not in objectives.LOSSES, f'{field}.objective',
+              curve.objective, f'one of {", ".join(objectives.LOSSES)}')
+  if curve.objective in objectives.NEEDS_TEACHER:
+    checks.fail(curve.teacher not in config.ensembles, f'{field}.teacher',
+                curve.teacher,
+                f'one of the ensembles {", ".join(config.ensembles)}')
+  if curve.widths:
+    checks.check_widths(f'{field}.widths', curve.widths)
+  if curve.parameters:
+    checks.check_widths(f'{field}.parameters', curve.parameters)
+    checks.fail(len(curve.widths), f'{field}.parameters', curve.parameters,
+                '() where the curve has widths of its own')
+  if curve.architecture:
+    models.with_width(curve.architecture,
+                      max(curve.widths or config.students.widths))
+  if curve.learning_rates:
+    checks.check_rates(f'{field}.learning_rates', curve.learning_rates)
+  for rate in ('dropout_input', 'dropout_hidden'):
+    checks.fail(not 0 <= curve[rate] < 1, f'{field}.{rate}', curve[rate],
+                'from 0 to below 1')
+  for decay in curve.weight_decays:
+    checks.fail(not (checks.is_finite(decay) and decay >= 0),
+                f'{field}.weight_decays', decay, 'finite and not negative')
+  checks.fail(not curve.weight_decays, f'{field}.weight_decays', (),
+              'one value or more')
+  heat = curve.temperature
+  checks.fail(not (checks.is_finite(heat) and heat > 0),
+              f'{field}.temperature', heat, 'finite and above 0')
+  checks.fail(not 0 <= curve.alpha <= 1, f'{field}.alpha', curve.alpha,
+              'from 0 to 1')
+  _check_weights(f'{field}.weights', curve)
+
+
+def _check_weights(field, curve):
+  weights = curve.weights
+  if not weights:
+    return
+  known = sorted(objectives.WEIGHTED)
+  checks.fail(curve.objective not in known, field, weights,
+              f'() unless the objective is one of {", ".join(known)}')
+  right = all(checks.is_finite(w) and w >= 0 for w in weights)
+  checks.fail(len(weights) != 2 or not right or not any(weights), field,
+              weights, 'two numbers from 0, not both 0')
