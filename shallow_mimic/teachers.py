@@ -26,6 +26,7 @@ from shallow_mimic import (
 )
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.gathering import gather_inputs
+from shallow_mimic.inputs import split_fold
 
 _CROSS_ENTROPY = family.Objective('cross_entropy')
 
@@ -127,7 +128,7 @@ def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
         net, [_CROSS_ENTROPY], judged,
         evaluation.Split(dataset.pool(split), part.y, nobody),
     )
-  return [
+  records = [
       evaluation.make_record(
           member, result, net, 'teacher',
           {split: {metric: float(column[i]) for metric, column in table.items()
@@ -136,3 +137,7 @@ def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
           inputs_count=programs.count_inputs(member, inputs),
       ) for i, (member, result) in enumerate(zip(members, trained, strict=True))
   ]
+  # Members of one group are one model, whichever fold each left out.
+  for record in records:
+    record['inputs'], record['held_out'] = split_fold(record['inputs'])
+  return records

@@ -224,11 +224,11 @@ def make_experiment(folder):
           folder, f'dr1-{speaker}/{sentence}', small_timit.riff(samples),
           f'0 1000 h#\n1000 2500 aa\n2500 {len(samples)} s\n')
   config = configs.default_config()
-  config.data.update({'source': 'timit', 'path': str(folder)})
+  config.data.update({'source': 'timit', 'path': str(folder), 'folds': 2})
   config.data.speech.update({'folds': 2, 'dev_speakers': 1, 'reach': 1})
   short = dict(steps=10, batch=16, eval_every=5)
   config.teachers = {'DNN': configs.make_teacher(
-      architecture='8', members=2, **short)}
+      architecture='8', members=2, folds=2, **short)}
   config.ensembles = {'EDNN': configs.make_ensemble('DNN')}
   config.students.update(dict(
       short, widths=(4,), seeds=1, search_steps=5, learning_rates=(0.01,)))
@@ -247,6 +247,10 @@ def test_every_stage_scores_phones(tmp_path):
     records = json.loads((tmp_path / folder / 'records.json').read_text())
     kept = json.loads((tmp_path / folder / 'phone_errors.json').read_text())
     assert len(kept['utterances']) == 8
+    # One model for the report, whatever each of its teachers left out.
+    assert {record['inputs'] for record in records} <= {'train', ''}
+    if folder == 'teachers/DNN':
+      assert [record['held_out'] for record in records] == [0, 1]
     for record, net in zip(records, kept['nets'], strict=True):
       names.append((net['model'], net['width'], net['seed']))
       got = record['metrics']['test']
