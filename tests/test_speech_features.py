@@ -239,23 +239,6 @@ def test_deltas_keep_the_type_and_take_no_frames(dtype):
     assert made.dtype == dtype
 
 
-@pytest.mark.parametrize('reach', [0, 1, 7])
-def test_contexts_repeat_the_edges_of_each_utterance(reach):
-  lengths = [3, 1, 20, 8]
-  ends = np.cumsum(lengths)
-  expected = []
-  for start, end in zip(ends - lengths, ends, strict=True):
-    for row in range(start, end):
-      expected.append([min(max(row + step, start), end - 1)
-                       for step in range(-reach, reach + 1)])
-  first = np.repeat(ends - lengths, lengths)
-  last = np.repeat(ends - 1, lengths)
-  rows = features.context_rows(first, last, reach)
-  np.testing.assert_array_equal(rows, expected)
-  if reach == 7:
-    np.testing.assert_array_equal(features.context_rows(first, last), rows)
-
-
 # Errors -----------------------------------------------------------------------
 
 

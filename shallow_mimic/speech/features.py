@@ -1,4 +1,4 @@
-"""Speech features: log mel filter banks and energy, their slopes, contexts.
+"""Speech features: log mel filter banks, energy, and their slopes.
 
 A frame is 25 ms of 16 kHz sound (400 samples), and one starts every 10 ms (160
 samples); only whole frames count (Kaldi's `snip_edges`). Each is treated as
@@ -24,7 +24,6 @@ WINDOW, SHIFT = 400, 160  # samples
 BANDS = 40
 STATIC = BANDS + 1
 FEATURES = 3 * STATIC
-REACH = 7
 MIN_WARP, MAX_WARP = 0.5, 2.0
 
 _FFT = 512
@@ -99,28 +98,6 @@ def add_deltas(static: np.ndarray) -> np.ndarray:
   """
   slopes = _slopes(static)
   return np.concatenate([static, slopes, _slopes(slopes)], axis=1)
-
-
-def context_rows(
-    first: np.ndarray, last: np.ndarray, reach: int = REACH
-) -> np.ndarray:
-  """Rows of every frame's neighbours, its utterance's edge frames repeated.
-
-  Args:
-    first: [N] first row of the utterance that each row is of.
-    last: [N] its last row, included.
-    reach: neighbours on either side.
-
-  Returns:
-    [N, 2 · reach + 1] rows, in the order of time, the frame itself amid.
-
-  >>> context_rows(np.array([0, 0, 2]), np.array([1, 1, 2]), 1)
-  array([[0, 0, 1],
-         [0, 1, 1],
-         [2, 2, 2]])
-  """
-  rows = np.arange(len(first))[:, None] + np.arange(-reach, reach + 1)
-  return np.clip(rows, np.asarray(first)[:, None], np.asarray(last)[:, None])
 
 
 @functools.lru_cache(maxsize=32)
