@@ -49,7 +49,7 @@ def get_config() -> ml_collections.ConfigDict:
   students.architecture = '16c3-p-100L-H'
   students.widths, students.learning_rates = (125, 500, 2000), (
       0.001, 0.002, 0.004)
-  students.steps, students.search_steps = 3000, 400
+  students.steps, students.search_steps = 2500, 400
   students.eval_every, students.bias_spread = 500, 0.0
   students.curves = _curves()
   config.report.figure_width = 500
