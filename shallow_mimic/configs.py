@@ -33,6 +33,8 @@ def default_config() -> ml_collections.ConfigDict:
               realign=0, aligner=''),
           # Of the training inputs, for targets by teachers that held them out.
           folds=0,
+          # Inputs of a family that take more are streamed from disk.
+          memory_gib=4.0,
           # Only for a plan made before the data are there.
           input_shape=(), classes=0, examples=0,
       ),

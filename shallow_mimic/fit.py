@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import threading
@@ -13,7 +14,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from shallow_mimic import checkpoints, errors, family, progress
+from shallow_mimic import (
+    checkpoints,
+    errors,
+    family,
+    parallel,
+    progress,
+    streaming,
+)
 from shallow_mimic.programs import Inputs, Settings, make_program
 
 # Dispatches between two looks at dev: after each, progress is told and a stop
@@ -58,12 +66,14 @@ def fit(members: Sequence[family.Member], inputs: Inputs, settings: Settings,
   program = make_program(members, inputs, settings)
   step, states, history = _start(program, settings, directory)
   total, saved_at = settings.recipe.steps, time.monotonic()
+  size = _dispatch_steps(members, inputs, settings)
+  bounds = list(_find_bounds(step, size, settings))
   with (watch_for_stop() as stopped,
-        progress.Progress(stage, total, done=step) as told):
-    while step < total:
-      stop = _next_stop(step, settings)
+        progress.Progress(stage, total, done=step) as told,
+        _feed(program, members, inputs, settings, bounds, size) as batches):
+    for (step, stop), data in zip(bounds, batches, strict=False):
       states, means = program.chunk(
-          states, program.hypers, program.data, np.int32(step), np.int32(stop)
+          states, program.hypers, data, np.int32(step), np.int32(stop)
       )
       _record_loss(history, program, means, step, stop, settings)
       if stop % settings.eval_every == 0 or stop == total:
@@ -71,15 +81,14 @@ def fit(members: Sequence[family.Member], inputs: Inputs, settings: Settings,
             states, program.hypers, *program.dev, np.int32(stop)
         )
         _record_accuracy(history, program, accuracy, stop, settings)
-      step = stop
-      told.update(step, _note(history['dev_accuracy']))
+      told.update(stop, _note(history['dev_accuracy']))
       late = time.monotonic() - saved_at > settings.save_seconds
-      if late or stopped() or step == total:
-        checkpoints.write_checkpoint(directory, step, _saved(states, history))
+      if late or stopped() or stop == total:
+        checkpoints.write_checkpoint(directory, stop, _saved(states, history))
         saved_at = time.monotonic()
-      if stopped() and step < total:
+      if stopped() and stop < total:
         raise errors.UserError(
-            f'stopped at step {step} of {total} ({stage}); run the same'
+            f'stopped at step {stop} of {total} ({stage}); run the same'
             ' command again to go on from there'
         )
   return _results(program, members, inputs, settings, states, history)
@@ -106,15 +115,38 @@ def _saved(states, history):
   return {'states': states, 'history': history}
 
 
-def _next_stop(step, settings):
-  """The end of the next dispatch: a tenth of the way between looks at dev.
+def _dispatch_steps(members, inputs, settings):
+  """Steps of a dispatch: a tenth of those between looks at dev, or fewer."""
+  most = streaming.count_window_steps(
+      members, inputs.data.pool, settings.recipe.batch)
+  return min(most, max(1, settings.eval_every // _DISPATCHES))
+
+
+def _find_bounds(step, size, settings):
+  """(first, last + 1) step of each dispatch from a step on.
 
   Always at the same steps, so that sums are the same sums after a kill.
   """
   every, total = settings.eval_every, settings.recipe.steps
-  size = max(1, every // _DISPATCHES)
-  last = step - step % every
-  return min(step - (step - last) % size + size, last + every, total)
+  while step < total:
+    last = step - step % every
+    stop = min(step - (step - last) % size + size, last + every, total)
+    yield step, stop
+    step = stop
+
+
+@contextlib.contextmanager
+def _feed(program, members, inputs, settings, bounds, size):
+  """Yields the data of each dispatch: all of them, or a window a dispatch."""
+  if program.data is not None:
+    yield itertools.repeat(program.data)
+    return
+  windows = streaming.Windows(
+      members, inputs.data, inputs.sets, bounds,
+      base_seed=settings.base_seed, batch=settings.recipe.batch, steps=size)
+  devices = parallel.choose_devices(settings.devices)
+  with contextlib.closing(streaming.feed(windows, devices)) as fed:
+    yield fed
 
 
 def _order(program):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -19,18 +20,20 @@ class Targets(NamedTuple):
 
 
 def gather_inputs(members: Sequence[family.Member], dataset: Dataset,
-                  targets: Mapping[str, Targets]) -> programs.Inputs:
+                  targets: Mapping[str, Targets],
+                  memory: float = math.inf) -> programs.Inputs:
   """The rows that any member uses, once, with every teacher's logits.
 
   Args:
     members: the family.
     dataset: inputs and labels.
     targets: cached logits by the teacher's name.
+    memory: inputs of more than so many bytes are streamed from disk.
   """
   known = inputs.set_sizes(dataset)
   sets = tuple(dict.fromkeys(m.inputs for m in members))
   layout = inputs.make_layout(sets, known)
-  pool, labels = inputs.gather(dataset, layout)
+  pool, labels = inputs.gather(dataset, layout, memory)
   rows = [inputs.layout_rows(text, layout, dataset) for text in sets]
   table = np.zeros((len(rows), max(map(len, rows))), np.int32)
   for place, row in enumerate(rows):

@@ -119,6 +119,7 @@ def make_settings(config: Any, section: Any, *,
       waste=config.students.waste, split=config.parallel.split,
       devices=config.parallel.devices,
       save_seconds=config.parallel.save_seconds,
+      memory_gib=config.data.memory_gib,
   )
 
 

@@ -7,6 +7,7 @@ leaves out what comes from fold 2 of the training split, views of it included.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -160,10 +161,16 @@ def layout_rows(text: str, layout: Layout, dataset: Dataset) -> np.ndarray:
   return rows[folds != fold]
 
 
-def gather(dataset: Dataset, layout: Layout) -> tuple[Pool, np.ndarray]:
-  """The pool and the labels [N] of a layout, one set behind the other."""
+def gather(dataset: Dataset, layout: Layout,
+           memory: float = math.inf) -> tuple[Pool, np.ndarray]:
+  """The pool and the labels [N] of a layout, one set behind the other.
+
+  Inputs of more than `memory` bytes are left on disk, to be streamed.
+  """
   sets, counts = known_sets(dataset), [count for _, count in layout.sets]
+  size = sum(sets[name].x[:count].nbytes for name, count in layout.sets)
   pool = join_pools(
-      [set_pool(dataset, name) for name, _ in layout.sets], counts)
+      [set_pool(dataset, name) for name, _ in layout.sets], counts,
+      streamed=size > memory)
   return pool, np.concatenate(
       [sets[name].y[:count] for name, count in layout.sets])

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from shallow_mimic import chunks, family, losses, parallel, training
+from shallow_mimic import (
+    chunks,
+    family,
+    losses,
+    parallel,
+    streaming,
+    training,
+)
 from shallow_mimic.data.pools import Pool
 
 
@@ -19,7 +27,8 @@ class Settings:
 
   `eval_every` steps lie between two looks at dev; `waste` is the share of
   work that padding may cost; a checkpoint is written when `save_seconds`
-  have passed since the last one, and at the end.
+  have passed since the last one, and at the end. Inputs of more than
+  `memory_gib` are streamed from disk.
   """
 
   recipe: training.Recipe
@@ -30,6 +39,12 @@ class Settings:
   split: str = 'family'
   devices: int = 0
   save_seconds: float = 30.0
+  memory_gib: float = math.inf
+
+  @property
+  def memory(self) -> float:
+    """Bytes of inputs that may be in memory."""
+    return self.memory_gib * 2 ** 30
 
 
 class Inputs(NamedTuple):
@@ -54,12 +69,15 @@ class Inputs(NamedTuple):
 
 
 class Program(NamedTuple):
-  """A family ready to run: buckets, arrays and compiled functions."""
+  """A family ready to run: buckets, arrays and compiled functions.
+
+  `data` are whole and in place; None where they are streamed.
+  """
 
   buckets: list[family.Bucket]
   states: list[training.MemberState]
   hypers: list[training.Hyper]
-  data: training.Data
+  data: training.Data | None
   dev: tuple[Pool, jax.Array]
   chunk: Callable
   select: Callable
@@ -98,8 +116,9 @@ def make_program(members: Sequence[family.Member], inputs: Inputs,
   chunk, select, states, hypers, join = _place(
       chunk, select, states, hypers, counts, devices, split_batch
   )
+  data = None if inputs.data.pool.streamed else inputs.data
   data, dev = parallel.replicate(
-      (inputs.data, (inputs.dev, inputs.dev_labels)), devices
+      (data, (inputs.dev, inputs.dev_labels)), devices
   )
   return Program(buckets, states, hypers, data, dev, chunk, select, join)
 
@@ -130,13 +149,14 @@ def make_hypers(bucket: family.Bucket, members: Sequence[family.Member],
                 objectives: Sequence[family.Objective], inputs: Inputs,
                 base_seed: int) -> training.Hyper:
   """The constants of a bucket's members as arrays [S, …]."""
-  rows = []
+  rows, streams = [], streaming.find_streams(members)
   for index in bucket.indices:
     member = members[index]
     teacher = (inputs.teachers.index(member.teacher) if member.teacher else 0)
     key = family.member_keys(base_seed, member)[1]
     rows.append(training.Hyper(
         key=jax.random.key_data(key),
+        stream=np.int32(streams.index((member.seed, member.inputs))),
         learning_rate=np.float32(member.learning_rate),
         weight_decay=np.float32(member.weight_decay),
         objective=np.int32(objectives.index(member.objective)),

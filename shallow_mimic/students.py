@@ -93,7 +93,7 @@ def write_search(directory: os.PathLike | str, members: Sequence[family.Member],
                  settings: programs.Settings) -> None:
   """Searches learning rates; writes what dev says and what it chose."""
   directory = pathlib.Path(directory)
-  inputs = gather_inputs(members, dataset, targets)
+  inputs = gather_inputs(members, dataset, targets, settings.memory)
   fitted = fit.fit(members, inputs, settings, directory / 'checkpoints',
                    stage='students search')
   scores = collections.defaultdict(list)
@@ -162,7 +162,7 @@ def write_students(directory: os.PathLike | str,
     independent: by teacher, one that shares nothing with it, to compare to.
   """
   directory = pathlib.Path(directory)
-  inputs = gather_inputs(members, dataset, targets)
+  inputs = gather_inputs(members, dataset, targets, settings.memory)
   fitted = fit.fit(members, inputs, settings, directory / 'checkpoints',
                    stage='students')
   bench = judging.make_bench(dataset, targets, teacher_logits,

@@ -63,7 +63,7 @@ def write_teachers(directory: os.PathLike | str, name: str, group: Any,
   """
   directory = pathlib.Path(directory)
   members = make_members(name, group)
-  inputs = gather_inputs(members, dataset, {})
+  inputs = gather_inputs(members, dataset, {}, settings.memory)
   trained = []
   # Nets that do not fit in memory, or in cache, side by side go in turns.
   size = group.together or len(members)

@@ -56,10 +56,29 @@ class Data(NamedTuple):
   sizes: jax.Array
 
 
+class Window(NamedTuple):
+  """The batches of some steps alone, where the data are not on the device.
+
+  Attributes:
+    pool: their inputs, M rows: by stream, step and place in the batch.
+    labels: [M].
+    targets: [T, M, C].
+    starts: the first row of each stream, see `streaming.find_streams`.
+    first: the step of the first batch.
+  """
+
+  pool: Pool
+  labels: jax.Array
+  targets: jax.Array
+  starts: jax.Array
+  first: jax.Array
+
+
 class Hyper(NamedTuple):
   """A member's constants as arrays, so that members differ in one program."""
 
   key: jax.Array
+  stream: jax.Array
   learning_rate: jax.Array
   weight_decay: jax.Array
   objective: jax.Array
@@ -108,14 +127,22 @@ def init_state(recipe: Recipe, params: Any) -> MemberState:
   )
 
 
-def make_batch_rows(hyper: Hyper, data: Data, step: jax.Array,
-                    batch: int) -> jax.Array:
-  """Rows [B] of the member's batch: a function of its key and the step.
+def draw_places(key: jax.Array, size: jax.Array, step: jax.Array,
+                batch: int) -> jax.Array:
+  """Places [B] of a batch among `size` inputs: a function of key and step.
 
   Drawn with replacement, so that a step needs no memory of earlier ones.
   """
-  key = jax.random.fold_in(hyper.key, step)
-  draw = jax.random.randint(key, (batch,), 0, data.sizes[hyper.inputs])
+  return jax.random.randint(jax.random.fold_in(key, step), (batch,), 0, size)
+
+
+def make_batch_rows(hyper: Hyper, data: Data | Window, step: jax.Array,
+                    batch: int) -> jax.Array:
+  """Rows [B] of the member's batch, of all data or of a window of them."""
+  if isinstance(data, Window):
+    start = data.starts[hyper.stream] + (step - data.first) * batch
+    return start + jnp.arange(batch)
+  draw = draw_places(hyper.key, data.sizes[hyper.inputs], step, batch)
   return data.rows[hyper.inputs, draw]
 
 

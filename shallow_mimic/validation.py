@@ -55,6 +55,8 @@ def check_config(config: ml_collections.ConfigDict) -> None:
   checks.fail(config.report.independent not in ('', *config.ensembles),
               'report.independent', config.report.independent,
               f'one of the ensembles {", ".join(config.ensembles)}')
+  checks.fail(not config.data.memory_gib >= 0, 'data.memory_gib',
+              config.data.memory_gib, '0 (stream everything) or more')
   checks.fail(config.logits.part_rows < 1, 'logits.part_rows',
               config.logits.part_rows, 'at least 1')
   checks.fail(config.logits.dtype not in logits.DTYPES, 'logits.dtype',

@@ -6,11 +6,38 @@ it, gathered when it is asked for: copies as wide as an input never exist.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 Array = Any  # of NumPy or of JAX
+
+
+class Stacked:
+  """Arrays [N, …] one behind the other, gathered from but never joined.
+
+  For arrays that are mapped from disk and too large for memory.
+  """
+
+  def __init__(self, parts: Sequence[np.ndarray]):
+    self.parts = [np.asarray(part) for part in parts]
+    self._stops = np.cumsum([len(part) for part in parts])
+    self.shape = (int(self._stops[-1]), *self.parts[0].shape[1:])
+    self.dtype = self.parts[0].dtype
+
+  def __len__(self) -> int:
+    return self.shape[0]
+
+  def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+    """Rows [M, …] by their numbers, of any shape."""
+    out = np.empty((*rows.shape, *self.shape[1:]), self.dtype)
+    places = np.searchsorted(self._stops, rows, side='right')
+    for place, part in enumerate(self.parts):
+      here = places == place
+      if here.any():
+        out[here] = part[rows[here] - (self._stops[place] - len(part))]
+    return out
 
 
 class Pool(NamedTuple):
@@ -27,6 +54,11 @@ class Pool(NamedTuple):
   first: Array | None = None
   last: Array | None = None
   offsets: Array | None = None
+
+  @property
+  def streamed(self) -> bool:
+    """Whether it is left on disk: batches are gathered on the host."""
+    return isinstance(self.x, Stacked)
 
   @property
   def input_shape(self) -> tuple[int, ...]:
@@ -80,10 +112,14 @@ def make_pool(x: np.ndarray, stops: np.ndarray | None = None,
   )
 
 
-def join_pools(pools: list[Pool], counts: list[int]) -> Pool:
-  """The first `count` rows of each pool, one behind the other."""
-  x = np.concatenate([pool.x[:n] for pool, n in zip(pools, counts,
-                                                    strict=True)])
+def join_pools(pools: list[Pool], counts: list[int], *,
+               streamed: bool = False) -> Pool:
+  """The first `count` rows of each pool, one behind the other.
+
+  They are copied into memory unless they are to be `streamed`.
+  """
+  parts = [pool.x[:n] for pool, n in zip(pools, counts, strict=True)]
+  x = Stacked(parts) if streamed else np.concatenate(parts)
   if pools[0].offsets is None:
     return Pool(x)
   bounds, start = [], 0

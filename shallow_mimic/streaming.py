@@ -1,0 +1,101 @@
+"""Batches of inputs that stay on disk, gathered ahead of their steps.
+
+A batch is a function of (seed, inputs, step): the host draws the same rows
+that the device would, gathers them from the mapped files, and puts the window
+of the next dispatch in place while the one before is at work.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shallow_mimic import family, parallel, training
+from shallow_mimic.data.pools import Pool, take
+
+# Inputs of one dispatch; three windows are alive at a time. Resident data keep
+# to it too: how steps are parted must not depend on where the data are.
+WINDOW_BYTES = 1 << 27
+_AHEAD = 2
+
+
+def find_streams(
+    members: Sequence[family.Member]) -> tuple[tuple[int, str], ...]:
+  """(seed, inputs) of the batches that differ: others are shared."""
+  return tuple(dict.fromkeys((m.seed, m.inputs) for m in members))
+
+
+def count_window_steps(members: Sequence[family.Member], pool: Pool,
+                       batch: int) -> int:
+  """The most steps of a family whose inputs fit in a window, at least 1."""
+  row = int(np.prod(pool.input_shape)) * pool.x.dtype.itemsize
+  return max(1, WINDOW_BYTES // (len(find_streams(members)) * batch * row))
+
+
+class Windows:
+  """The windows of a family's dispatches by number; a Grain data source."""
+
+  def __init__(self, members: Sequence[family.Member], data: training.Data,
+               sets: Sequence[str], bounds: Sequence[tuple[int, int]], *,
+               base_seed: int, batch: int, steps: int):
+    """Describes the windows from `bounds`: (first, last + 1) step of each.
+
+    Args:
+      members: the family.
+      data: all of the data, on the host.
+      sets: names of the rows of `data.rows`.
+      bounds: of each dispatch.
+      base_seed: of the members' keys.
+      batch: B.
+      steps: of every window; those beyond a shorter dispatch go unused.
+    """
+    first = {(m.seed, m.inputs): m for m in reversed(members)}
+    found = [first[stream] for stream in find_streams(members)]
+    # The host draws: the device is busy with the window before.
+    host = jax.local_devices(backend='cpu')[0]
+    keys = jnp.stack([family.member_keys(base_seed, m)[1] for m in found])
+    self._keys = jax.device_put(keys, host)
+    self._sets = np.array([sets.index(m.inputs) for m in found])
+    self._data, self._bounds = data, bounds
+    self._batch, self._steps = batch, steps
+
+  def __len__(self) -> int:
+    return len(self._bounds)
+
+  def __getitem__(self, index: int) -> training.Window:
+    start = self._bounds[index][0]
+    data, sets = self._data, self._sets
+    places = np.asarray(_draw(
+        self._keys, data.sizes[sets],
+        np.arange(start, start + self._steps, dtype=np.int32), self._batch))
+    rows = data.rows[sets[:, None, None], places].reshape(-1)
+    starts = np.arange(len(sets)) * self._steps * self._batch
+    return training.Window(
+        Pool(take(data.pool, rows)), data.labels[rows], data.targets[:, rows],
+        starts.astype(np.int32), np.int32(start))
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _draw(keys, sizes, steps, batch):
+  """Places [streams, steps, B]."""
+  of_stream = jax.vmap(training.draw_places, (None, None, 0, None))
+  return jax.vmap(of_stream, (0, 0, None, None))(keys, sizes, steps, batch)
+
+
+def feed(windows: Windows, devices: Sequence[jax.Device]) -> Iterator[Any]:
+  """The windows in order, each put on the devices ahead of its use."""
+  import grain  # noqa: PLC0415  (slow to import, and only used here)
+
+  dataset = grain.MapDataset.source(windows).map(
+      lambda window: parallel.replicate(window, devices))
+  iterator = iter(dataset.to_iter_dataset(
+      grain.ReadOptions(num_threads=1, prefetch_buffer_size=_AHEAD)))
+  try:
+    yield from iterator
+  finally:
+    iterator.close()
