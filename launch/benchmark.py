@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from absl import app, flags, logging
 
 _ONLY = flags.DEFINE_list(
-    'only', [], 'Which of family, matmul, teacher, cache, widths, devices;'
-    ' all if empty.'
+    'only', [], 'Which of family, matmul, teacher, cache, streaming, widths,'
+    ' devices; all if empty.'
 )
 
 
@@ -37,7 +37,13 @@ def has_torch() -> bool:
 
 
 def _topics(torch: bool) -> dict[str, Callable[[], list[dict[str, str]]]]:
-  from launch.benchmarks import family, growth, matmul, teacher  # noqa: PLC0415
+  from launch.benchmarks import (  # noqa: PLC0415
+      family,
+      growth,
+      matmul,
+      streaming,
+      teacher,
+  )
 
   return {
       'matmul': lambda: matmul.compare(torch=torch),
@@ -45,6 +51,7 @@ def _topics(torch: bool) -> dict[str, Callable[[], list[dict[str, str]]]]:
                          for case in family.CASES],
       'teacher': lambda: teacher.compare(torch=torch),
       'cache': lambda: [teacher.compare_cache()],
+      'streaming': lambda: [streaming.compare()],
       'widths': growth.grow_widths,
       'devices': growth.grow_devices,
   }

@@ -69,7 +69,8 @@ def run_data(config: Any, root: pathlib.Path, say: Callable) -> None:
 
   def work(directory):
     say(f'data: reading {config.data.source} {config.data.name}'.rstrip())
-    made = sources.read_source(config.data, cache_dir=cache)
+    made = sources.read_source(config.data, cache_dir=cache,
+                               directory=directory)
     handover.check_inputs(config, made)
     handover.check_nets(config, made)
     store.write_dataset(directory, made)

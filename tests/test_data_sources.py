@@ -13,12 +13,13 @@ from PIL import Image
 
 from shallow_mimic import errors
 from shallow_mimic.data import (
-  fields,
-  mnist1d,
-  sources,
-  tfds_source,
-  transfer,
-  views,
+    fields,
+    mnist1d,
+    sources,
+    store,
+    tfds_source,
+    transfer,
+    views,
 )
 
 
@@ -198,6 +199,57 @@ def test_views_are_of_raw_train_after_dev_is_out(cache, npz):
       rtol=1e-4, atol=1e-5)
   np.testing.assert_array_equal(made.transfer['v'].y, np.tile(raw.train.y, 2))
   assert (made.transfer['w'].x != made.transfer['v'].x).any()
+
+
+def read_into(folder, cache, path, **changes):
+  config = {
+      'source': 'arrays', 'name': '', 'path': str(path), 'data_dir': '',
+      'dev': 10, 'limit_train': 0, 'seed': 0, 'preprocessing': ('zca',),
+      'transfer': {'v': {'kind': 'views', 'copies': 3, 'noise': 0.1},
+                   't': {'kind': 'arrays'}}}
+  return sources.read_source(ml_collections.ConfigDict(config | changes),
+                             cache_dir=cache, directory=folder)
+
+
+def test_on_disk_the_data_are_those_in_memory(cache, npz, tmp_path):
+  path, _ = npz
+  folder = tmp_path / 'data'
+  made = read_into(folder, cache, path)
+  assert made.fingerprint == read_into(None, cache, path).fingerprint
+  assert all(isinstance(part.x, np.memmap) for part in made.splits.values())
+  before = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
+  store.write_dataset(folder, made)
+  for name, then in before.items():  # Not written a second time.
+    assert (folder / name).stat().st_mtime_ns == then
+  again = store.read_dataset(folder, verify=True)
+  assert again.fingerprint == made.fingerprint
+  assert again.transfer['v'].x.shape == (150, 5)
+
+
+def test_killed_while_views_are_written(cache, npz, tmp_path, monkeypatch):
+  """The end is the same, and views that were finished are not made again."""
+  path, _ = npz
+  want = read_into(tmp_path / 'whole', cache, path)
+  original, made, killed = views.Views.chunks, [], []
+
+  def chunks(self, copy):
+    made.append(copy)
+    for rows in original(self, copy):
+      yield rows[:20]
+      if copy == 1 and not killed:
+        killed.append(copy)
+        raise KeyboardInterrupt
+      yield rows[20:]
+
+  monkeypatch.setattr(views.Views, 'chunks', chunks)
+  with pytest.raises(KeyboardInterrupt):
+    read_into(tmp_path / 'data', cache, path)
+  got = read_into(tmp_path / 'data', cache, path)
+  assert made == [0, 1, 1, 2]
+  np.testing.assert_array_equal(got.transfer['v'].x, want.transfer['v'].x)
+  assert got.fingerprint == want.fingerprint
+  for file in (tmp_path / 'whole').iterdir():
+    assert file.read_bytes() == (tmp_path / 'data' / file.name).read_bytes()
 
 
 def test_mixes_have_no_label_and_the_fold_of_both_their_examples(cache, npz):

@@ -87,7 +87,7 @@ def apply_preprocessing(
   """Applies the fitted steps: [N, *shape] to float32 of the same shape."""
   result = np.empty(x.shape, np.float32)
   start = 0
-  for chunk in _chunks(preprocessing, x):
+  for chunk in iterate_preprocessed(preprocessing, x):
     result[start:start + len(chunk)] = chunk
     start += len(chunk)
   return result
@@ -127,7 +127,7 @@ def parse_step(
   return name, options
 
 
-def _chunks(
+def iterate_preprocessed(
     preprocessing: Preprocessing, x: np.ndarray
 ) -> Iterator[np.ndarray]:
   """Rows of x as float32, with the fitted steps applied, a chunk at a time."""
@@ -143,7 +143,7 @@ def _mean(
     before: Preprocessing, x: np.ndarray, axes: tuple[int, ...]
 ) -> np.ndarray:
   total = sum(np.sum(chunk, axis=axes, dtype=np.float64)
-              for chunk in _chunks(before, x))
+              for chunk in iterate_preprocessed(before, x))
   return total / np.prod([x.shape[axis] for axis in axes])
 
 
@@ -154,7 +154,7 @@ def _fit_standardise(
   axes = tuple(range(x.ndim - 1))
   mean = _mean(before, x, axes)
   total = sum(np.sum(np.square(chunk - mean), axis=axes)
-              for chunk in _chunks(before, x))
+              for chunk in iterate_preprocessed(before, x))
   std = np.sqrt(total / np.prod([x.shape[axis] for axis in axes]))
   # A constant feature becomes 0; rounding of its mean must not be magnified.
   std[std <= 1e-6 * np.abs(mean)] = 1
@@ -186,7 +186,7 @@ def _fit_zca(
 ) -> dict[str, np.ndarray]:
   mean = _mean(before, x, (0,)).reshape(-1)
   covariance = np.zeros((mean.size, mean.size))
-  for chunk in _chunks(before, x):
+  for chunk in iterate_preprocessed(before, x):
     centred = chunk.reshape(len(chunk), -1) - mean
     covariance += centred.T @ centred
   values, vectors = np.linalg.eigh(covariance / len(x))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shallow_mimic import errors, files
-from shallow_mimic.data import arrays, transfer, wavs
+from shallow_mimic.data import arrays, store, transfer, wavs
 from shallow_mimic.data.dataset import (
     Dataset,
     Examples,
@@ -21,12 +21,10 @@ from shallow_mimic.data.dataset import (
     make_dataset,
 )
 from shallow_mimic.data.fields import as_mapping, field
-from shallow_mimic.data.preprocessing import (
-    apply_preprocessing,
-    fit_preprocessing,
-    parse_step,
-)
+from shallow_mimic.data.preprocessed import make_preprocessed
+from shallow_mimic.data.preprocessing import fit_preprocessing, parse_step
 from shallow_mimic.data.splits import assign_folds, split_stratified
+from shallow_mimic.data.views import Views
 
 
 class Raw(NamedTuple):
@@ -37,7 +35,8 @@ class Raw(NamedTuple):
   parts: dict[str, Examples]
 
 
-def read_source(config: Any, *, cache_dir: os.PathLike | str) -> Dataset:
+def read_source(config: Any, *, cache_dir: os.PathLike | str,
+                directory: os.PathLike | str | None = None) -> Dataset:
   """Reads, splits and preprocesses what a configuration describes.
 
   Args:
@@ -54,6 +53,8 @@ def read_source(config: Any, *, cache_dir: os.PathLike | str) -> Dataset:
       `transfer`: name → dict(kind=…, …), see `transfer.py`;
       `folds`: 0, or into how many folds to cut the training examples.
     cache_dir: where data that are made, not read, may be kept.
+    directory: where `store.write_dataset` will write them: the inputs are
+      written there at once, part by part, and mapped; None: in memory.
 
   Raises:
     UserError: whatever is wrong with the configuration or the data.
@@ -73,20 +74,24 @@ def read_source(config: Any, *, cache_dir: os.PathLike | str) -> Dataset:
                                        folds.get('train'))
           for name, spec in specs.items()}
   for name, part in sets.items():
+    if isinstance(part.x, Views):  # Of training inputs, which are checked.
+      continue
     check_examples(f'transfer.{name}', part, raw.classes,
                    shape=parts['train'].x.shape[1:], labelled=False)
   fitted = fit_preprocessing(steps, parts['train'].x)
 
-  def finish(part: Examples) -> Examples:
-    return Examples(apply_preprocessing(fitted, part.x), part.y)
+  def finish(split: str, part: Examples) -> Examples:
+    path = directory and pathlib.Path(directory) / store.inputs_file(split)
+    return Examples(make_preprocessed(fitted, part.x, path), part.y)
 
   return make_dataset(
       name=raw.name,
       classes=raw.classes,
-      train=finish(parts['train']),
-      dev=finish(parts['dev']),
-      test=finish(parts['test']),
-      transfer={name: finish(part) for name, part in sets.items()},
+      train=finish('train', parts['train']),
+      dev=finish('dev', parts['dev']),
+      test=finish('test', parts['test']),
+      transfer={name: finish(f'transfer.{name}', part)
+                for name, part in sets.items()},
       fitted=fitted,
       folds=folds,
       # What `preprocessing.as_float` tells apart.

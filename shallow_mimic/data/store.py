@@ -24,13 +24,15 @@ _SEQUENCE_ARRAYS = ('stops', 'phones', 'phone_stops')
 def write_dataset(directory: os.PathLike | str, dataset: Dataset) -> None:
   """Writes a folder that `read_dataset` reads; `dataset.json` comes last.
 
+  Inputs that are mapped from their file in that folder are there already.
+
   Raises:
     UserError: the folder cannot be written.
   """
   directory = pathlib.Path(directory)
   arrays = {}
   for split, part in dataset.splits.items():
-    arrays |= {f'{split}.x.npy': part.x, f'{split}.y.npy': part.y}
+    arrays |= {inputs_file(split): part.x, f'{split}.y.npy': part.y}
   for split, folds in dataset.folds.items():
     arrays[f'{split}.folds.npy'] = folds
   for split, utterances in dataset.sequences.items():
@@ -43,7 +45,8 @@ def write_dataset(directory: os.PathLike | str, dataset: Dataset) -> None:
     # Old arrays must not pass for new ones if the writing is cut off.
     (directory / RECORD).unlink(missing_ok=True)
   for file, array in arrays.items():
-    files.write_array(directory / file, array)
+    if not _is_there(directory / file, array):
+      files.write_array(directory / file, array)
   files.write_json(directory / RECORD, {
       'name': dataset.name,
       'classes': dataset.classes,
@@ -112,6 +115,18 @@ def _read_recorded(
       folds={split: read(split, 'folds') for split in record['folds']},
       raw_dtype=record.get('raw_dtype', ''),
   )
+
+
+def inputs_file(split: str) -> str:
+  """The file of a split's inputs."""
+  return f'{split}.x.npy'
+
+
+def _is_there(path: pathlib.Path, array: np.ndarray) -> bool:
+  """Whether an array is the whole of the file, mapped."""
+  whole = isinstance(array, np.memmap) and not isinstance(
+      array.base, np.ndarray)
+  return whole and path.resolve() == pathlib.Path(array.filename).resolve()
 
 
 def _fitted_file(index: int, key: str) -> str:

@@ -28,7 +28,7 @@ from shallow_mimic import errors
 from shallow_mimic.data.dataset import Examples, check_transfer_name
 from shallow_mimic.data.fields import as_mapping, field
 from shallow_mimic.data.preprocessing import as_float
-from shallow_mimic.data.views import VIEW_OPTIONS, make_views
+from shallow_mimic.data.views import VIEW_OPTIONS, describe_views
 
 # For every kind: its options, and the source that it needs ('' for any).
 _KINDS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -90,7 +90,7 @@ def read_transfer(
     parts: Mapping[str, Examples],
     folds: np.ndarray | None = None,
 ) -> Examples:
-  """Reads or makes one transfer set, raw.
+  """Reads one transfer set, raw; views are described, to be made later.
 
   Args:
     name: what the configuration calls it.
@@ -109,8 +109,9 @@ def read_transfer(
     return Examples(pool.x[:spec['size']], pool.y[:spec['size']])
   if spec['kind'] == 'views':
     options = {key: spec[key] for key in VIEW_OPTIONS if key in spec}
-    return make_views(
+    views = describe_views(
         *parts['train'], spec['copies'], seed, options, folds)
+    return Examples(views, views.labels)
   found = _read_elsewhere(name, spec, config, parts)
   if found.x.shape[1:] != parts['train'].x.shape[1:]:
     return found  # The shapes are refused with every other split's.

@@ -40,6 +40,11 @@ class Views(NamedTuple):
   folds: np.ndarray | None = None
 
   @property
+  def shape(self) -> tuple[int, ...]:
+    """[K · N, …]: view 0 of all examples, view 1 of all, and so on."""
+    return (self.copies * len(self.x), *self.x.shape[1:])
+
+  @property
   def dtype(self) -> np.dtype:
     """Of the views: bytes stay bytes unless `scale` or `noise` is given."""
     moved = ('scale', 'noise') if self.x.dtype == np.uint8 else (
@@ -112,7 +117,7 @@ def make_views(
       shape of the inputs does not allow.
   """
   views = describe_views(x, y, copies, seed, options, folds)
-  made = np.empty((copies * len(x), *x.shape[1:]), views.dtype)
+  made = np.empty(views.shape, views.dtype)
   start = 0
   for copy in range(copies):
     for rows in views.chunks(copy):

@@ -1,0 +1,106 @@
+"""Arrays written in parts: whole, resumed, damaged, cut off."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from shallow_mimic import errors
+from shallow_mimic.data.parts import write_parts
+
+X = np.random.default_rng(0).normal(size=(12, 3, 2))
+
+
+class KilledError(Exception):
+  """What stands for a kill."""
+
+
+def makers(log, fail_in=None):
+  """Three parts of four rows, two at a time; a note of each that is made."""
+  def make(part):
+    log.append(part)
+    for start in range(4 * part, 4 * part + 4, 2):
+      if part == fail_in and start % 4:
+        raise KilledError
+      yield X[start:start + 2]
+
+  return [lambda part=part: make(part) for part in range(3)]
+
+
+def write(folder, log, **changes):
+  return write_parts(folder / 'x.npy', X.shape, np.float32,
+                     makers(log, **changes))
+
+
+def check(folder, got):
+  np.testing.assert_array_equal(got, X.astype(np.float32))
+  assert isinstance(got, np.memmap)
+  np.testing.assert_array_equal(np.load(folder / 'x.npy'), got)
+  assert sorted(os.listdir(folder)) == ['x.npy', 'x.npy.parts.json']
+
+
+def test_is_what_numpy_saves(tmp_path):
+  check(tmp_path, write(tmp_path, []))
+  np.save(tmp_path / 'want.npy', X.astype(np.float32))
+  assert (tmp_path / 'want.npy').read_bytes() == (
+      tmp_path / 'x.npy').read_bytes()
+
+
+@pytest.mark.parametrize('part', range(3))
+def test_killed_in_a_part_makes_the_rest(tmp_path, part):
+  with pytest.raises(KilledError):
+    write(tmp_path, [], fail_in=part)
+  assert not (tmp_path / 'x.npy').exists()
+  log = []
+  check(tmp_path, write(tmp_path, log))
+  assert log == list(range(part, 3))
+
+
+def test_killed_after_the_last_part_makes_none(tmp_path):
+  write(tmp_path, [])
+  log = []
+  check(tmp_path, write(tmp_path, log))
+  assert log == []
+
+
+@pytest.mark.parametrize('part', range(3))
+def test_a_damaged_part_is_made_anew_with_those_after_it(tmp_path, part):
+  write(tmp_path, [])
+  data = bytearray((tmp_path / 'x.npy').read_bytes())
+  data[-96 * (3 - part)] ^= 1  # 96 bytes a part.
+  (tmp_path / 'x.npy').write_bytes(data)
+  log = []
+  check(tmp_path, write(tmp_path, log))
+  assert log == list(range(part, 3))
+
+
+@pytest.mark.parametrize('size', [0, 60, 130, 230])
+def test_a_file_cut_off(tmp_path, size):
+  write(tmp_path, [])
+  data = (tmp_path / 'x.npy').read_bytes()
+  (tmp_path / 'x.npy').write_bytes(data[:size])
+  check(tmp_path, write(tmp_path, []))
+
+
+def test_parts_of_another_array_are_not_used(tmp_path):
+  with pytest.raises(KilledError):
+    write(tmp_path, [], fail_in=2)
+  log = []
+  got = write_parts(tmp_path / 'x.npy', X.shape, np.float64, makers(log))
+  np.testing.assert_array_equal(got, X)
+  assert log == [0, 1, 2]
+  record = json.loads((tmp_path / 'x.npy.parts.json').read_text())
+  assert [size for size, _ in record['parts']] == [192] * 3
+
+
+def test_parts_that_do_not_add_up(tmp_path):
+  with pytest.raises(ValueError, match='do not make up'):
+    write_parts(tmp_path / 'x.npy', (13, 3, 2), np.float32, makers([]))
+  assert not (tmp_path / 'x.npy').exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(errors.UserError, match=r'^cannot write .*/file/x\.npy'):
+    write(tmp_path / 'file', [])
