@@ -70,14 +70,8 @@ def read_source(config: Any, *, cache_dir: os.PathLike | str,
   raw = _reader(config)(config, pathlib.Path(cache_dir))
   parts = _split_train(config, raw)
   folds = _make_folds(config, specs, parts['train'].y)
-  sets = {name: transfer.read_transfer(name, spec, config, parts,
-                                       folds.get('train'))
-          for name, spec in specs.items()}
-  for name, part in sets.items():
-    if isinstance(part.x, Views):  # Of training inputs, which are checked.
-      continue
-    check_examples(f'transfer.{name}', part, raw.classes,
-                   shape=parts['train'].x.shape[1:], labelled=False)
+  sets = _read_transfer_sets(config, specs, parts, folds.get('train'),
+                             raw.classes)
   fitted = fit_preprocessing(steps, parts['train'].x)
 
   def finish(split: str, part: Examples) -> Examples:
@@ -97,6 +91,17 @@ def read_source(config: Any, *, cache_dir: os.PathLike | str,
       # What `preprocessing.as_float` tells apart.
       raw_dtype='uint8' if parts['train'].x.dtype == np.uint8 else 'float32',
   )
+
+
+def _read_transfer_sets(config, specs, parts, folds, classes):
+  """The raw transfer sets by name, checked."""
+  sets = {name: transfer.read_transfer(name, spec, config, parts, folds)
+          for name, spec in specs.items()}
+  for name, part in sets.items():
+    if not isinstance(part.x, Views):  # Training inputs have been checked.
+      check_examples(f'transfer.{name}', part, classes,
+                     shape=parts['train'].x.shape[1:], labelled=False)
+  return sets
 
 
 def _make_folds(config: Any, specs: dict[str, Any],
