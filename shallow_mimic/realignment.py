@@ -50,7 +50,8 @@ def write_realignment(directory: os.PathLike | str, stage: str,
   """
   directory = pathlib.Path(directory)
   [trained] = fit.fit(
-      [member], gathering.gather_inputs([member], dataset, {}), settings,
+      [member], gathering.gather_inputs(
+          [member], dataset, {}, settings.memory), settings,
       directory / 'checkpoints', stage=stage)
   net = family.member_net(member, dataset.input_shape, dataset.classes)
   train = dataset.sequences['train']
