@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from absl import app, flags, logging
 
 _ONLY = flags.DEFINE_list(
-    'only', [], 'Which of family, matmul, teacher, cache, streaming, widths,'
-    ' devices; all if empty.'
+    'only', [], 'Which of family, matmul, teacher, cache, streaming, frames,'
+    ' speech, widths, devices; all if empty.'
 )
 
 
@@ -41,6 +41,7 @@ def _topics(torch: bool) -> dict[str, Callable[[], list[dict[str, str]]]]:
       family,
       growth,
       matmul,
+      speech,
       streaming,
       teacher,
   )
@@ -52,6 +53,8 @@ def _topics(torch: bool) -> dict[str, Callable[[], list[dict[str, str]]]]:
       'teacher': lambda: teacher.compare(torch=torch),
       'cache': lambda: [teacher.compare_cache()],
       'streaming': lambda: [streaming.compare()],
+      'frames': lambda: [speech.compare_frames(case) for case in speech.CASES],
+      'speech': speech.measure_speech,
       'widths': growth.grow_widths,
       'devices': growth.grow_devices,
   }
