@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import small_family
 import tiny_experiment
 
 from shallow_mimic import configs, errors, files, fit, students
@@ -37,7 +38,8 @@ def search(monkeypatch, directory, dataset, members, outcome):
             for m in members]
 
   monkeypatch.setattr(fit, 'fit', fake_fit)
-  students.write_search(directory, members, dataset, {}, None)
+  students.write_search(directory, members, dataset, {},
+                        small_family.make_settings())
 
 
 def test_search_picks_the_best_mean_of_dev(monkeypatch, tmp_path, dataset,
