@@ -4,10 +4,11 @@
         --config.data.data_dir=FOLDER
 
 FOLDER holds `cifar10` and `cifar100` as TFDS prepares them (leave it out for
-TFDS's own). Two deep CNNs train on the labels with three views of each image;
-students, 16c3-p-100L-H, imitate the mean of their logits over each image and
-its mirror image, on the same images and on 10,000 of CIFAR-100. The same
-students train on labels, without the views as in the paper, and with them.
+TFDS's own). Two deep CNNs train on the labels with three views of each image.
+Students, 16c3-p-100L-H, imitate the mean of their logits over each image and
+its mirror image, on the training images, two views of each, and 10,000 images
+of CIFAR-100. The same students train on labels, without the views as in the
+paper, and with them.
 """
 
 import ml_collections
@@ -67,8 +68,6 @@ def _curves():
   return {
       'SNN': configs.make_curve(**labels, dropout_hidden=0.3),
       'SNN + views': configs.make_curve(**labels, inputs=views),
-      # Regression stands faster rates than cross-entropy.
       'SNN-MIMIC': configs.make_curve(
-          teacher='ECNN', inputs=f'{views}+cifar100',
-          learning_rates=(0.004, 0.008)),
+          teacher='ECNN', inputs=f'{views}+cifar100'),
   }
