@@ -3,8 +3,8 @@
     python -m launch.run --config=launch/configs/cifar10_smoke.py \
         --config.data.data_dir=FOLDER
 
-Every net, curve, transfer set and figure of `cifar10`, whatever it holds, in
-under two minutes on two cores: the numbers mean nothing.
+Every net, curve, transfer set and figure of `cifar10`, whatever it holds, in a
+few minutes on two cores, most of them compiling: the numbers mean nothing.
 """
 
 import re
