@@ -226,10 +226,8 @@ def make_subjects(
     deep[name] = [family.member_net(member, *problem) for member in members]
     subjects['teacher', name, 0] = {'': latencies.make_subject(deep[name][:1])}
   for name, ensemble in config.ensembles.items():
-    nets = []
-    for text in ensemble.members:
-      group, _, index = text.partition(':')
-      nets += [deep[group][int(index)]] if index else deep[group]
+    nets = [net for text in ensemble.members
+            for net in ensembles.pick_members(deep, text)]
     subjects['ensemble', name, 0] = {
         '': latencies.make_subject(
             nets * (1 + ensemble.mirror), ensemble.space)}

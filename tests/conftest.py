@@ -14,6 +14,7 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 import jax
 import pytest
 import tiny_experiment
+from absl import logging
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 
@@ -30,3 +31,12 @@ def finished(tmp_path_factory):
   done = tiny_experiment.start(npz, workdir)
   assert done.returncode == 0, done.stderr
   return npz, workdir
+
+
+@pytest.fixture(name='warnings')
+def fixture_warnings(monkeypatch):
+  """What absl's `logging.warning` was told, in order."""
+  told = []
+  monkeypatch.setattr(
+      logging, 'warning', lambda text, *args: told.append(text % args))
+  return told

@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pytest
 import small_timit as small
-from absl import logging
 
 from shallow_mimic import errors
 from shallow_mimic.data import wavs
@@ -16,14 +15,6 @@ SKIP = "; mend it, or set damaged = 'skip' to leave such recordings out"
 
 def _refused(message):
   return pytest.raises(errors.UserError, match=f'^{re.escape(message)}$')
-
-
-@pytest.fixture(name='warnings')
-def fixture_warnings(monkeypatch):
-  told = []
-  monkeypatch.setattr(
-      logging, 'warning', lambda text, *args: told.append(text % args))
-  return told
 
 
 @pytest.fixture(name='folder')

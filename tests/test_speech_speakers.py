@@ -5,7 +5,6 @@ import pathlib
 import re
 
 import pytest
-from absl import logging
 
 from shallow_mimic import errors
 from shallow_mimic.speech import speakers
@@ -24,14 +23,6 @@ def _whole():
   return [Item(name, f'si{number}', portion)
           for portion, names in (('train', train), ('test', test))
           for name in names for number in range(8)]
-
-
-@pytest.fixture(name='warnings')
-def fixture_warnings(monkeypatch):
-  told = []
-  monkeypatch.setattr(
-      logging, 'warning', lambda text, *args: told.append(text % args))
-  return told
 
 
 def test_the_lists():
