@@ -31,8 +31,8 @@ def check_fields(where: str, section: Mapping[str, Any],
 def check_training(prefix: str, section: Any) -> None:
   """How nets are trained: steps, batch, optimiser."""
   check_positive(prefix, section, ('steps', 'batch', 'eval_every'))
-  fail(section.optimizer not in ('adam', 'sgd'), f'{prefix}.optimizer',
-       section.optimizer, 'adam or sgd')
+  fail(section.optimizer not in ('adam', 'muon', 'sgd'), f'{prefix}.optimizer',
+       section.optimizer, 'adam, muon or sgd')
   fail(not 0 <= section.momentum < 1, f'{prefix}.momentum', section.momentum,
        'from 0 to below 1')
   fail(not 0 <= section.warmup < 1, f'{prefix}.warmup', section.warmup,

@@ -28,7 +28,7 @@ from shallow_mimic.speech import features, phones
 # A step is a forward pass and about twice as much again going backward.
 _STEP_FACTOR = 3
 # Parameters, moments, and the best parameters so far.
-_COPIES = {'adam': 4, 'sgd': 3}
+_COPIES = {'adam': 4, 'muon': 3, 'sgd': 3}
 # Training frames of the whole of TIMIT.
 _TIMIT_FRAMES = 1_124_823
 # Share of the matmul peak that training steps were measured to reach.

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from shallow_mimic import losses, models, objectives
+from shallow_mimic import losses, models, muon, objectives
 from shallow_mimic.data.pools import Pool, take
 from shallow_mimic.family import Objective
 
@@ -24,10 +24,10 @@ from shallow_mimic.family import Objective
 class Recipe:
   """What all members of a family share.
 
-  `steps` updates of `batch` examples; `optimizer` is 'adam' or 'sgd' (with
-  `momentum`); the learning rate rises over `warmup` (a share of the steps)
-  and falls as a cosine; `clip` is the largest global norm of a member's
-  gradient, 0 for none.
+  `steps` updates of `batch` examples; `optimizer` is 'adam', 'muon' or 'sgd'
+  (the last two with `momentum`); the learning rate rises over `warmup` (a
+  share of the steps) and falls as a cosine; `clip` is the largest global norm
+  of a member's gradient, 0 for none.
   """
 
   steps: int
@@ -114,8 +114,9 @@ def make_schedule(recipe: Recipe) -> Callable[[jax.Array], jax.Array]:
 def make_optimizer(recipe: Recipe) -> optax.GradientTransformation:
   """Gradient to direction; the learning rate is the member's own."""
   clip = optax.clip_by_global_norm(recipe.clip) if recipe.clip else None
-  moments = (optax.scale_by_adam() if recipe.optimizer == 'adam'
-             else optax.trace(recipe.momentum))
+  moments = {'adam': optax.scale_by_adam,
+             'muon': lambda: muon.scale_by_muon(recipe.momentum),
+             'sgd': lambda: optax.trace(recipe.momentum)}[recipe.optimizer]()
   return optax.chain(clip, moments) if clip else moments
 
 

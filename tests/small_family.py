@@ -122,6 +122,28 @@ def closed_form_rate(step, steps, warmup):
                                                       - rise)))
 
 
+def scale_by_optax_muon(momentum):
+  """Optax's own, after Nesterov's momentum; Adam for output and biases."""
+
+  def is_matrix(params):
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf.ndim > 1 and 'output' not in
+        jax.tree_util.keystr(path), params)
+
+  def dimensions(params):
+    return jax.tree.map(
+        lambda leaf, matrix: optax.contrib.MuonDimensionNumbers(
+            tuple(range(leaf.ndim - 1)), leaf.ndim - 1) if matrix else None,
+        params, is_matrix(params))
+
+  return optax.chain(
+      optax.masked(optax.trace(momentum, nesterov=True), is_matrix),
+      optax.contrib.muon(
+          1.0, beta=0.0, nesterov=False, consistent_rms=0.2,
+          muon_weight_dimension_numbers=dimensions),
+      optax.scale(-1.0))
+
+
 def train_alone(member, inputs, settings):
   """One student without any of the machinery: init, apply, optax, a loop."""
   recipe, data = settings.recipe, inputs.data
@@ -135,8 +157,9 @@ def train_alone(member, inputs, settings):
   transform = optax.chain(
       optax.clip_by_global_norm(recipe.clip) if recipe.clip
       else optax.identity(),
-      optax.scale_by_adam() if recipe.optimizer == 'adam'
-      else optax.trace(recipe.momentum),
+      {'adam': optax.scale_by_adam,
+       'muon': lambda: scale_by_optax_muon(recipe.momentum),
+       'sgd': lambda: optax.trace(recipe.momentum)}[recipe.optimizer](),
       optax.add_decayed_weights(
           member.weight_decay, jax.tree.map(lambda p: p.ndim > 1, params)),
   )

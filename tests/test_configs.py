@@ -79,7 +79,7 @@ RATES = 'finite and above 0'
     ('students.search_steps', 0, 0, 'at least 1'),
     ('students.batch', -1, -1, 'at least 1'),
     ('students.eval_every', 0, 0, 'at least 1'),
-    ('students.optimizer', 'lion', 'lion', 'adam or sgd'),
+    ('students.optimizer', 'lion', 'lion', 'adam, muon or sgd'),
     ('students.momentum', 1.0, 1.0, 'from 0 to below 1'),
     ('students.warmup', math.nan, math.nan, 'a share from 0 to below 1'),
     ('students.clip', -1.0, -1.0, '0 (off) or a positive norm'),

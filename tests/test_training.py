@@ -26,6 +26,8 @@ CASES = {
     'adam-tanh-dropout': (
         {'optimizer': 'adam'},
         {'activation': 'tanh', 'dropout_hidden': 0.5, 'dropout_input': 0.25}),
+    'muon-relu': (
+        {'optimizer': 'muon', 'momentum': 0.8}, {'activation': 'relu'}),
     'sgd-sigmoid-clip-dropout': (
         {'optimizer': 'sgd', 'clip': 0.1, 'momentum': 0.5},
         {'activation': 'sigmoid', 'dropout_hidden': 0.5}),
