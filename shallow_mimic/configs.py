@@ -86,12 +86,15 @@ def make_teacher(**changes: Any) -> ml_collections.ConfigDict:
 
 
 def make_ensemble(*members: str, space: str = 'logits', mirror: bool = False,
-                  ) -> ml_collections.ConfigDict:
+                  out_of_fold: bool = True) -> ml_collections.ConfigDict:
   """An ensemble of groups 'CNN' or of single teachers 'CNN:0'.
 
-  With `mirror` every member looks at an image and at its mirror image.
+  With `mirror` every member looks at an image and at its mirror image. Where
+  members left folds out, only those who did label a fold's inputs; without
+  `out_of_fold` all members label everything.
   """
-  return config_dict.create(members=tuple(members), space=space, mirror=mirror)
+  return config_dict.create(members=tuple(members), space=space, mirror=mirror,
+                            out_of_fold=out_of_fold)
 
 
 def make_curve(**changes: Any) -> ml_collections.ConfigDict:

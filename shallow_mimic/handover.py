@@ -139,7 +139,8 @@ def read_members(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
       label = f'{name}:{trained[place].seed}'
       _, held_out = inputs.split_fold(trained[place].inputs)
       members[label] = ensembles.Teacher(
-          net, params[place], theirs[label], held_out)
+          net, params[place], theirs[label],
+          held_out if ensemble.out_of_fold else None)
   return ensembles.add_mirrored(members) if ensemble.mirror else members
 
 

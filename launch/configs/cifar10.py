@@ -41,10 +41,9 @@ def get_config() -> ml_collections.ConfigDict:
   }
   config.teachers = {'CNN': configs.make_teacher(
       architecture='32c3-p2-64c3-64c3-p2-128c3-128c3-p2-256fc', members=2,
-      together=1, inputs='train+views', steps=2200, eval_every=550,
-      learning_rate=0.003, weight_decay=0.05,
-      net={'dropout_hidden': 0.2, 'norm': 'group', 'groups': 4,
-           'standardised': True})}
+      together=1, inputs='train+views', steps=2000, eval_every=500,
+      optimizer='muon', learning_rate=0.005, weight_decay=0.05,
+      net={'norm': 'group', 'groups': 4, 'standardised': True})}
   config.ensembles = {'ECNN': configs.make_ensemble('CNN', mirror=True)}
   students = config.students
   students.architecture = '16c3-p-100L-H'
