@@ -112,7 +112,7 @@ def test_vmap_over_kernels_equals_one_by_one():
 
 
 def test_form_by_backend(monkeypatch):
-  x, kernel = jnp.ones((1, 4, 1)), jnp.ones((3, 1, 1))
+  x, kernel = jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1))
   on_cpu = str(jax.make_jaxpr(_fresh())(x, kernel))
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
   elsewhere = str(jax.make_jaxpr(_fresh())(x, kernel))

@@ -1,17 +1,18 @@
 """Convolution of channels-last maps, in the form that each backend runs best.
 
-XLA's CPU convolutions are slow to train with. Forward and backward, outside a
-loop, the 2-d ones took 1.2 to 1.6 times as long as the form below (and the 1-d
-ones 0.85 times); inside `lax.scan` or `fori_loop`, where a nested computation
-gets a naive kernel, both took 60 to 90 times as long. So on a CPU a
-convolution is a matrix product. The usual patches of k·k·cin columns cost more
-to write than to multiply; here only the k shifts along a row are laid side by
-side, one product gives the share of every row in the k output rows that it
-reaches, and those shares are added up:
+On a CPU, XLA has a good kernel for one convolution: of maps by a kernel, both
+channels last. The gradient of the maps is one more of these, but that of the
+kernel is not: by `lax` it took 60 to 90 times as long inside `lax.scan` or
+`fori_loop`, where a nested computation gets a naive kernel. So it is a sum of
+matrix products. The usual patches of k·k·cin rows cost more to write than to
+multiply; here only the k shifts along a row are stacked, and every shift of the
+rows is a slice of them:
 
-  [rows + k - 1, B, w, k·cin] @ [k·cin, k·cout]  →  Σ_k of [rows, B, w, cout]
+  [k·cin, rows from i to i + h, B, w] @ [h, B, w, cout]  →  row i of the kernel
 
-Large batches go through in blocks of examples that stay in the cache.
+Large batches go through in blocks of examples that stay in the cache. Images of
+few channels, where that one good kernel has too little to multiply, have their
+forward pass made of the same shifts.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from jax import lax
 # about a core's own cache. Measured flat within a factor of two of these.
 _WHOLE_BYTES = 8 << 20
 _BLOCK_BYTES = 2 << 20
+# Images of fewer channels go forward by shifts: half the time at 3.
+_FEW_CHANNELS = 8
 
 
 def convolve(
@@ -90,43 +93,27 @@ def _row_shifts(x: jax.Array, kh: int, kw: int) -> jax.Array:
   return jnp.concatenate(shifts, -1).reshape(-1, kw * channels)
 
 
-def _flat_kernel(kernel: jax.Array) -> jax.Array:
-  """[kh, kw, cin, cout] → [kw·cin, kh·cout]."""
-  kh, kw, cin, cout = kernel.shape
-  return kernel.transpose(1, 2, 0, 3).reshape(kw * cin, kh * cout)
-
-
 def _block_forward(x, kernel, precision):
   """One block of examples: [b, h, w, cin] → [b, h, w, cout]."""
-  b, h, w, _ = x.shape
+  b, h, w, cin = x.shape
   kh, kw, _, cout = kernel.shape
-  shares = jnp.dot(
-      _row_shifts(x, kh, kw), _flat_kernel(kernel), precision=precision)
+  flat = kernel.transpose(1, 2, 0, 3).reshape(kw * cin, kh * cout)
+  shares = jnp.dot(_row_shifts(x, kh, kw), flat, precision=precision)
   shares = shares.reshape(h + kh - 1, b, w, kh * cout)
   y = sum(shares[i:i + h, ..., i * cout:(i + 1) * cout] for i in range(kh))
   return y.transpose(1, 0, 2, 3)
 
 
-def _block_backward(x, kernel, dy, precision):
-  """One block's gradients: of its x, and its part of the flat kernel's."""
-  b, h, w, cin = x.shape
-  kh, kw, _, _ = kernel.shape
-  dy = dy.transpose(1, 0, 2, 3)
-  no = (0, 0)
-  shares = jnp.concatenate(
-      [jnp.pad(dy, ((i, kh - 1 - i), no, no, no)) for i in range(kh)], -1)
-  shares = shares.reshape(-1, kh * dy.shape[-1])
-  dkernel = jnp.dot(_row_shifts(x, kh, kw).T, shares, precision=precision)
-  dshifts = jnp.dot(shares, _flat_kernel(kernel).T, precision=precision)
-  dshifts = dshifts.reshape(h + kh - 1, b, w, kw * cin)
-  dshifts = dshifts[_margins(kh)[0]:][:h]
-  dx = 0
-  for j in range(kw):  # each shift goes back to the column that it came from
-    shift = j - _margins(kw)[0]
-    part = dshifts[..., j * cin:(j + 1) * cin]
-    zero = jnp.zeros((), part.dtype)
-    dx += lax.pad(part, zero, [(0, 0, 0)] * 2 + [(shift, -shift, 0), (0, 0, 0)])
-  return dx.transpose(1, 0, 2, 3), dkernel
+def _block_kernel_gradient(x, dy, kh, kw, precision):
+  """One block's part of the kernel's gradient: [kh, kw·cin, cout]."""
+  _, h, w, cin = x.shape
+  dy = dy.transpose(1, 0, 2, 3).reshape(-1, dy.shape[-1])
+  padded = jnp.pad(
+      x.transpose(3, 1, 0, 2), ((0, 0), _margins(kh), (0, 0), _margins(kw)))
+  shifts = jnp.concatenate([padded[..., j:j + w] for j in range(kw)])
+  return jnp.stack([
+      jnp.dot(shifts[:, i:i + h].reshape(kw * cin, -1), dy,
+              precision=precision) for i in range(kh)])
 
 
 def _split(x: jax.Array, kernel: jax.Array) -> tuple[int, int]:
@@ -154,6 +141,8 @@ def _convolve_by_matmul(x, kernel, precision):
 
   @jax.custom_batching.sequential_vmap
   def run(x, kernel):
+    if x.shape[1] == 1 or x.shape[-1] >= _FEW_CHANNELS:
+      return _convolve_by_xla(x, kernel, precision)
     blocks, size = _split(x, kernel)
     if blocks == 1:
       return _block_forward(x, kernel, precision)
@@ -169,27 +158,33 @@ def _forward(x, kernel, precision):
 
 
 def _backward(precision, saved, dy):
-  """Recomputes the row shifts: they are cheaper to make than to keep."""
+  """Two functions: of a first layer only the kernel's gradient is wanted."""
+  x, kernel = saved
+  kh, kw, cin, cout = kernel.shape
 
   @jax.custom_batching.sequential_vmap
-  def run(x, kernel, dy):
-    def add_block(total, block):
-      dx, dkernel = _block_backward(block[0], kernel, block[1], precision)
-      return total + dkernel, dx
+  def map_gradient(kernel, dy):
+    turned = kernel[::-1, ::-1].swapaxes(2, 3)
+    margins = [_margins(size)[::-1] for size in (kh, kw)]
+    return lax.conv_general_dilated(
+        dy, turned, (1, 1), margins, precision=precision,
+        dimension_numbers=('NhwC', 'hwIO', 'NhwC'))
 
+  @jax.custom_batching.sequential_vmap
+  def kernel_gradient(x, dy):
     blocks, size = _split(x, kernel)
-    kh, kw, cin, cout = kernel.shape
-    total = jnp.zeros((kw * cin, kh * cout), kernel.dtype)
     if blocks == 1:
-      dkernel, dx = add_block(total, (x, dy))
-    else:
-      dkernel, dx = lax.scan(
-          add_block, total,
-          (_to_blocks(x, blocks, size), _to_blocks(dy, blocks, size)))
-      dx = dx.reshape(-1, *dx.shape[2:])[:x.shape[0]]
-    return dx, dkernel.reshape(kw, cin, kh, cout).transpose(2, 0, 1, 3)
+      return _block_kernel_gradient(x, dy, kh, kw, precision)
 
-  return run(*saved, dy)
+    def add_block(total, block):
+      return total + _block_kernel_gradient(*block, kh, kw, precision), None
+
+    total, _ = lax.scan(
+        add_block, jnp.zeros((kh, kw * cin, cout), kernel.dtype),
+        (_to_blocks(x, blocks, size), _to_blocks(dy, blocks, size)))
+    return total
+
+  return map_gradient(kernel, dy), kernel_gradient(x, dy).reshape(kernel.shape)
 
 
 _convolve_by_matmul.defvjp(_forward, _backward)
