@@ -229,12 +229,15 @@ def make_experiment(folder):
   short = dict(steps=10, batch=16, eval_every=5)
   config.teachers = {'DNN': configs.make_teacher(
       architecture='8', members=2, folds=2, **short)}
-  config.ensembles = {'EDNN': configs.make_ensemble('DNN')}
+  config.ensembles = {
+      'EDNN': configs.make_ensemble('DNN'),
+      'EDNN-all': configs.make_ensemble('DNN', out_of_fold=False)}
   config.students.update(dict(
       short, widths=(4,), seeds=1, search_steps=5, learning_rates=(0.01,)))
   config.students.curves = {
       'SNN': configs.make_curve(objective='cross_entropy'),
-      'SNN-MIMIC': configs.make_curve(teacher='EDNN')}
+      'SNN-MIMIC': configs.make_curve(teacher='EDNN'),
+      'SNN-MIMIC-all': configs.make_curve(teacher='EDNN-all')}
   return config
 
 
@@ -243,7 +246,8 @@ def test_every_stage_scores_phones(tmp_path):
   pipeline.run(config, tmp_path, stages=pipeline.STAGES[:-1],
                say=lambda line: None)
   names = []
-  for folder in ('teachers/DNN', 'ensembles/EDNN', 'students/final'):
+  for folder in ('teachers/DNN', 'ensembles/EDNN', 'ensembles/EDNN-all',
+                 'students/final'):
     records = json.loads((tmp_path / folder / 'records.json').read_text())
     kept = json.loads((tmp_path / folder / 'phone_errors.json').read_text())
     assert len(kept['utterances']) == 8
@@ -264,5 +268,13 @@ def test_every_stage_scores_phones(tmp_path):
               'substitutions', 'deletions', 'insertions'))
           / sum(net['scored']['phones']))
       assert 0 <= record['metrics']['dev']['per_silence_forgiven'] <= 3
-  assert names == [('DNN', 0, 0), ('DNN', 0, 1), ('EDNN', 0, 0), ('SNN', 4, 0),
-                   ('SNN-MIMIC', 4, 0)]
+  assert names == [
+      ('DNN', 0, 0), ('DNN', 0, 1), ('EDNN', 0, 0), ('EDNN-all', 0, 0),
+      ('SNN', 4, 0), ('SNN-MIMIC', 4, 0), ('SNN-MIMIC-all', 4, 0)]
+  labelled = {name: json.loads(
+      (tmp_path / 'logits' / name / 'manifest.json').read_text())['origin'][
+          'labelled_by'] for name in ('EDNN', 'EDNN-all')}
+  both = ['DNN:0', 'DNN:1']
+  assert labelled == {
+      'EDNN': {'fold 0': ['DNN:0'], 'fold 1': ['DNN:1'], 'others': both},
+      'EDNN-all': {'others': both}}

@@ -7,8 +7,8 @@ FOLDER holds `cifar10` and `cifar100` as TFDS prepares them (leave it out for
 TFDS's own). Two deep CNNs train on the labels with three views of each image.
 Students, 16c3-p-100L-H, imitate the mean of their logits over each image and
 its mirror image, on the training images, two views of each, and 10,000 images
-of CIFAR-100. The same students train on labels, without the views as in the
-paper, and with them.
+of CIFAR-100; or its softened probabilities (SNN-KL). The same students train on
+labels, without the views as in the paper, and with them.
 """
 
 import ml_collections
@@ -48,8 +48,9 @@ def get_config() -> ml_collections.ConfigDict:
   students = config.students
   students.architecture = '16c3-p-100L-H'
   students.widths, students.learning_rates = (125, 500, 2000), (
-      0.001, 0.002, 0.004)
-  students.steps, students.search_steps = 2500, 400
+      0.002, 0.004, 0.008)
+  students.optimizer = 'muon'
+  students.steps, students.search_steps = 2000, 300
   students.eval_every, students.bias_spread = 500, 0.0
   students.curves = _curves()
   config.report.figure_width = 500
@@ -64,9 +65,11 @@ def get_config() -> ml_collections.ConfigDict:
 def _curves():
   labels = {'objective': 'cross_entropy', 'weight_decays': (0.02,)}
   views = 'train+views[:90000]'  # two of each image
+  mimic = dict(teacher='ECNN', inputs=f'{views}+cifar100')
   return {
       'SNN': configs.make_curve(**labels, dropout_hidden=0.3),
       'SNN + views': configs.make_curve(**labels, inputs=views),
-      'SNN-MIMIC': configs.make_curve(
-          teacher='ECNN', inputs=f'{views}+cifar100'),
+      'SNN-MIMIC': configs.make_curve(**mimic),
+      'SNN-KL': configs.make_curve(
+          objective='distillation_kl', temperature=2.0, **mimic),
   }

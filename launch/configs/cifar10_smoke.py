@@ -41,8 +41,8 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def _studies() -> dict[str, ml_collections.ConfigDict]:
-  """Transfer sizes and losses at one width."""
-  how = {'teacher': 'ECNN', 'widths': (250,), 'learning_rates': (0.004,)}
+  """Transfer sizes and losses at one width, one that the others have."""
+  how = {'teacher': 'ECNN', 'widths': (125,), 'learning_rates': (0.004,)}
   return (study_curves.make_size_curves('views', (45_000, 0), **how)
           | study_curves.make_loss_curves(inputs='train+views', **how))
 
