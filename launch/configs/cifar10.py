@@ -49,7 +49,7 @@ def get_config() -> ml_collections.ConfigDict:
   students.architecture = '16c3-p-100L-H'
   students.widths, students.learning_rates = (125, 500, 2000), (
       0.002, 0.004, 0.008)
-  students.optimizer = 'muon'
+  students.optimizer, students.clip = 'muon', 1.0
   students.steps, students.search_steps = 2000, 300
   students.eval_every, students.bias_spread = 500, 0.0
   students.curves = _curves()
