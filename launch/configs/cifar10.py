@@ -5,7 +5,7 @@
 
 FOLDER holds `cifar10` and `cifar100` as TFDS prepares them (leave it out for
 TFDS's own). Two deep CNNs train on the labels with three views of each image.
-Students, 16c3-p-100L-H, imitate the mean of their logits over each image and
+Students, 16c3-p2-100L-H, imitate the mean of their logits over each image and
 its mirror image, on the training images, two views of each, and 10,000 images
 of CIFAR-100; or its softened probabilities (SNN-KL). The same students train on
 labels, without the views as in the paper, and with them.
@@ -46,12 +46,12 @@ def get_config() -> ml_collections.ConfigDict:
       net={'norm': 'group', 'groups': 4, 'standardised': True})}
   config.ensembles = {'ECNN': configs.make_ensemble('CNN', mirror=True)}
   students = config.students
-  students.architecture = '16c3-p-100L-H'
+  students.architecture = '16c3-p2-100L-H'
   students.widths, students.learning_rates = (125, 500, 2000), (
       0.002, 0.004, 0.008)
   students.optimizer, students.clip = 'muon', 1.0
-  students.steps, students.search_steps = 2000, 300
-  students.eval_every, students.bias_spread = 500, 0.0
+  students.steps, students.search_steps = 2400, 300
+  students.eval_every, students.bias_spread = 600, 0.0
   students.curves = _curves()
   config.report.figure_width = 500
   config.report.latency = True
