@@ -50,8 +50,8 @@ def get_config() -> ml_collections.ConfigDict:
   students.widths, students.learning_rates = (125, 500, 2000), (
       0.002, 0.004, 0.008)
   students.optimizer, students.clip = 'muon', 1.0
-  students.steps, students.search_steps = 2400, 300
-  students.eval_every, students.bias_spread = 600, 0.0
+  students.steps, students.search_steps = 1600, 300
+  students.eval_every, students.bias_spread = 400, 0.0
   students.curves = _curves()
   config.report.figure_width = 500
   config.report.latency = True
