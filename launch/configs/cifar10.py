@@ -8,13 +8,17 @@ TFDS's own). Two deep CNNs train on the labels with three views of each image.
 Students, 16c3-p2-100L-H, imitate the mean of their logits over each image and
 its mirror image, on the training images, two views of each, and 10,000 images
 of CIFAR-100; or its softened probabilities (SNN-KL). The same students train on
-labels, without the views as in the paper, and with them.
+labels, without the views as in the paper, and with them. At one width, ten
+losses after the teacher and five transfer sets are compared.
 """
 
 import ml_collections
 
-from shallow_mimic import configs
+from shallow_mimic import configs, study_curves
 
+_VIEWS = 'train+views[:90000]'  # two of each image
+_LOSSES = ('logits', 'raw-logits', 'centred-logits', 'probabilities', 'KL-1',
+           'KL-4', 'standardised', 'blended', 'DKD', 'DIST')
 _PAPER = (
     dict(model='CNN', architecture='128c-p-128c-p-128c-p-1000fc',
          printed_parameters='2.1M', error=12.0),
@@ -52,7 +56,7 @@ def get_config() -> ml_collections.ConfigDict:
   students.optimizer, students.clip = 'muon', 1.0
   students.steps, students.search_steps = 1600, 300
   students.eval_every, students.bias_spread = 400, 0.0
-  students.curves = _curves()
+  students.curves = _curves() | _studies()
   config.report.figure_width = 500
   config.report.latency = True
   config.report.paper = _PAPER
@@ -64,12 +68,18 @@ def get_config() -> ml_collections.ConfigDict:
 
 def _curves():
   labels = {'objective': 'cross_entropy', 'weight_decays': (0.02,)}
-  views = 'train+views[:90000]'  # two of each image
-  mimic = dict(teacher='ECNN', inputs=f'{views}+cifar100')
+  mimic = dict(teacher='ECNN', inputs=f'{_VIEWS}+cifar100')
   return {
       'SNN': configs.make_curve(**labels, dropout_hidden=0.3),
-      'SNN + views': configs.make_curve(**labels, inputs=views),
+      'SNN + views': configs.make_curve(**labels, inputs=_VIEWS),
       'SNN-MIMIC': configs.make_curve(**mimic),
       'SNN-KL': configs.make_curve(
           objective='distillation_kl', temperature=2.0, **mimic),
   }
+
+
+def _studies():
+  """Transfer sizes and losses, at the middle width."""
+  how = dict(teacher='ECNN', widths=(500,), learning_rates=(0.004, 0.008))
+  return (study_curves.make_size_curves('views', (45_000, 90_000), **how)
+          | study_curves.make_loss_curves(_LOSSES, inputs=_VIEWS, **how))

@@ -12,7 +12,6 @@ import re
 import ml_collections
 
 from launch.configs import cifar10
-from shallow_mimic import study_curves
 
 # Of all numbers of images, those of limits among them.
 _SHARE = 100
@@ -34,17 +33,9 @@ def get_config() -> ml_collections.ConfigDict:
   students = config.students
   students.steps, students.search_steps, students.eval_every = 6, 2, 3
   students.batch, students.seeds = 16, 2
-  students.curves.update(_studies())
   for curve in students.curves.values():
     curve.inputs = _shrink(curve.inputs)
   return config
-
-
-def _studies() -> dict[str, ml_collections.ConfigDict]:
-  """Transfer sizes and losses at one width, one that the others have."""
-  how = {'teacher': 'ECNN', 'widths': (125,), 'learning_rates': (0.004,)}
-  return (study_curves.make_size_curves('views', (45_000, 0), **how)
-          | study_curves.make_loss_curves(inputs='train+views', **how))
 
 
 def _shrink(inputs: str) -> str:
