@@ -135,10 +135,11 @@ def scale_sizes(axes: Any) -> None:
   from matplotlib import ticker  # noqa: PLC0415
 
   low, high = axes.dataLim.intervalx
-  is_short = not 30 * low < high  # less than a decade and a half: more ticks
+  # The shorter the axis, the more ticks in a decade.
+  steps = ((1,) if 30 * low < high else (1, 2, 5) if 6 * low < high
+           else (1, 1.5, 2, 3, 5, 7))
   axes.set_xscale('log')
-  axes.xaxis.set_major_locator(
-      ticker.LogLocator(subs=(1, 2, 5) if is_short else (1,)))
+  axes.xaxis.set_major_locator(ticker.LogLocator(subs=steps))
   axes.xaxis.set_major_formatter(
       ticker.FuncFormatter(lambda value, _: shorten(value)))
   axes.xaxis.set_minor_formatter(ticker.NullFormatter())
