@@ -1,18 +1,20 @@
 """Convolution of channels-last maps, in the form that each backend runs best.
 
-On a CPU, XLA has a good kernel for one convolution: of maps by a kernel, both
-channels last. The gradient of the maps is one more of these, but that of the
-kernel is not: by `lax` it took 60 to 90 times as long inside `lax.scan` or
-`fori_loop`, where a nested computation gets a naive kernel. So it is a sum of
-matrix products. The usual patches of k·k·cin rows cost more to write than to
-multiply; here only the k shifts along a row are stacked, and every shift of the
-rows is a slice of them:
+XLA's CPU convolutions of images keep to one core, and the gradient of a kernel
+took 60 to 90 times as long as below inside `lax.scan` or `fori_loop`, where a
+nested computation gets a naive kernel. So on a CPU a convolution is a sum of
+matrix products, but for signals, which go forward by XLA. The usual patches of
+k·k·cin columns cost more to write than to multiply; here only the k shifts
+along a row are laid side by side, one product gives the share of every row in
+the k output rows that it reaches, and those shares are added up:
 
-  [k·cin, rows from i to i + h, B, w] @ [h, B, w, cout]  →  row i of the kernel
+  [rows + k - 1, B, w, k·cin] @ [k·cin, k·cout]  →  Σ_k of [rows, B, w, cout]
 
-Large batches go through in blocks of examples that stay in the cache. Images of
-few channels, where that one good kernel has too little to multiply, have their
-forward pass made of the same shifts.
+Row i of the kernel's gradient is one product of such shifts, transposed:
+
+  [k·cin, rows from i to i + h, B, w] @ [h, B, w, cout]
+
+Large batches go through in blocks of examples that stay in the cache.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ from jax import lax
 # about a core's own cache. Measured flat within a factor of two of these.
 _WHOLE_BYTES = 8 << 20
 _BLOCK_BYTES = 2 << 20
-# Images of fewer channels go forward by shifts: half the time at 3.
-_FEW_CHANNELS = 8
+
+_Margins = tuple[int, int]
 
 
 def convolve(
@@ -79,29 +81,42 @@ def _convolve_by_xla(x, kernel, precision):
   )
 
 
-def _margins(size: int) -> tuple[int, int]:
+def _margins(size: int) -> _Margins:
   """Zeros before and after an axis that keep its length ('same')."""
   return (size - 1) // 2, size // 2
 
 
-def _row_shifts(x: jax.Array, kh: int, kw: int) -> jax.Array:
+def _row_shifts(x: jax.Array, rows: _Margins, columns: _Margins) -> jax.Array:
   """[b, h, w, cin] → [(h + kh - 1)·b·w, kw·cin], rows outermost."""
   width, channels = x.shape[2:]
-  padded = jnp.pad(
-      x.transpose(1, 0, 2, 3), (_margins(kh), (0, 0), _margins(kw), (0, 0)))
-  shifts = [padded[:, :, j:j + width] for j in range(kw)]
-  return jnp.concatenate(shifts, -1).reshape(-1, kw * channels)
+  padded = jnp.pad(x.transpose(1, 0, 2, 3), (rows, (0, 0), columns, (0, 0)))
+  shifts = [padded[:, :, j:j + width] for j in range(sum(columns) + 1)]
+  return jnp.concatenate(shifts, -1).reshape(-1, len(shifts) * channels)
 
 
-def _block_forward(x, kernel, precision):
+def _block_forward(x, kernel, margins, precision):
   """One block of examples: [b, h, w, cin] → [b, h, w, cout]."""
   b, h, w, cin = x.shape
   kh, kw, _, cout = kernel.shape
   flat = kernel.transpose(1, 2, 0, 3).reshape(kw * cin, kh * cout)
-  shares = jnp.dot(_row_shifts(x, kh, kw), flat, precision=precision)
+  shares = jnp.dot(_row_shifts(x, *margins), flat, precision=precision)
   shares = shares.reshape(h + kh - 1, b, w, kh * cout)
   y = sum(shares[i:i + h, ..., i * cout:(i + 1) * cout] for i in range(kh))
   return y.transpose(1, 0, 2, 3)
+
+
+def _by_blocks(x, kernel, margins, precision):
+  """Convolution with zeros around, [B, h, w, cin] → [B, h, w, cout]."""
+  if x.shape[1] == 1:
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), margins, precision=precision,
+        dimension_numbers=('NhwC', 'hwIO', 'NhwC'))
+  blocks, size = _split(x, kernel)
+  if blocks == 1:
+    return _block_forward(x, kernel, margins, precision)
+  y = lax.map(lambda x: _block_forward(x, kernel, margins, precision),
+              _to_blocks(x, blocks, size))
+  return y.reshape(-1, *y.shape[2:])[:x.shape[0]]
 
 
 def _block_kernel_gradient(x, dy, kh, kw, precision):
@@ -141,14 +156,8 @@ def _convolve_by_matmul(x, kernel, precision):
 
   @jax.custom_batching.sequential_vmap
   def run(x, kernel):
-    if x.shape[1] == 1 or x.shape[-1] >= _FEW_CHANNELS:
-      return _convolve_by_xla(x, kernel, precision)
-    blocks, size = _split(x, kernel)
-    if blocks == 1:
-      return _block_forward(x, kernel, precision)
-    y = lax.map(lambda x: _block_forward(x, kernel, precision),
-                _to_blocks(x, blocks, size))
-    return y.reshape(-1, *y.shape[2:])[:x.shape[0]]
+    margins = [_margins(size) for size in kernel.shape[:2]]
+    return _by_blocks(x, kernel, margins, precision)
 
   return run(x, kernel)
 
@@ -166,9 +175,7 @@ def _backward(precision, saved, dy):
   def map_gradient(kernel, dy):
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
     margins = [_margins(size)[::-1] for size in (kh, kw)]
-    return lax.conv_general_dilated(
-        dy, turned, (1, 1), margins, precision=precision,
-        dimension_numbers=('NhwC', 'hwIO', 'NhwC'))
+    return _by_blocks(dy, turned, margins, precision)
 
   @jax.custom_batching.sequential_vmap
   def kernel_gradient(x, dy):
