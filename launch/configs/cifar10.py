@@ -1,4 +1,4 @@
-"""CIFAR-10, all of it, with nets scaled down for two cores: about an hour.
+"""CIFAR-10, all of it, with nets scaled down for two cores: over an hour.
 
     python -m launch.run --config=launch/configs/cifar10.py \
         --config.data.data_dir=FOLDER
