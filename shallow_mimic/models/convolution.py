@@ -73,10 +73,10 @@ def convolve(
   return _convolve_by_matmul(x[:, None], kernel[None], precision)[:, 0]
 
 
-def _convolve_by_xla(x, kernel, precision):
+def _convolve_by_xla(x, kernel, precision, padding='SAME'):
   letters = 'L' if x.ndim == 3 else 'hw'
   return lax.conv_general_dilated(
-      x, kernel, (1,) * len(letters), 'SAME', precision=precision,
+      x, kernel, (1,) * len(letters), padding, precision=precision,
       dimension_numbers=(f'N{letters}C', f'{letters}IO', f'N{letters}C'),
   )
 
@@ -108,9 +108,7 @@ def _block_forward(x, kernel, margins, precision):
 def _by_blocks(x, kernel, margins, precision):
   """Convolution with zeros around, [B, h, w, cin] → [B, h, w, cout]."""
   if x.shape[1] == 1:
-    return lax.conv_general_dilated(
-        x, kernel, (1, 1), margins, precision=precision,
-        dimension_numbers=('NhwC', 'hwIO', 'NhwC'))
+    return _convolve_by_xla(x, kernel, precision, margins)
   blocks, size = _split(x, kernel)
   if blocks == 1:
     return _block_forward(x, kernel, margins, precision)
