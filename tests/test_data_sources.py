@@ -11,10 +11,11 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from shallow_mimic import errors
+from shallow_mimic import errors, inputs
 from shallow_mimic.data import (
     fields,
     mnist1d,
+    pools,
     sources,
     store,
     tfds_source,
@@ -226,6 +227,47 @@ def test_on_disk_the_data_are_those_in_memory(cache, npz, tmp_path):
   assert again.transfer['v'].x.shape == (150, 5)
 
 
+def test_transfer_sets_in_half_precision(cache, npz, tmp_path):
+  """Half the bytes; used in single precision, streamed or not."""
+  path, _ = npz
+  half = {name: {**spec, 'dtype': 'float16'} for name, spec in (
+      ('v', {'kind': 'views', 'copies': 3, 'noise': 0.1}),
+      ('t', {'kind': 'arrays'}))}
+  single = read_into(None, cache, path)
+  made = read_into(tmp_path / 'data', cache, path, transfer=half)
+  store.write_dataset(tmp_path / 'data', made)
+  made = store.read_dataset(tmp_path / 'data', verify=True)
+  assert made.fingerprint != single.fingerprint
+  layout = inputs.make_layout(['train+v+t'], inputs.set_sizes(made))
+  want = inputs.gather(single, layout)[0].x
+  streamed = inputs.gather(made, layout, memory=0)[0]
+  whole = inputs.gather(made, layout, memory=want.nbytes)[0]
+  assert streamed.streamed and not whole.streamed
+  for name in half:
+    assert made.transfer[name].x.dtype == np.float16
+    alone = pools.take(made.pool(f'transfer.{name}'), np.arange(5))
+    assert alone.dtype == np.float32
+    np.testing.assert_array_equal(
+        alone, single.transfer[name].x[:5].astype(np.float16))
+  rows = np.arange(len(want))
+  got = pools.take(streamed, rows)
+  assert got.dtype == np.float32
+  np.testing.assert_array_equal(got, pools.take(whole, rows))
+  np.testing.assert_array_equal(got[:50], want[:50])
+  np.testing.assert_allclose(got, want, rtol=2 ** -11, atol=2 ** -24)
+
+
+def test_what_half_precision_cannot_hold_is_named(cache, npz):
+  path, arrays = npz
+  arrays['x_transfer'][9, 2] = 1e5
+  np.savez(path, **arrays)
+  with pytest.raises(errors.UserError, match=(
+      r"^split 'transfer\.t': row 9 of x holds a value that is not a finite"
+      r' float16 number')):
+    read(cache, path=str(path),
+         transfer={'t': {'kind': 'arrays', 'dtype': 'float16'}})
+
+
 def test_killed_while_views_are_written(cache, npz, tmp_path, monkeypatch):
   """The end is the same, and views that were finished are not made again."""
   path, _ = npz
@@ -361,16 +403,19 @@ def test_bad_row_of_a_transfer_set_is_named(cache, npz):
      " 'arrays'"),
     ({'transfer': {'t': {'kind': 'views', 'copys': 3}}},
      "transfer set 't': kind 'views' has no option 'copys'; its options:"
-     ' copies, seed, shift, crop, padding, flip, colour, mixup,'
+     ' copies, seed, dtype, shift, crop, padding, flip, colour, mixup,'
      ' scale, noise'),
     ({'transfer': {'t': {'kind': 'arrays', 'size': 3}}},
-     "transfer set 't': kind 'arrays' has no option 'size'; its options: none"),
+     "transfer set 't': kind 'arrays' has no option 'size'; its options:"
+     ' dtype'),
     ({'transfer': {'t': {'kind': 'views', 'noise': 0.1}}},
      "transfer set 't': kind 'views' needs copies"),
     ({'transfer': {'t': {'kind': 'tfds'}}},
      "transfer set 't': kind 'tfds' needs name"),
     ({'transfer': {'t': {'kind': 'views', 'copies': -1}}},
      "transfer set 't': copies = -1 must not be negative"),
+    ({'transfer': {'t': {'kind': 'arrays', 'dtype': 'bytes'}}},
+     "transfer set 't': dtype is 'bytes'; it must be one of float32, float16"),
     ({'transfer': {'t': {'kind': 'views', 'copies': 1, 'crop': 1}}},
      'views: crop does not apply to inputs of shape (5,)'),
 ])

@@ -15,7 +15,7 @@ from shallow_mimic import configs
 _ALL = 'train+generated'
 _VIEWS = 'train+views'
 _FEW = 'train+generated[:4000]'
-_CONTROL_WIDTHS = (1024,)
+_CONTROL_WIDTHS = (512,)
 _TEACHER_WIDTHS = (128, 512)
 
 
@@ -49,9 +49,10 @@ def get_config() -> ml_collections.ConfigDict:
       'CNN-short:0': configs.make_ensemble('CNN-short'),
   }
   config.students.widths = (16, 32, 64, 128, 256, 512, 1024)
-  config.students.learning_rates = (0.01, 0.02, 0.04)
-  config.students.steps = 6000
-  config.students.search_steps = 1500
+  config.students.optimizer, config.students.momentum = 'muon', 0.95
+  config.students.learning_rates = (0.02, 0.04, 0.08)
+  config.students.steps = 8000
+  config.students.search_steps = 1000
   config.students.curves = _curves()
   config.report.figure_width = 256
   config.report.independent = 'DNN:0'
@@ -77,6 +78,7 @@ def _curves():
       )
       for kind, how in hows.items()
   }
+  controls['views/logits'].widths = (512, 1024)
   weaker = {
       f'SNN-MIMIC/{teacher}': configs.make_curve(
           **{**logits, 'teacher': teacher}, inputs=_ALL,

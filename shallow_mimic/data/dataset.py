@@ -35,8 +35,9 @@ class Dataset:
     name: what it is called in reports.
     classes: C; the labels of train, dev and test are in 0..C-1.
     train, dev, test: x float32, y int32.
-    transfer: transfer sets by name; y is -1 where unlabelled, and inherited
-      where the inputs are views of labelled ones. May be empty.
+    transfer: transfer sets by name, x float32 or float16; y is -1 where
+      unlabelled, and inherited where the inputs are views of labelled ones.
+      May be empty.
     preprocessing: JSON record of what was done to x.
     fingerprint: SHA-256 over every array of every split.
     fitted: the preprocessing itself, to apply to further inputs.
@@ -92,7 +93,8 @@ def make_dataset(
     folds: Mapping[str, np.ndarray] | None = None,
     raw_dtype: str = '',
 ) -> Dataset:
-  """Checks the splits, and makes x float32 and y int32.
+  """Checks the splits, and makes x float32 (a transfer set may stay float16)
+  and y int32.
 
   Raises:
     UserError: an empty split, x and y of unequal length, shapes that differ
@@ -106,8 +108,10 @@ def make_dataset(
   for key, part in _named_splits(train, dev, test, transfer or {}).items():
     check_examples(key, part, classes, shape=shape,
                    labelled=not key.startswith('transfer.'))
-    splits[key] = Examples(part.x.astype(np.float32, copy=False),
-                           part.y.astype(np.int32, copy=False))
+    half = part.x.dtype == np.float16 and key.startswith('transfer.')
+    splits[key] = Examples(
+        part.x if half else part.x.astype(np.float32, copy=False),
+        part.y.astype(np.int32, copy=False))
   sequences, folds = sequences or {}, folds or {}
   for key, utterances in sequences.items():
     check_sequences(key, utterances, len(splits[key].y))
@@ -163,9 +167,10 @@ def check_examples(
         ' or more')
   row = _first_not_finite(x)
   if row is not None:
+    kind = 'float16' if x.dtype == np.float16 else 'float32'
     raise errors.UserError(
         f'split {split!r}: row {row} of x holds a value that is not a finite'
-        ' float32 number; repair or remove that row')
+        f' {kind} number; repair or remove that row')
   lowest = 0 if labelled else -1
   bad = np.flatnonzero((y < lowest) | (y >= classes))
   if bad.size:

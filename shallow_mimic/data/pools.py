@@ -24,7 +24,7 @@ class Stacked:
     self.parts = [np.asarray(part) for part in parts]
     self._stops = np.cumsum([len(part) for part in parts])
     self.shape = (int(self._stops[-1]), *self.parts[0].shape[1:])
-    self.dtype = self.parts[0].dtype
+    self.dtype = np.result_type(*self.parts)
 
   def __len__(self) -> int:
     return self.shape[0]
@@ -70,7 +70,7 @@ class Pool(NamedTuple):
 
 
 def take(pool: Pool, rows: Array) -> Array:
-  """The inputs of some rows, [B, …]; with context [B, F, W · M].
+  """The inputs of some rows, [B, …], float32; with context [B, F, W · M].
 
   Neighbours beyond an utterance's edge repeat its edge frame. Bands lie along
   the first axis and all else is a channel, so that a convolution goes along
@@ -83,12 +83,17 @@ def take(pool: Pool, rows: Array) -> Array:
          [2., 2., 2.]])
   """
   if pool.offsets is None:
-    return pool.x[rows]
+    return _widen(pool.x[rows])
   near = rows[:, None] + pool.offsets[None]
   near = near.clip(pool.first[rows][:, None], pool.last[rows][:, None])
   window = pool.x[near]
   bands = window.shape[-1]
   return window.transpose(0, 3, 1, 2).reshape(len(rows), bands, -1)
+
+
+def _widen(x):
+  """What is stored in half precision is computed with in single."""
+  return x.astype(np.float32) if x.dtype == np.float16 else x
 
 
 def make_pool(x: np.ndarray, stops: np.ndarray | None = None,

@@ -21,8 +21,9 @@ from shallow_mimic.data.views import Views
 
 
 def make_preprocessed(fitted: Preprocessing, x: np.ndarray | Views,
-                      path: os.PathLike | str | None) -> np.ndarray:
-  """Inputs of float32, [N, …]: written to `path` and mapped; in memory if None.
+                      path: os.PathLike | str | None,
+                      dtype: str = 'float32') -> np.ndarray:
+  """Inputs [N, …]: written to `path` and mapped; in memory if None.
 
   The same bits either way. What an interrupted run left at `path` is kept.
 
@@ -30,18 +31,27 @@ def make_preprocessed(fitted: Preprocessing, x: np.ndarray | Views,
     fitted: the preprocessing.
     x: [N, …], raw; views are made here, some rows at a time.
     path: of a `.npy` file.
+    dtype: that they are stored in, 'float32' or 'float16'.
   """
   makers = [functools.partial(iterate_preprocessed, fitted, x)]
   if isinstance(x, Views):
     makers = [functools.partial(_iterate_view, fitted, x, copy)
               for copy in range(x.copies)]
+  makers = [functools.partial(_cast, maker, dtype) for maker in makers]
   if path:
-    return write_parts(path, x.shape, np.float32, makers)
-  made, start = np.empty(x.shape, np.float32), 0
+    return write_parts(path, x.shape, dtype, makers)
+  made, start = np.empty(x.shape, dtype), 0
   for rows in itertools.chain.from_iterable(make() for make in makers):
     made[start:start + len(rows)] = rows
     start += len(rows)
   return made
+
+
+def _cast(maker, dtype):
+  """What half precision cannot hold becomes infinite; a later check tells."""
+  for rows in maker():
+    with np.errstate(over='ignore'):
+      yield rows.astype(dtype, copy=False)
 
 
 def _iterate_view(fitted, views, copy):

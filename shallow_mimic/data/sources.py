@@ -74,9 +74,9 @@ def read_source(config: Any, *, cache_dir: os.PathLike | str,
                              raw.classes)
   fitted = fit_preprocessing(steps, parts['train'].x)
 
-  def finish(split: str, part: Examples) -> Examples:
+  def finish(split: str, part: Examples, dtype: str = 'float32') -> Examples:
     path = directory and pathlib.Path(directory) / store.inputs_file(split)
-    return Examples(make_preprocessed(fitted, part.x, path), part.y)
+    return Examples(make_preprocessed(fitted, part.x, path, dtype), part.y)
 
   return make_dataset(
       name=raw.name,
@@ -84,7 +84,8 @@ def read_source(config: Any, *, cache_dir: os.PathLike | str,
       train=finish('train', parts['train']),
       dev=finish('dev', parts['dev']),
       test=finish('test', parts['test']),
-      transfer={name: finish(f'transfer.{name}', part)
+      transfer={name: finish(f'transfer.{name}', part,
+                             specs[name].get('dtype', 'float32'))
                 for name, part in sets.items()},
       fitted=fitted,
       folds=folds,

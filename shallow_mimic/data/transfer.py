@@ -11,6 +11,9 @@ A transfer set may be given as:
   wavs       every recording below the folder `path`, or with `size` the
              first so many frames of them, see `data.wavs`
 
+All but sounds may have a `dtype`, 'float16' to take half the room on disk
+('float32': the default).
+
 No transfer set holds an input of dev or test: they are left out, byte for
 byte, of the kinds that are read from elsewhere (recordings: as a whole).
 """
@@ -32,14 +35,15 @@ from shallow_mimic.data.views import VIEW_OPTIONS, describe_views
 
 # For every kind: its options, and the source that it needs ('' for any).
 _KINDS: dict[str, tuple[tuple[str, ...], str]] = {
-    'generated': (('size', 'seed'), 'mnist1d'),
-    'views': (('copies', 'seed', *VIEW_OPTIONS), ''),
-    'tfds': (('name', 'split', 'size', 'data_dir'), ''),
-    'split': (('split', 'size'), 'tfds'),
-    'arrays': ((), 'arrays'),
+    'generated': (('size', 'seed', 'dtype'), 'mnist1d'),
+    'views': (('copies', 'seed', 'dtype', *VIEW_OPTIONS), ''),
+    'tfds': (('name', 'split', 'size', 'data_dir', 'dtype'), ''),
+    'split': (('split', 'size', 'dtype'), 'tfds'),
+    'arrays': (('dtype',), 'arrays'),
     'waveforms': (('views', 'seed'), 'timit'),
     'wavs': (('path', 'size'), 'timit'),
 }
+_DTYPES = ('float32', 'float16')
 
 
 def transfer_specs(config: Any) -> dict[str, dict[str, Any]]:
@@ -152,6 +156,10 @@ def _check_needed(name: str, spec: Mapping[str, Any]) -> None:
   if needed and not spec.get(needed):
     raise errors.UserError(
         f'transfer set {name!r}: kind {spec["kind"]!r} needs {needed}')
+  if spec.get('dtype', 'float32') not in _DTYPES:
+    raise errors.UserError(
+        f'transfer set {name!r}: dtype is {spec["dtype"]!r}; it must be one of'
+        f' {", ".join(_DTYPES)}')
   for key in ('size', 'copies', 'seed'):
     if spec.get(key, 0) < 0:
       raise errors.UserError(
