@@ -128,14 +128,14 @@ def read_members(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
   """The teachers of an ensemble by name, GROUP:SEED."""
   members = {}
   for text in ensemble.members:
-    name, _, index = text.partition(':')
+    name = text.partition(':')[0]
     require(root / 'teachers' / name, 'teachers')
     net, params = teachers.read_teachers(
         root / 'teachers' / name, name, config.teachers[name], dataset
     )
     theirs = workdir.read_identity(root / 'teachers' / name)
     trained = teachers.make_members(name, config.teachers[name])
-    for place in [int(index)] if index else range(len(params)):
+    for place in ensembles.pick_members({name: range(len(params))}, text):
       label = f'{name}:{trained[place].seed}'
       _, held_out = inputs.split_fold(trained[place].inputs)
       members[label] = ensembles.Teacher(
@@ -161,19 +161,13 @@ def find_independent(config: Any) -> dict[str, str]:
   name = config.report.independent
   if not name:
     return {}
-  members = {key: _member_names(config, ensemble)
+  trained = {group: [f'{group}:{place}' for place in range(section.members)]
+             for group, section in config.teachers.items()}
+  members = {key: {one for text in ensemble.members
+                   for one in ensembles.pick_members(trained, text)}
              for key, ensemble in config.ensembles.items()}
   return {'': name} | {key: name for key, theirs in members.items()
                        if not theirs & members[name]}
-
-
-def _member_names(config, ensemble):
-  names = set()
-  for text in ensemble.members:
-    group, _, index = text.partition(':')
-    places = [index] if index else range(config.teachers[group].members)
-    names |= {f'{group}:{place}' for place in places}
-  return names
 
 
 def make_origin(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
