@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 import small_timit
@@ -167,6 +168,28 @@ def test_the_choice_is_the_best_of_dev_tried_one_by_one(dataset):
   assert got == hmm.Weights(*(axis[best:best + 1] for axis in GRID))
 
 
+def test_the_decoder_is_counted_in_train_alone(dataset):
+  """Every utterance of train with its own states, one by one."""
+  part, labels = dataset.sequences['train'], dataset.train.y
+  want = hmm.fit_hmm(
+      [list(said) for said in part.references],
+      [labels[start:stop] for start, stop in zip(
+          part.starts, part.stops, strict=True)], phones=61, states=183)
+  got = recognition.fit_decoder(dataset)
+  assert all(map(np.array_equal, jax.tree.leaves(got), jax.tree.leaves(want)))
+
+
+def test_a_record_tells_the_weights_that_were_chosen(tmp_path, dataset):
+  net = make_logits(dataset, 3)
+  [record], _ = score(tmp_path, dataset, net)
+  chosen = recognition.choose_weights(
+      net['dev'], dataset.sequences['dev'], recognition.fit_decoder(dataset))
+  got = [record[name] for name in (
+      'language_weight', 'insertion_penalty', 'prior_scale')]
+  assert got == [float(axis[0]) for axis in chosen]
+  assert len(set(got)) == 3  # Each under its own name.
+
+
 def test_test_changes_no_choice(tmp_path, dataset):
   net, other = make_logits(dataset, 3), make_logits(dataset, 1, seed=5)
   [one, two, third], _ = score(
@@ -196,6 +219,11 @@ def test_a_net_that_gives_nan_recognises_nothing(tmp_path, dataset):
   assert got['per'] == got['deletions'] == 1
   assert got['phone_accuracy'] == 0 and np.isnan(got['phone_nll'])
   assert sum(kept['nets'][0]['right']) == 0
+  # Not even where state 0, the first of all, is what is right.
+  first = recognition.count_frames(
+      nothing['test'], np.zeros_like(dataset.test.y),
+      dataset.sequences['test'].stops)
+  assert sum(first['right']) == sum(first['phone_right']) == 0
 
 
 def test_confusions():
