@@ -109,6 +109,10 @@ def test_manifest_says_where_it_comes_from(finished, tmp_path):
       'as the data have it, before any preprocessing, which is done within'}
   dataset = store.read_dataset(finished[1] / 'data')
   assert said['made_from']['fingerprint'] == dataset.fingerprint
+  assert said['trained_parameters'] == record['parameters']
+  for key, stage in (('logits', 'logits/EDNN'), ('students', 'students/final')):
+    assert said['made_from'][key] == files.digest_json(
+        workdir.read_identity(finished[1] / stage))
 
 
 def make_choice():
