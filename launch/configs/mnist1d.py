@@ -1,4 +1,4 @@
-"""MNIST-1D: the whole of the paper's argument in five minutes on two cores.
+"""MNIST-1D: the whole of the paper's argument in four minutes on two cores.
 
     python -m launch.run
 
