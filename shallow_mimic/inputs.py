@@ -168,10 +168,7 @@ def gather(dataset: Dataset, layout: Layout,
   Inputs of more than `memory` bytes are left on disk, to be streamed.
   """
   sets, counts = known_sets(dataset), [count for _, count in layout.sets]
-  parts = [sets[name].x[:count] for name, count in layout.sets]
-  size = np.result_type(*parts).itemsize * sum(part.size for part in parts)
   pool = join_pools(
-      [set_pool(dataset, name) for name, _ in layout.sets], counts,
-      streamed=size > memory)
+      [set_pool(dataset, name) for name, _ in layout.sets], counts, memory)
   return pool, np.concatenate(
       [sets[name].y[:count] for name, count in layout.sets])

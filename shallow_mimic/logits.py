@@ -16,11 +16,10 @@ import numpy as np
 
 from shallow_mimic import errors, files, inputs, progress, workdir
 from shallow_mimic.data.dataset import Dataset
-from shallow_mimic.data.pools import take
+from shallow_mimic.data.pools import DTYPES, take
 from shallow_mimic.gathering import Targets
 
 _MANIFEST = 'manifest.json'
-DTYPES = ('float32', 'float16')
 
 
 def make_origin(dataset: Dataset, teacher: Mapping[str, Any],

@@ -81,8 +81,8 @@ def test_streamed_frames_have_their_neighbours():
   x = np.random.default_rng(0).normal(size=(12, 3, 2)).astype(np.float32)
   parts = [pools.make_pool(x[:5], np.array([2, 5]), 2),
            pools.make_pool(x[5:], np.array([3, 7]), 2)]
-  joined, left = (pools.join_pools(parts, [5, 6], streamed=streamed)
-                  for streamed in (False, True))
+  joined, left = (pools.join_pools(parts, [5, 6], memory=memory)
+                  for memory in (np.inf, 0))
   assert (joined.streamed, left.streamed) == (False, True)
   assert joined.input_shape == left.input_shape
   rows = np.array([0, 4, 5, 10, 7])

@@ -78,7 +78,7 @@ def _curves():
       )
       for kind, how in hows.items()
   }
-  controls['views/logits'].widths = (512, 1024)
+  controls['views/logits'].widths = (*_CONTROL_WIDTHS, 1024)
   weaker = {
       f'SNN-MIMIC/{teacher}': configs.make_curve(
           **{**logits, 'teacher': teacher}, inputs=_ALL,

@@ -6,12 +6,15 @@ it, gathered when it is asked for: copies as wide as an input never exist.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 Array = Any  # of NumPy or of JAX
+# What large arrays may be stored in; they are computed with in the first.
+DTYPES = ('float32', 'float16')
 
 
 class Stacked:
@@ -25,6 +28,7 @@ class Stacked:
     self._stops = np.cumsum([len(part) for part in parts])
     self.shape = (int(self._stops[-1]), *self.parts[0].shape[1:])
     self.dtype = np.result_type(*self.parts)
+    self.nbytes = math.prod(self.shape) * self.dtype.itemsize
 
   def __len__(self) -> int:
     return self.shape[0]
@@ -117,14 +121,16 @@ def make_pool(x: np.ndarray, stops: np.ndarray | None = None,
   )
 
 
-def join_pools(pools: list[Pool], counts: list[int], *,
-               streamed: bool = False) -> Pool:
+def join_pools(pools: list[Pool], counts: list[int],
+               memory: float = math.inf) -> Pool:
   """The first `count` rows of each pool, one behind the other.
 
-  They are copied into memory unless they are to be `streamed`.
+  They are copied into memory; more than `memory` bytes are left on disk, to be
+  streamed.
   """
-  parts = [pool.x[:n] for pool, n in zip(pools, counts, strict=True)]
-  x = Stacked(parts) if streamed else np.concatenate(parts)
+  x = Stacked([pool.x[:n] for pool, n in zip(pools, counts, strict=True)])
+  if x.nbytes <= memory:
+    x = np.concatenate(x.parts)
   if pools[0].offsets is None:
     return Pool(x)
   bounds, start = [], 0

@@ -30,6 +30,7 @@ from absl import logging
 from shallow_mimic import errors
 from shallow_mimic.data.dataset import Examples, check_transfer_name
 from shallow_mimic.data.fields import as_mapping, field
+from shallow_mimic.data.pools import DTYPES
 from shallow_mimic.data.preprocessing import as_float
 from shallow_mimic.data.views import VIEW_OPTIONS, describe_views
 
@@ -43,7 +44,6 @@ _KINDS: dict[str, tuple[tuple[str, ...], str]] = {
     'waveforms': (('views', 'seed'), 'timit'),
     'wavs': (('path', 'size'), 'timit'),
 }
-_DTYPES = ('float32', 'float16')
 
 
 def transfer_specs(config: Any) -> dict[str, dict[str, Any]]:
@@ -156,10 +156,10 @@ def _check_needed(name: str, spec: Mapping[str, Any]) -> None:
   if needed and not spec.get(needed):
     raise errors.UserError(
         f'transfer set {name!r}: kind {spec["kind"]!r} needs {needed}')
-  if spec.get('dtype', 'float32') not in _DTYPES:
+  if spec.get('dtype', 'float32') not in DTYPES:
     raise errors.UserError(
         f'transfer set {name!r}: dtype is {spec["dtype"]!r}; it must be one of'
-        f' {", ".join(_DTYPES)}')
+        f' {", ".join(DTYPES)}')
   for key in ('size', 'copies', 'seed'):
     if spec.get(key, 0) < 0:
       raise errors.UserError(
