@@ -1,16 +1,13 @@
 """Convolution of channels-last maps, in the form that each backend runs best.
 
-XLA's CPU convolutions of images keep to one core, and the gradient of a kernel
-took 60 to 90 times as long as below inside `lax.scan` or `fori_loop`, where a
-nested computation gets a naive kernel. So on a CPU a convolution is a sum of
-matrix products, but for signals, which go forward by XLA. The usual patches of
-k·k·cin columns cost more to write than to multiply; here only the k shifts
-along a row are laid side by side, one product gives the share of every row in
-the k output rows that it reaches, and those shares are added up:
-
-  [rows + k - 1, B, w, k·cin] @ [k·cin, k·cout]  →  Σ_k of [rows, B, w, cout]
-
-Row i of the kernel's gradient is one product of such shifts, transposed:
+Two of XLA's CPU kernels are slow, both measured with jax 0.10. Convolutions of
+images go to a library that keeps to one core, unless their zeros are lopsided;
+with one row of zeros more below, and that row's output cut off, they take all
+cores and about half the time. And the gradient of a kernel took 60 to 90 times
+as long as below inside `lax.scan` or `fori_loop`, where a nested computation
+gets a naive kernel. So on a CPU row i of it is one matrix product. The usual
+patches of k·k·cin columns cost more to write than to multiply; only the k
+shifts along a row are laid side by side:
 
   [k·cin, rows from i to i + h, B, w] @ [h, B, w, cout]
 
@@ -47,9 +44,9 @@ def convolve(
   Args:
     x: [B, L, cin] signals or [B, h, w, cin] images.
     kernel: [k, cin, cout] or [kh, kw, cin, cout].
-    form: 'matmul' or 'xla'; None takes what is faster on the default backend
-      ('matmul' on a CPU), 'xla' where B is symbolic (`jax.export`). Both give
-      the same values to rounding; 'matmul' has reverse-mode derivatives only.
+    form: 'cpu' or 'xla'; None takes what is faster on the default backend,
+      'xla' where B is symbolic (`jax.export`). Both give the same values to
+      rounding; 'cpu' has reverse-mode derivatives only.
     precision: of the products, as in `jax.lax.Precision`.
 
   Returns:
@@ -63,14 +60,14 @@ def convolve(
     raise ValueError(f'cannot convolve x {x.shape} with kernel {kernel.shape}')
   if form is None:
     known = isinstance(x.shape[0], int)  # Else there are no blocks to cut.
-    form = 'matmul' if known and jax.default_backend() == 'cpu' else 'xla'
+    form = 'cpu' if known and jax.default_backend() == 'cpu' else 'xla'
   if form == 'xla':
     return _convolve_by_xla(x, kernel, precision)
-  if form != 'matmul':
+  if form != 'cpu':
     raise ValueError(f'unknown form of convolution {form!r}')
   if x.ndim == 4:
-    return _convolve_by_matmul(x, kernel, precision)
-  return _convolve_by_matmul(x[:, None], kernel[None], precision)[:, 0]
+    return _convolve_on_cpu(x, kernel, precision)
+  return _convolve_on_cpu(x[:, None], kernel[None], precision)[:, 0]
 
 
 def _convolve_by_xla(x, kernel, precision, padding='SAME'):
@@ -86,35 +83,14 @@ def _margins(size: int) -> _Margins:
   return (size - 1) // 2, size // 2
 
 
-def _row_shifts(x: jax.Array, rows: _Margins, columns: _Margins) -> jax.Array:
-  """[b, h, w, cin] → [(h + kh - 1)·b·w, kw·cin], rows outermost."""
-  width, channels = x.shape[2:]
-  padded = jnp.pad(x.transpose(1, 0, 2, 3), (rows, (0, 0), columns, (0, 0)))
-  shifts = [padded[:, :, j:j + width] for j in range(sum(columns) + 1)]
-  return jnp.concatenate(shifts, -1).reshape(-1, len(shifts) * channels)
-
-
-def _block_forward(x, kernel, margins, precision):
-  """One block of examples: [b, h, w, cin] → [b, h, w, cout]."""
-  b, h, w, cin = x.shape
-  kh, kw, _, cout = kernel.shape
-  flat = kernel.transpose(1, 2, 0, 3).reshape(kw * cin, kh * cout)
-  shares = jnp.dot(_row_shifts(x, *margins), flat, precision=precision)
-  shares = shares.reshape(h + kh - 1, b, w, kh * cout)
-  y = sum(shares[i:i + h, ..., i * cout:(i + 1) * cout] for i in range(kh))
-  return y.transpose(1, 0, 2, 3)
-
-
-def _by_blocks(x, kernel, margins, precision):
+def _convolve_on_all_cores(x, kernel, margins, precision):
   """Convolution with zeros around, [B, h, w, cin] → [B, h, w, cout]."""
-  if x.shape[1] == 1:
+  height = x.shape[1]
+  if height == 1:
     return _convolve_by_xla(x, kernel, precision, margins)
-  blocks, size = _split(x, kernel)
-  if blocks == 1:
-    return _block_forward(x, kernel, margins, precision)
-  y = lax.map(lambda x: _block_forward(x, kernel, margins, precision),
-              _to_blocks(x, blocks, size))
-  return y.reshape(-1, *y.shape[2:])[:x.shape[0]]
+  (above, below), sides = margins
+  y = _convolve_by_xla(x, kernel, precision, ((above, below + 1), sides))
+  return y[:, :height]
 
 
 def _block_kernel_gradient(x, dy, kh, kw, precision):
@@ -149,19 +125,19 @@ def _to_blocks(x: jax.Array, blocks: int, size: int) -> jax.Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _convolve_by_matmul(x, kernel, precision):
+def _convolve_on_cpu(x, kernel, precision):
   """Students under `vmap` take turns: batched products are slow on a CPU."""
 
   @jax.custom_batching.sequential_vmap
   def run(x, kernel):
     margins = [_margins(size) for size in kernel.shape[:2]]
-    return _by_blocks(x, kernel, margins, precision)
+    return _convolve_on_all_cores(x, kernel, margins, precision)
 
   return run(x, kernel)
 
 
 def _forward(x, kernel, precision):
-  return _convolve_by_matmul(x, kernel, precision), (x, kernel)
+  return _convolve_on_cpu(x, kernel, precision), (x, kernel)
 
 
 def _backward(precision, saved, dy):
@@ -173,7 +149,7 @@ def _backward(precision, saved, dy):
   def map_gradient(kernel, dy):
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
     margins = [_margins(size)[::-1] for size in (kh, kw)]
-    return _by_blocks(dy, turned, margins, precision)
+    return _convolve_on_all_cores(dy, turned, margins, precision)
 
   @jax.custom_batching.sequential_vmap
   def kernel_gradient(x, dy):
@@ -192,4 +168,4 @@ def _backward(precision, saved, dy):
   return map_gradient(kernel, dy), kernel_gradient(x, dy).reshape(kernel.shape)
 
 
-_convolve_by_matmul.defvjp(_forward, _backward)
+_convolve_on_cpu.defvjp(_forward, _backward)
