@@ -50,6 +50,7 @@ def get_config() -> ml_collections.ConfigDict:
   }
   config.students.widths = (16, 32, 64, 128, 256, 512, 1024)
   config.students.optimizer, config.students.momentum = 'muon', 0.95
+  config.students.bias_spread = 0.25
   config.students.learning_rates = (0.02, 0.04, 0.08)
   config.students.steps = 8000
   config.students.search_steps = 1000
