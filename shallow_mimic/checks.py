@@ -47,6 +47,13 @@ def check_positive(prefix: str, section: Any, names: Sequence[str]) -> None:
     fail(section[name] < 1, f'{prefix}.{name}', section[name], 'at least 1')
 
 
+def check_counts(prefix: str, section: Any, names: Sequence[str]) -> None:
+  """Counts and seeds from 0."""
+  for name in names:
+    fail(section[name] < 0, f'{prefix}.{name}'.lstrip('.'), section[name],
+         '0 or more')
+
+
 def check_rates(field: str, rates: Sequence[float]) -> None:
   """Learning rates: at least one, no two alike."""
   fail(not len(rates), field, rates, 'one learning rate or more')

@@ -127,9 +127,13 @@ def _make_measure(net, family_objectives):
 
 
 def _blocks(count, batch):
-  """All rows in blocks of one size, with a mask for the padding."""
+  """All rows in blocks of one size, with a mask for the padding.
+
+  That is made of rows from the start on: a loss that relates the examples of
+  a batch sees a batch like any other.
+  """
   rows = np.arange(-(-count // batch) * batch).reshape(-1, batch)
-  return np.minimum(rows, count - 1), rows < count
+  return rows % count, rows < count
 
 
 def predict(net: models.Net, params: Any, inputs: Pool | np.ndarray, *,

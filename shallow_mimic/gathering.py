@@ -32,7 +32,7 @@ def gather_inputs(members: Sequence[family.Member], dataset: Dataset,
   """
   known = inputs.set_sizes(dataset)
   sets = tuple(dict.fromkeys(m.inputs for m in members))
-  layout = inputs.make_layout(sets, known)
+  layout = inputs.end_utterances(inputs.make_layout(sets, known), dataset)
   pool, labels = inputs.gather(dataset, layout, memory)
   rows = [inputs.layout_rows(text, layout, dataset) for text in sets]
   table = np.zeros((len(rows), max(map(len, rows))), np.int32)

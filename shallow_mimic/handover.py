@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import pathlib
 from typing import Any
@@ -186,9 +187,14 @@ def make_origin(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
 def read_teacher_logits(
     config: Any, root: pathlib.Path,
 ) -> dict[str, dict[str, np.ndarray]]:
-  """Logits [N, C] of every ensemble on dev and test."""
+  """Logits [N, C] of every ensemble on dev and test, the main one first."""
+  curves = config.students.curves.values()
+  uses = collections.Counter(
+      curve.teacher for curve in curves
+      if curve.objective in objectives.NEEDS_TEACHER)
+  names = sorted(config.ensembles, key=lambda name: (-uses[name], name))
   return {split: {name: ensembles.read_ensemble_logits(
-      root / 'ensembles' / name, split) for name in config.ensembles}
+      root / 'ensembles' / name, split) for name in names}
           for split in ('dev', 'test')}
 
 

@@ -134,6 +134,18 @@ def make_layout(texts: Iterable[str], known: Mapping[str, int]) -> Layout:
   return Layout(tuple((name, needed[name]) for name in known if name in needed))
 
 
+def end_utterances(layout: Layout, dataset: Dataset) -> Layout:
+  """The layout with utterances to their ends, where a limit falls inside one.
+
+  So the last frames within the limit have the neighbours that they have in
+  the whole set, whatever other limits there are.
+  """
+  ends = {name: set_pool(dataset, name).last for name, _ in layout.sets}
+  return Layout(tuple(
+      (name, count if ends[name] is None else int(ends[name][count - 1]) + 1)
+      for name, count in layout.sets))
+
+
 def layout_rows(text: str, layout: Layout, dataset: Dataset) -> np.ndarray:
   """The rows of a layout that `text` names, int32.
 

@@ -50,7 +50,8 @@ def make_bench(
   Args:
     dataset: inputs and labels.
     targets: cached logits by the teacher's name, for train.
-    teacher_logits: logits [N, C] by split ('dev', 'test') and teacher.
+    teacher_logits: logits [N, C] by split ('dev', 'test') and teacher; the
+      first is the one that students of labels are compared to.
     independent: see `Bench`.
     seed: which rows of train, where they are more than `TRAIN_ROWS`.
   """

@@ -113,19 +113,6 @@ def nll(
   return _mean(losses.hard_label_cross_entropy(logits, labels), where)
 
 
-def logit_loss(
-    student_logits: ArrayLike,
-    teacher_logits: ArrayLike,
-    *,
-    where: ArrayLike | None = None,
-) -> Mean:
-  """½ Σ_C (g − z)², in the units of the logits given (normalised or not).
-
-  Reference: Ba & Caruana 2014 (arXiv 1312.6184), eq. 1, with its mean.
-  """
-  return _mean(losses.logit_regression(student_logits, teacher_logits), where)
-
-
 def calibration(
     logits: ArrayLike,
     labels: ArrayLike,

@@ -1,7 +1,8 @@
 """Devices: how a family's program is spread over them. The only user of pmap.
 
-Two splits, one contract: the result is the same as on one device, but for
-what is dropped out where a batch is split.
+Two splits, one contract: the result is the same as on one device, but where a
+batch is split for what is dropped out, and for losses that relate the examples
+of a batch to each other (DIST): they see a device's share.
   family  each device trains its share of the members; no communication
   batch   each device takes its share of every batch; gradients are averaged
 """

@@ -53,9 +53,18 @@ def run(config: Any, directory: str | pathlib.Path, *,
   validation.check_config(config)
   root = pathlib.Path(directory).resolve()
   workdir.claim(root, configs.to_json(config))
+  _verify_before(root, stages[0])
   for stage in stages:
     _RUN[stage](config, root, say)
   return root / 'report' / 'index.html'
+
+
+def _verify_before(root, stage):
+  """Verifies what the stages before left, where they are not run again."""
+  earlier = STAGES[:STAGES.index(stage)]
+  for name in (*earlier, 'realignments') if earlier else ():
+    for done in sorted((root / name).rglob('done.json')):
+      workdir.verify(done.parent)
 
 
 def _told(say, stage, done_something):

@@ -30,11 +30,14 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     checks.check_training(f'teachers.{name}', group)
     checks.check_rates(f'teachers.{name}.learning_rate', [group.learning_rate])
     checks.check_positive(f'teachers.{name}', group, ('members',))
+    checks.check_counts(f'teachers.{name}', group, ('first_seed', 'together'))
     checks.fail(group.folds not in (0, config.data.folds) or
                 group.folds > group.members, f'teachers.{name}.folds',
                 group.folds, '0, or config.data.folds and at most `members`')
     models.parse_architecture(group.architecture)
   checks.check_realign(config)
+  checks.check_counts('', config, ('seed',))
+  checks.check_counts('data', config.data, ('seed', 'folds'))
   students = config.students
   checks.check_training('students', students)
   checks.check_positive('students', students,
@@ -48,6 +51,9 @@ def check_config(config: ml_collections.ConfigDict) -> None:
   models.with_width(students.architecture, max(students.widths))
   checks.fail(not 0 <= students.waste < 1, 'students.waste', students.waste,
               'a share from 0 to below 1')
+  checks.fail(not config.ensembles, 'ensembles', {},
+              'one ensemble or more: students are compared to it')
+  checks.fail(not students.curves, 'students.curves', {}, 'one curve or more')
   for name, ensemble in config.ensembles.items():
     _check_ensemble(config, name, ensemble)
   for name, curve in students.curves.items():

@@ -75,6 +75,10 @@ RATES = 'finite and above 0'
     ('teachers.DNN.learning_rate', math.nan, math.nan, RATES),
     ('teachers.DNN.members', 0, 0, 'at least 1'),
     ('teachers.DNN.steps', 0, 0, 'at least 1'),
+    ('teachers.DNN.together', -1, -1, '0 or more'),
+    ('teachers.DNN.first_seed', -1, -1, '0 or more'),
+    ('data.seed', -1, -1, '0 or more'),
+    ('seed', -1, -1, '0 or more'),
     ('students.seeds', 0, 0, 'at least 1'),
     ('students.search_steps', 0, 0, 'at least 1'),
     ('students.batch', -1, -1, 'at least 1'),
@@ -136,6 +140,18 @@ def test_weights_are_of_some_objectives_only():
   validation.check_config(config)
   curves['SNN-MIMIC'].weights = (1, 0)
   validation.check_config(config)
+
+
+def test_an_ensemble_and_a_curve_are_needed():
+  config = tiny_experiment.make_config()
+  config.ensembles = {}
+  assert refuse(config) == (
+      'config.ensembles is {}; it must be one ensemble or more: students are'
+      ' compared to it')
+  config = tiny_experiment.make_config()
+  config.students.curves = {}
+  assert refuse(config) == (
+      'config.students.curves is {}; it must be one curve or more')
 
 
 def test_a_curve_has_widths_or_sizes():

@@ -412,8 +412,13 @@ def test_bad_row_of_a_transfer_set_is_named(cache, npz):
      "transfer set 't': kind 'views' needs copies"),
     ({'transfer': {'t': {'kind': 'tfds'}}},
      "transfer set 't': kind 'tfds' needs name"),
+    ({'transfer': {'train': {'kind': 'views', 'copies': 1}}},
+     "transfer set 'train': that name is the training inputs'; choose"
+     ' another'),
     ({'transfer': {'t': {'kind': 'views', 'copies': -1}}},
-     "transfer set 't': copies = -1 must not be negative"),
+     "transfer set 't': copies = -1 must be a whole number, not negative"),
+    ({'transfer': {'t': {'kind': 'views', 'copies': 2.0}}},
+     "transfer set 't': copies = 2.0 must be a whole number, not negative"),
     ({'transfer': {'t': {'kind': 'arrays', 'dtype': 'bytes'}}},
      "transfer set 't': dtype is 'bytes'; it must be one of float32, float16"),
     ({'transfer': {'t': {'kind': 'views', 'copies': 1, 'crop': 1}}},
@@ -431,6 +436,18 @@ def test_configuration_is_checked_before_anything_is_read(cache):
       ({'transfer': {'t': {'kind': 'x'}}}, "^transfer set 't': unknown kind")):
     with pytest.raises(errors.UserError, match=message):
       read(cache, path='absent.npz', **changes)
+
+
+@pytest.mark.parametrize('array', ['x_test', 'x_transfer'])
+def test_bytes_among_real_numbers_are_refused(cache, npz, array):
+  path, arrays = npz
+  arrays[array] = arrays[array].astype(np.uint8)
+  np.savez(path, **arrays)
+  split = {'x_test': 'test', 'x_transfer': 'transfer.t'}[array]
+  with pytest.raises(errors.UserError, match=(
+      f"^split '{split}' is of type uint8, train of float64: only uint8 is"
+      r' scaled to \[0, 1\]; give all inputs in one type$')):
+    read(cache, path=str(path), transfer={'t': {'kind': 'arrays'}})
 
 
 def test_transfer_array_that_is_not_there(cache, npz):

@@ -239,6 +239,8 @@ def test_no_option_is_the_input_itself():
      ' (6, 7, 3)'),
     (vectors, {'shift': 12}, 'views: shift = 12 must be at least 0 and below'
      ' 12'),
+    (vectors, {'noise': 'a'}, "views: noise = 'a' must be at least 0 and below"
+     ' inf'),
     (images, {'crop': 6}, 'views: crop = 6 must be at least 0 and below 6'),
     (vectors, {'scale': 1.0}, 'views: scale = 1.0 must be at least 0 and below'
      ' 1'),

@@ -9,7 +9,7 @@ import pytest
 import small_family as small
 from scipy.special import log_softmax, softmax
 
-from shallow_mimic import evaluation, fit, losses, metrics, models
+from shallow_mimic import evaluation, family, fit, losses, metrics, models
 from shallow_mimic.data import pools
 
 OBJECTIVES = (small.LOGITS, small.LABELS, small.SOFTENED)
@@ -81,6 +81,16 @@ def test_metrics_against_float64(batch):
     for name, value in want.items():
       np.testing.assert_allclose(
           got[name][index], value, rtol=2e-5, atol=1e-6, err_msg=name)
+
+
+def test_padding_of_the_last_block_is_a_batch_like_any_other():
+  """DIST relates the examples of a batch: all of them twice are the same."""
+  judged, split = make_case()
+  run = functools.partial(
+      evaluation.evaluate, NET, [family.Objective('pearson_distance')] * 3,
+      judged, split)
+  np.testing.assert_allclose(
+      run(batch=46)['loss'], run(batch=23)['loss'], rtol=1e-5)
 
 
 @pytest.mark.parametrize('batch', [23, 5])

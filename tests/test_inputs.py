@@ -7,6 +7,8 @@ import pytest
 
 from shallow_mimic import errors, gathering, inputs
 from shallow_mimic.data.dataset import Examples, make_dataset
+from shallow_mimic.data.pools import take
+from shallow_mimic.data.sequences import Sequences
 from shallow_mimic.family import Member, Objective
 
 KNOWN = {'train': 5, 'views': 3, 'generated': 8}
@@ -111,6 +113,23 @@ def test_gathering_lines_logits_up_with_their_inputs():
   values = np.array([100., 101, 102, 0, 1])[:, None] + np.arange(3.)[None]
   np.testing.assert_allclose(normalizer.mean, values.mean(0), rtol=1e-6)
   np.testing.assert_allclose(normalizer.std, values.std(0), rtol=1e-6)
+
+
+def test_a_limit_inside_an_utterance_takes_no_neighbour_away():
+  x = np.arange(8., dtype=np.float32).reshape(8, 1, 1)
+  part = lambda rows: Examples(rows, np.zeros(len(rows), np.int32))
+  dataset = make_dataset(
+      name='toy', classes=1, train=part(x), dev=part(x), test=part(x), reach=2,
+      sequences={split: Sequences(np.array([3, 8]), np.zeros(2, np.int32),
+                                  np.array([1, 2]), ('a', 'b'))
+                 for split in ('train', 'dev', 'test')})
+  members = [Member('SNN', 'H', 3, 0, 0.1, Objective('cross_entropy'),
+                    'train[:5]', '')]
+  got = gathering.gather_inputs(members, dataset, {})
+  rows = got.data.rows[0, :got.data.sizes[0]]
+  np.testing.assert_array_equal(
+      take(got.data.pool, rows),
+      take(dataset.pool('train'), np.arange(5)))
 
 
 def test_a_fold_is_left_out_with_the_views_that_come_from_it():

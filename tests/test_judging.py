@@ -114,6 +114,21 @@ def test_rows_of_train_are_fixed_and_at_most_ten_thousand():
   assert (rows != judging.choose_rows(25_000, 4)).any()
 
 
+def test_labels_are_compared_to_the_ensemble_most_imitated(tmp_path):
+  config = tiny_experiment.make_config()
+  config.ensembles = {'A': configs.make_ensemble('DNN:0'),
+                      'EDNN': configs.make_ensemble('DNN')}
+  for name in config.ensembles:
+    for split in ('dev', 'test'):
+      path = tmp_path / 'ensembles' / name / f'{split}.npy'
+      path.parent.mkdir(parents=True, exist_ok=True)
+      np.save(path, np.zeros((2, 3), np.float32))
+  first = lambda: list(handover.read_teacher_logits(config, tmp_path)['dev'])
+  assert first() == ['EDNN', 'A']
+  config.students.curves['SNN-MIMIC'].teacher = 'A'
+  assert first() == ['A', 'EDNN']
+
+
 def test_independent_shares_no_member():
   config = tiny_experiment.make_config()
   config.teachers.CNN = configs.make_teacher(architecture='8')

@@ -38,10 +38,6 @@ METRICS = {
         lambda g, z, y, **how: metrics.nll(g, y, **how),
         lambda g, z, y: -special.log_softmax(g, -1)[np.arange(len(y)), y],
     ),
-    'logit_loss': (
-        lambda g, z, y, **how: metrics.logit_loss(g, z, **how),
-        lambda g, z, y: 0.5 * ((g - z) ** 2).sum(-1),
-    ),
 }
 ALL = {**{name: pair[0] for name, pair in METRICS.items()},
        'calibration': lambda g, z, y, **how: metrics.calibration(g, y, **how)}
@@ -216,8 +212,7 @@ def test_a_net_that_gives_nan_decides_nothing():
   assert metrics.agreement(broken, z).value == 0
   assert metrics.agreement(g, broken).value == 0
   assert metrics.agreement(broken, broken).value == 0
-  for metric in (metrics.kl, metrics.logit_loss):
-    assert np.isnan(metric(broken, z).value)
+  assert np.isnan(metrics.kl(broken, z).value)
   assert np.isnan(metrics.calibration(broken, zeros).value)
 
 
@@ -290,8 +285,7 @@ def test_labels_that_do_not_fit(metric, labels, told):
       f'labels must be integers, one per example, got {told} for logits (2, 3)')
 
 
-@pytest.mark.parametrize(
-    'metric', [metrics.agreement, metrics.kl, metrics.logit_loss])
+@pytest.mark.parametrize('metric', [metrics.agreement, metrics.kl])
 def test_logits_that_do_not_fit(metric):
   with pytest.raises(ValueError) as error:
     metric(np.zeros((2, 3)), np.zeros((2, 4)))

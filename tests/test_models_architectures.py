@@ -12,7 +12,6 @@ from shallow_mimic.models.architectures import (
     Hidden,
     MaxPool,
     has_maps,
-    is_shallow,
     parse_architecture,
     with_width,
 )
@@ -106,13 +105,6 @@ def test_with_width_refuses(text, width, message):
   with pytest.raises(UserError) as error:
     with_width(text, width)
   assert str(error.value) == message
-
-
-@pytest.mark.parametrize(('text', 'shallow'), [
-    ('8k', True), ('250L-8k', True), ('128c-p-1200L-30k', True),
-    ('2k-2k-2k', False), ('128c-p-a', False)])
-def test_is_shallow(text, shallow):
-  assert is_shallow(parse_architecture(text)) is shallow
 
 
 def test_has_maps():

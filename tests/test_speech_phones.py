@@ -47,8 +47,6 @@ def test_states():
     assert phones.CLASS_OF_STATE[state] == phones.CLASS_OF_PHONE[state // 3]
   states = np.array([[0, 2], [3, 182]])
   np.testing.assert_array_equal(
-      phones.phones_of_states(states), [[0, 0], [1, 60]])
-  np.testing.assert_array_equal(
       phones.classes_of_states(states),
       [[phones.CLASSES.index(name) for name in row]
        for row in (('aa', 'aa'), ('ae', 'sh'))])

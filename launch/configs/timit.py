@@ -72,9 +72,11 @@ def _teachers():
   schedule = dict(steps=40_000, batch=256, eval_every=2000,
                   learning_rate=0.0005, net={'dropout_hidden': 0.4})
   convolution = '128c{}-p6s2-2k-2k-2k'
+  # Nine seeds: with equal ones all but the convolutions would start alike.
   apart = {f'CNN-{size}': configs.make_teacher(
       architecture=convolution.format(size), members=3, folds=3, together=1,
-      **schedule) for size in (6, 8, 10)}
+      first_seed=3 * place, **schedule)
+           for place, size in enumerate((6, 8, 10))}
   return {
       'DNN': configs.make_teacher(architecture='2k-2k-2k', **schedule),
       'CNN': configs.make_teacher(

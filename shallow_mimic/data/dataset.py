@@ -133,10 +133,26 @@ def make_dataset(
 
 
 def check_transfer_name(name: str) -> None:
-  """UserError unless a transfer set's name can be part of a file's name."""
+  """UserError unless a transfer set's name can be part of a file's name, and
+  does not stand for the training inputs.
+  """
+  if name == 'train':
+    raise errors.UserError(
+        "transfer set 'train': that name is the training inputs'; choose"
+        ' another')
   if not re.fullmatch(r'[A-Za-z0-9_-]+', name):
     raise errors.UserError(
         f'transfer set {name!r}: use letters, digits, - and _ in its name')
+
+
+def check_one_scale(raw: Mapping[str, Examples]) -> None:
+  """UserError where some splits hold bytes, scaled to [0, 1], others not."""
+  train = raw['train'].x.dtype
+  for split, part in raw.items():
+    if (part.x.dtype == np.uint8) != (train == np.uint8):
+      raise errors.UserError(
+          f'split {split!r} is of type {part.x.dtype}, train of {train}: only'
+          ' uint8 is scaled to [0, 1]; give all inputs in one type')
 
 
 def check_examples(

@@ -18,6 +18,7 @@ from shallow_mimic.data.dataset import (
     Dataset,
     Examples,
     check_examples,
+    check_one_scale,
     make_dataset,
 )
 from shallow_mimic.data.fields import as_mapping, field
@@ -98,10 +99,14 @@ def _read_transfer_sets(config, specs, parts, folds, classes):
   """The raw transfer sets by name, checked."""
   sets = {name: transfer.read_transfer(name, spec, config, parts, folds)
           for name, spec in specs.items()}
-  for name, part in sets.items():
-    if not isinstance(part.x, Views):  # Training inputs have been checked.
-      check_examples(f'transfer.{name}', part, classes,
-                     shape=parts['train'].x.shape[1:], labelled=False)
+  # Views are of training inputs, which have been checked, scaled as they are.
+  read = {f'transfer.{name}': part for name, part in sets.items()
+          if not isinstance(part.x, Views)}
+  for split, part in read.items():
+    check_examples(split, part, classes, shape=parts['train'].x.shape[1:],
+                   labelled=False)
+  check_one_scale({
+      split: parts[split] for split in ('train', 'dev', 'test')} | read)
   return sets
 
 

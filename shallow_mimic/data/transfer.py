@@ -161,9 +161,11 @@ def _check_needed(name: str, spec: Mapping[str, Any]) -> None:
         f'transfer set {name!r}: dtype is {spec["dtype"]!r}; it must be one of'
         f' {", ".join(DTYPES)}')
   for key in ('size', 'copies', 'seed'):
-    if spec.get(key, 0) < 0:
+    value = spec.get(key, 0)
+    if not isinstance(value, int) or value < 0:
       raise errors.UserError(
-          f'transfer set {name!r}: {key} = {spec[key]} must not be negative')
+          f'transfer set {name!r}: {key} = {value!r} must be a whole number,'
+          ' not negative')
 
 
 def _without_held_out(

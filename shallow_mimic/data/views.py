@@ -169,7 +169,8 @@ def check_view_options(
   room = min(shape[:1] if vector else shape[:2], default=1)
   for key, limit in (('shift', room), ('crop', room), ('colour', 1),
                      ('mixup', np.inf), ('scale', 1), ('noise', np.inf)):
-    if not 0 <= options[key] < limit:
+    value = options[key]
+    if not isinstance(value, int | float) or not 0 <= value < limit:
       raise errors.UserError(
-          f'views: {key} = {options[key]} must be at least 0 and below {limit}')
+          f'views: {key} = {value!r} must be at least 0 and below {limit}')
   return options

@@ -12,7 +12,6 @@ from shallow_mimic.models.architectures import (
     Convolution,
     Hidden,
     MaxPool,
-    is_shallow,
     parse_architecture,
     with_width,
 )
@@ -36,8 +35,8 @@ __all__ = [
     'Architecture', 'AveragePool', 'Bottleneck', 'Convolution', 'Hidden',
     'MaxPool', 'Net', 'Options', 'Params', 'absorb_bottleneck', 'average_pool',
     'convolve', 'count_absorbed', 'count_hidden_units', 'count_multiply_adds',
-    'count_parameters', 'dropout', 'find_width', 'is_shallow', 'make_net',
-    'max_pool', 'pad_params', 'param_shapes', 'parse_architecture',
-    'sequential_depth', 'unit_mask', 'unpad_params', 'with_precision',
-    'with_width', 'without_bottlenecks',
+    'count_parameters', 'dropout', 'find_width', 'make_net', 'max_pool',
+    'pad_params', 'param_shapes', 'parse_architecture', 'sequential_depth',
+    'unit_mask', 'unpad_params', 'with_precision', 'with_width',
+    'without_bottlenecks',
 ]

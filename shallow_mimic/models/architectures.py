@@ -172,11 +172,6 @@ def with_width(text: str, width: int) -> str:
   return filled
 
 
-def is_shallow(architecture: Architecture) -> bool:
-  """Whether exactly one hidden layer is fully connected and non-linear."""
-  return sum(isinstance(x, Hidden) for x in architecture.layers) == 1
-
-
 def has_maps(architecture: Architecture) -> bool:
   """Whether the first layer works on maps, not on a flat input."""
   return bool(architecture.layers) and isinstance(

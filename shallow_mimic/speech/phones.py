@@ -65,11 +65,6 @@ def fold(phones: ArrayLike) -> np.ndarray:
   return classes[classes != DELETED]
 
 
-def phones_of_states(states: ArrayLike) -> np.ndarray:
-  """Phone of each state, int32 of the same shape."""
-  return PHONE_OF_STATE[np.asarray(states)]
-
-
 def classes_of_states(states: ArrayLike) -> np.ndarray:
   """Class of each state, int32 of the same shape; -1 for those of `q`."""
   return CLASS_OF_STATE[np.asarray(states)]
