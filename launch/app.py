@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
+import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -14,6 +15,9 @@ from shallow_mimic import errors
 
 CONFIGS = pathlib.Path(__file__).parent / 'configs'
 _USAGE_ERROR = 2
+_NO_CONFIG = (
+    'the config file needs a function get_config() that returns a changed'
+    ' configs.default_config(), as those in launch/configs do')
 
 
 def config_names() -> list[str]:
@@ -41,6 +45,8 @@ def start(main: Callable[[], None], default: str = 'mnist1d') -> None:
       raise errors.UserError(
           f'unknown argument {arguments[1]!r}; flags begin with --'
       )
+    if not isinstance(flags.FLAGS.config, ml_collections.ConfigDict):
+      raise errors.UserError(_NO_CONFIG)
     main()
 
   def reported(arguments: Sequence[str]) -> None:
@@ -76,6 +82,8 @@ def _parse(arguments: Sequence[str], default: str) -> list[str]:
 
 def _explain_field(message: str) -> str:
   """What ml_collections says of an unknown field, without its quoting."""
+  if 'get_config' in message:
+    return _NO_CONFIG
   field = re.search(r'\w+', message)
   near = re.search(r'Did you mean \W*(\w+)', message)
   hint = f'; did you mean {near[1]!r}?' if near else ''
@@ -83,7 +91,13 @@ def _explain_field(message: str) -> str:
 
 
 def _resolve_all(arguments: Sequence[str], default: str) -> list[str]:
-  resolved = [_resolve(argument) for argument in arguments]
+  joined: list[str] = []
+  for argument in arguments:  # `--config NAME` is `--config=NAME`.
+    if joined and joined[-1] in ('--config', '-config'):
+      joined[-1] += f'={argument}'
+    else:
+      joined.append(argument)
+  resolved = [_resolve(argument) for argument in joined]
   if not any(argument.startswith('--config=') for argument in resolved):
     resolved.insert(1, _resolve(f'--config={default}'))
   return resolved
@@ -94,20 +108,22 @@ def _resolve(argument: str) -> str:
   flag, _, value = argument.partition('=')
   if flag not in ('--config', '-config') or not value:
     return argument
-  if pathlib.Path(value).exists():
-    return argument
-  name = value.removeprefix('launch/configs/').removesuffix('.py')
+  path, colon, more = value.partition(':')
+  if pathlib.Path(path).is_file():
+    return f'--config={value}'
+  name = path.removeprefix('launch/configs/').removesuffix('.py')
   if name not in config_names():
     raise errors.UserError(
         f'there is no config {value}; a path to a file, or one of'
         f' {", ".join(config_names())}'
     )
-  return f'--config={CONFIGS / name}.py'
+  return f'--config={CONFIGS / name}.py{colon}{more}'
 
 
 def _leave(message: object) -> None:
   first, *rest = [line.strip() for line in str(message).splitlines()
                   if line.strip()] or ['unknown error']
-  del rest
-  print(f'error: {first}', file=sys.stderr)
+  # What went wrong inside a config file comes last, below its traceback.
+  reason = f' {rest[-1]}' if rest and first.endswith(':') else ''
+  print(f'error: {first}{reason}', file=sys.stderr)
   sys.exit(_USAGE_ERROR)

@@ -1,5 +1,7 @@
 """Runs the stage `latencies` alone; the students must be finished.
 
+The work directory must be of a run with the same --config.report.latency=True.
+
 python -m launch.latencies --config=launch/configs/mnist1d.py --workdir=DIR \
     --config.report.latency=True
 """

@@ -22,6 +22,10 @@ def check_known(config: Any, known: Any) -> None:
 def check_fields(where: str, section: Mapping[str, Any],
                  known: Mapping[str, Any]) -> None:
   """Exactly the fields of `known`: a section may come as a plain dict."""
+  if not isinstance(section, Mapping | ml_collections.ConfigDict):
+    raise errors.UserError(
+        f'the config section {where.removeprefix("of ")} is {section!r}; it'
+        f' must have the fields {", ".join(known)}')
   for name in sorted(set(section) ^ set(known)):
     raise errors.UserError(
         f'{"unknown" if name in section else "missing"} config field {name!r}'
@@ -48,10 +52,16 @@ def check_positive(prefix: str, section: Any, names: Sequence[str]) -> None:
 
 
 def check_counts(prefix: str, section: Any, names: Sequence[str]) -> None:
-  """Counts and seeds from 0."""
+  """Counts and seeds from 0, as 32 bits hold them."""
   for name in names:
-    fail(section[name] < 0, f'{prefix}.{name}'.lstrip('.'), section[name],
-         '0 or more')
+    fail(not 0 <= section[name] < 2 ** 31, f'{prefix}.{name}'.lstrip('.'),
+         section[name], 'from 0 to below 2147483648')
+
+
+def check_decay(field: str, decay: Any) -> None:
+  """Weight decay: a number from 0."""
+  fail(not (is_finite(decay) and decay >= 0), field, decay,
+       'finite and not negative')
 
 
 def check_rates(field: str, rates: Sequence[float]) -> None:

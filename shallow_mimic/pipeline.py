@@ -74,7 +74,7 @@ def _told(say, stage, done_something):
 def run_data(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Reads and preprocesses the data once."""
   cache = root / 'tfds'
-  made_from = {'source': sources.source_digest(config.data, cache)}
+  made_from = {'source': sources.source_digest(config.data)}
 
   def work(directory):
     say(f'data: reading {config.data.source} {config.data.name}'.rstrip())

@@ -60,6 +60,10 @@ def stated_shapes(config: Any) -> Shapes:
     parts = arrays.read_arrays(data.path)
     x, labels = parts['train']
     apart = 0 if 'dev' in parts else data.dev
+    if apart >= len(x):
+      raise errors.UserError(
+          f'config.data.dev is {apart}, but {data.path} has {len(x)} training'
+          ' examples; give fewer')
     return Shapes(x.shape[1:], int(labels.max()) + 1, len(x) - apart)
   if not data.input_shape or data.classes < 1:
     raise errors.UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import ml_collections
 
@@ -23,18 +24,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
   """UserError of one line, with the field's name, unless all is valid."""
   checks.check_known(config, configs.default_config())
   for name, group in config.teachers.items():
-    checks.check_fields(f'of teachers.{name}', group, configs.make_teacher())
-    for option in group.net:
-      checks.fail(option not in _NET_OPTIONS, f'teachers.{name}.net', option,
-                  f'of {", ".join(_NET_OPTIONS)}')
-    checks.check_training(f'teachers.{name}', group)
-    checks.check_rates(f'teachers.{name}.learning_rate', [group.learning_rate])
-    checks.check_positive(f'teachers.{name}', group, ('members',))
-    checks.check_counts(f'teachers.{name}', group, ('first_seed', 'together'))
-    checks.fail(group.folds not in (0, config.data.folds) or
-                group.folds > group.members, f'teachers.{name}.folds',
-                group.folds, '0, or config.data.folds and at most `members`')
-    models.parse_architecture(group.architecture)
+    _check_group(config, name, group)
   checks.check_realign(config)
   checks.check_counts('', config, ('seed',))
   checks.check_counts('data', config.data, ('seed', 'folds'))
@@ -61,6 +51,10 @@ def check_config(config: ml_collections.ConfigDict) -> None:
   checks.fail(config.report.independent not in ('', *config.ensembles),
               'report.independent', config.report.independent,
               f'one of the ensembles {", ".join(config.ensembles)}')
+  for row in config.report.paper:
+    checks.fail(not isinstance(row, Mapping | ml_collections.ConfigDict),
+                'report.paper', row, 'a tuple of rows such as'
+                " {'model': 'CNN', 'error': 12.0}")
   checks.fail(not config.data.memory_gib >= 0, 'data.memory_gib',
               config.data.memory_gib, '0 (stream everything) or more')
   checks.fail(config.logits.part_rows < 1, 'logits.part_rows',
@@ -71,6 +65,23 @@ def check_config(config: ml_collections.ConfigDict) -> None:
               config.parallel.split, f'one of {", ".join(parallel.SPLITS)}')
   checks.fail(config.parallel.devices < 0, 'parallel.devices',
               config.parallel.devices, '0 (all) or more')
+
+
+def _check_group(config, name, group):
+  field = f'teachers.{name}'
+  checks.check_fields(f'of {field}', group, configs.make_teacher())
+  for option in group.net:
+    checks.fail(option not in _NET_OPTIONS, f'{field}.net', option,
+                f'of {", ".join(_NET_OPTIONS)}')
+  checks.check_training(field, group)
+  checks.check_rates(f'{field}.learning_rate', [group.learning_rate])
+  checks.check_decay(f'{field}.weight_decay', group.weight_decay)
+  checks.check_positive(field, group, ('members',))
+  checks.check_counts(field, group, ('first_seed', 'together'))
+  checks.fail(group.folds not in (0, config.data.folds) or
+              group.folds > group.members, f'{field}.folds',
+              group.folds, '0, or config.data.folds and at most `members`')
+  models.parse_architecture(group.architecture)
 
 
 def _check_ensemble(config, name, ensemble):
@@ -113,8 +124,7 @@ def _check_curve(config, name, curve):
     checks.fail(not 0 <= curve[rate] < 1, f'{field}.{rate}', curve[rate],
                 'from 0 to below 1')
   for decay in curve.weight_decays:
-    checks.fail(not (checks.is_finite(decay) and decay >= 0),
-                f'{field}.weight_decays', decay, 'finite and not negative')
+    checks.check_decay(f'{field}.weight_decays', decay)
   checks.fail(not curve.weight_decays, f'{field}.weight_decays', (),
               'one value or more')
   heat = curve.temperature

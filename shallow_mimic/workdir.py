@@ -28,13 +28,21 @@ def claim(workdir: os.PathLike | str, config: Mapping[str, Any]) -> None:
 
   Raises:
     UserError: it belongs to another configuration; the fields that differ are
-      named.
+      named. Or it holds stages, and nothing says of which configuration.
   """
   path = pathlib.Path(workdir) / 'config.json'
+  unknown = (f'{workdir} holds finished work, but no config.json that says of'
+             ' which configuration; put it back, or choose another --workdir')
   if not path.exists():
+    if any(pathlib.Path(workdir).glob(f'*/**/{_STARTED}')):
+      raise errors.UserError(unknown)
     files.write_json(path, config)
     return
-  ours, theirs = _flatten(config), _flatten(files.read_json(path))
+  try:
+    found = files.read_json(path)
+  except errors.UserError as error:
+    raise errors.UserError(f'{path} is damaged: {unknown}') from error
+  ours, theirs = _flatten(config), _flatten(found)
   differ = find_differences(theirs, ours)
   if differ:
     shown = '; '.join(

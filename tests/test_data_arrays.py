@@ -49,6 +49,16 @@ def test_reads_dev_and_transfer(tmp_path):
   np.testing.assert_array_equal(read['transfer'].y, [-1] * 5)
 
 
+def test_what_may_be_a_slip_is_told(tmp_path, caplog):
+  read_arrays(save(tmp_path, contents()))
+  assert not caplog.text
+  slips = {'y_train': np.arange(8) % 3 + 2, 'X_dev': np.zeros(3)}
+  read_arrays(save(tmp_path, contents(**slips)))
+  assert f'not read: X_dev; {HOW}' in caplog.text
+  assert ('y_train goes up to 4, and 2 of these classes have no example;'
+          ' number them from 0') in caplog.text
+
+
 @pytest.mark.parametrize('missing', ['x_train', 'y_train', 'x_test', 'y_test'])
 def test_missing_array(tmp_path, missing):
   arrays = contents()
@@ -167,6 +177,8 @@ def test_array_with_a_broken_header(tmp_path, header):
     ({'y_train': np.ones(8)},
      'y_train has type float64 and shape (8,); it must hold integers from 0,'
      ' one per example'),
+    ({'y_test': np.array([0, 1, 2, 2 ** 31])},
+     'y_test has the label 2147483648; number the classes from 0'),
     ({'y_test': np.ones((4, 1), int)},
      'y_test has type int64 and shape (4, 1); it must hold integers from 0,'
      ' one per example'),

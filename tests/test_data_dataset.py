@@ -41,7 +41,9 @@ def test_types_shapes_and_names():
 
 @pytest.mark.parametrize(('changes', 'message'), [
     ({'dev': Examples(np.zeros((0, 4)), np.zeros(0, int))},
-     "split 'dev' is empty"),
+     "split 'dev' is empty: x has shape (0, 4)"),
+    ({'dev': Examples(np.zeros((2, 0)), np.zeros(2, int))},
+     "split 'dev' is empty: x has shape (2, 0)"),
     ({'test': Examples(part().x, part().y[:5])},
      "split 'test': x has 6 rows and y has shape (5,); each row of x needs one"
      ' label'),

@@ -461,22 +461,22 @@ def test_transfer_array_that_is_not_there(cache, npz):
 
 def test_mnist1d_digest_follows_the_package(cache, monkeypatch):
   config = ml_collections.ConfigDict({'source': 'mnist1d'})
-  before = sources.source_digest(config, cache)
-  assert sources.source_digest(config, cache) == before
+  before = sources.source_digest(config)
+  assert sources.source_digest(config) == before
   monkeypatch.setattr(mnist1d.metadata, 'version', lambda name: '9.9')
-  assert sources.source_digest(config, cache) != before
+  assert sources.source_digest(config) != before
 
 
 def test_arrays_digest_follows_the_file(cache, npz):
   path, arrays = npz
   config = ml_collections.ConfigDict({'source': 'arrays', 'path': str(path)})
-  before = sources.source_digest(config, cache)
+  before = sources.source_digest(config)
   arrays['x_train'][0, 0] += 1
   np.savez(path, **arrays)
-  assert sources.source_digest(config, cache) != before
+  assert sources.source_digest(config) != before
   path.unlink()
   with pytest.raises(errors.UserError, match=f'^cannot read {path}: No such'):
-    sources.source_digest(config, cache)
+    sources.source_digest(config)
 
 
 def test_tfds_digest_follows_the_files(cache, npz, tmp_path):
@@ -490,14 +490,14 @@ def test_tfds_digest_follows_the_files(cache, npz, tmp_path):
       'source': 'arrays', 'path': str(path), 'transfer': {'t': {
           'kind': 'tfds', 'name': 'inner_images/plain',
           'data_dir': str(tmp_path)}}})
-  before = [sources.source_digest(each, cache) for each in (config, indirect)]
+  before = [sources.source_digest(each) for each in (config, indirect)]
   record = next(builder.data_path.glob('*test*'))
   record.write_bytes(record.read_bytes() + b'0')
-  after = [sources.source_digest(each, cache) for each in (config, indirect)]
+  after = [sources.source_digest(each) for each in (config, indirect)]
   assert all(old != new for old, new in zip(before, after, strict=True))
   config.name = 'elsewhere'
   with pytest.raises(errors.UserError, match="'elsewhere' is not ready in"):
-    sources.source_digest(config, cache)
+    sources.source_digest(config)
 
 
 def test_examples_of_the_docstrings():

@@ -226,9 +226,33 @@ def test_config_of_ones_own(launch, tmp_path):
   assert seen == ['mine']
 
 
-def test_config_of_ones_own_with_a_mistake(launch, tmp_path):
-  (tmp_path / 'mine.py').write_text('def get_config()\n  return 3\n')
-  check_refused(launch(run.main, '--config=mine.py'))
+@pytest.mark.parametrize(('text', 'words'), [
+    ('def get_config()\n  return 3\n', ()),
+    ('def get_config():\n  return 3\n', ('needs a function get_config()',)),
+    ('x = 3\n', ('needs a function get_config()',)),
+    ('def get_config():\n  raise ValueError("not so")\n', ('not so',)),
+])
+def test_config_of_ones_own_with_a_mistake(launch, tmp_path, text, words):
+  (tmp_path / 'mine.py').write_text(text)
+  check_refused(launch(run.main, '--config=mine.py'), *words)
+
+
+def test_a_folder_is_no_config(launch, tmp_path):
+  check_refused(launch(run.main, f'--config={tmp_path}'),
+                f'there is no config {tmp_path}')
+
+
+def test_the_unlabelled_inputs_of_ones_own_arrays(launch):
+  seen = []
+  main = lambda: seen.append((
+      flags.FLAGS.config.students.curves['SNN-MIMIC'].inputs,
+      flags.FLAGS.config.data.transfer.transfer.kind,
+      str(app.chosen_workdir())))
+  status, _, stderr = launch(main, '--config', 'arrays:transfer')
+  assert status == 0, stderr
+  assert seen == [('train+views+transfer', 'arrays', 'runs/arrays')]
+  check_refused(launch(main, '--config=arrays:more'),
+                'arrays:more is not known')
 
 
 def test_no_arguments_mean_the_default(launch):

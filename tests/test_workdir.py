@@ -49,6 +49,22 @@ def test_claim_counts_what_it_does_not_name(tmp_path):
   assert 'field6' not in str(error.value)
 
 
+@pytest.mark.parametrize('damaged', [False, True])
+def test_claim_of_stages_of_nobody_knows_what(tmp_path, damaged):
+  workdir.claim(tmp_path, {'seed': 0})
+  workdir.run_once(tmp_path / 'students' / 'final', {}, write_two)
+  path = tmp_path / 'config.json'
+  path.unlink()
+  if damaged:
+    path.write_text('{')
+  with pytest.raises(errors.UserError) as error:
+    workdir.claim(tmp_path, {'seed': 0})
+  start = f'{path} is damaged: ' if damaged else ''
+  assert str(error.value) == (
+      f'{start}{tmp_path} holds finished work, but no config.json that says of'
+      ' which configuration; put it back, or choose another --workdir')
+
+
 def test_claim_of_a_path_that_is_a_file(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(errors.UserError, match=r'^cannot write .*config\.json: '):

@@ -3,10 +3,10 @@
     python -m launch.run --config=launch/configs/arrays.py \
         --config.data.path=MY.npz
 
-Optional arrays: x_dev with y_dev, and x_transfer, inputs without labels that
-the teachers label (then say `--config.students.curves.SNN-MIMIC.inputs=
-train+transfer` and `--config.data.transfer.transfer.kind=arrays`). Without
-them a tenth of train becomes dev, and noisy views of train the transfer set.
+Optional arrays: x_dev with y_dev, else a part of train becomes dev; and
+x_transfer, inputs without labels. With --config=arrays:transfer (or
+launch/configs/arrays.py:transfer) the teachers label them for the mimics, as
+they do noisy views of train in any case.
 Ten minutes for 5,000 inputs of 100 numbers on two cores.
 """
 
@@ -15,13 +15,22 @@ import ml_collections
 from shallow_mimic import configs
 
 
-def get_config() -> ml_collections.ConfigDict:
-  """Deep fully connected teachers, shallow students."""
-  config = configs.default_config()
+def get_config(more: str = '') -> ml_collections.ConfigDict:
+  """Deep fully connected teachers, shallow students.
+
+  Args:
+    more: 'transfer' to use x_transfer.
+  """
+  if more not in ('', 'transfer'):
+    raise ValueError(f'arrays:{more} is not known; arrays or arrays:transfer')
+  config, unlabelled = configs.default_config(), 'train+views'
   config.data.source = 'arrays'
   config.data.dev = 500
   config.data.transfer = {'views': {
       'kind': 'views', 'copies': 8, 'noise': 0.1, 'scale': 0.05}}
+  if more:
+    config.data.transfer.transfer = {'kind': 'arrays'}
+    unlabelled += '+transfer'
   config.teachers = {'DNN': configs.make_teacher(
       architecture='512-512-512', members=4, inputs='train+views', steps=3000,
       learning_rate=0.001, net={'dropout_hidden': 0.3})}
@@ -33,12 +42,12 @@ def get_config() -> ml_collections.ConfigDict:
   students.curves = {
       'SNN': configs.make_curve(**labels),
       'SNN-dropout': configs.make_curve(**labels, dropout_hidden=0.5),
-      'SNN-MIMIC': configs.make_curve(teacher='EDNN', inputs='train+views'),
+      'SNN-MIMIC': configs.make_curve(teacher='EDNN', inputs=unlabelled),
       'SNN-MIMIC/DNN:0': configs.make_curve(
-          teacher='DNN:0', inputs='train+views'),
+          teacher='DNN:0', inputs=unlabelled),
       'views/labels': configs.make_curve(**labels, inputs='train+views'),
-      'views/pseudo': configs.make_curve(
-          objective='pseudo_label', teacher='EDNN', inputs='train+views'),
+      'all/pseudo': configs.make_curve(
+          objective='pseudo_label', teacher='EDNN', inputs=unlabelled),
   }
   config.report.figure_width = 256
   return config

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 
 import numpy as np
+from absl import logging
 
 from shallow_mimic import errors
 from shallow_mimic.data.dataset import Examples
@@ -49,7 +50,23 @@ def read_arrays(path: os.PathLike | str) -> dict[str, Examples]:
   if 'x_transfer' in arrays:
     x = _inputs(path, 'x_transfer', arrays['x_transfer'])
     examples['transfer'] = Examples(x, np.full(len(x), -1))
+  _warn(path, arrays)
   return examples
+
+
+def _warn(path: os.PathLike | str, arrays: dict[str, np.ndarray]) -> None:
+  """What may be a slip: names that nobody reads, classes of no example."""
+  unread = sorted(set(arrays) - {
+      f'{part}_{split}' for part in 'xy' for split in ('train', 'dev', 'test')
+  } - {'x_transfer'})
+  if unread:
+    logging.warning('%s: not read: %s; %s', path, ', '.join(unread), _HOW)
+  known = np.unique(arrays['y_train'])
+  absent = int(known.max(initial=-1)) + 1 - len(known)
+  if absent > 0:
+    logging.warning(
+        '%s: y_train goes up to %d, and %d of these classes have no example;'
+        ' number them from 0', path, known.max(), absent)
 
 
 def _read_npz(path: os.PathLike | str) -> dict[str, np.ndarray]:
@@ -88,4 +105,7 @@ def _labels(path: os.PathLike | str, key: str, y: np.ndarray) -> np.ndarray:
     raise errors.UserError(
         f'{path}: {key} has type {y.dtype} and shape {y.shape}; it must hold'
         ' integers from 0, one per example')
+  if len(y) and y.max() >= 2 ** 31:
+    raise errors.UserError(
+        f'{path}: {key} has the label {y.max()}; number the classes from 0')
   return y.astype(np.int64, copy=False)

@@ -170,8 +170,8 @@ def check_examples(
   """
   x, y = examples
   _check_types(split, examples)
-  if not x.ndim or not len(x):
-    raise errors.UserError(f'split {split!r} is empty')
+  if not x.size:
+    raise errors.UserError(f'split {split!r} is empty: x has shape {x.shape}')
   if y.shape != x.shape[:1]:
     raise errors.UserError(
         f'split {split!r}: x has {len(x)} rows and y has shape {y.shape}; each'

@@ -122,7 +122,7 @@ def _make_folds(config: Any, specs: dict[str, Any],
   return {'train': folds, **views}
 
 
-def source_digest(config: Any, cache_dir: os.PathLike | str) -> str:
+def source_digest(config: Any) -> str:
   """SHA-256 that changes when the source's files do; reads no examples.
 
   Of the `.npz`, of every file of a TFDS data set (transfer sets' too), of the
@@ -131,7 +131,6 @@ def source_digest(config: Any, cache_dir: os.PathLike | str) -> str:
   Raises:
     UserError: the source is absent.
   """
-  del cache_dir  # What is made there follows from the package's version.
   if config.source != 'timit':
     _reader(config)
   identity: dict[str, Any] = {'source': config.source}
@@ -145,6 +144,9 @@ def source_digest(config: Any, cache_dir: os.PathLike | str) -> str:
 
     identity['timit'] = timit.folder_digest(config.path)
   if config.source == 'arrays':
+    if not config.path:
+      raise errors.UserError(
+          'config.data.path is not set; say --config.data.path=MY.npz')
     identity['arrays'] = _digest_present(pathlib.Path(config.path))
   if config.source == 'tfds':
     identity['tfds'] = _tfds_digests(
