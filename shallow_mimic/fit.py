@@ -18,7 +18,6 @@ from shallow_mimic import (
     checkpoints,
     errors,
     family,
-    parallel,
     progress,
     streaming,
 )
@@ -144,8 +143,7 @@ def _feed(program, members, inputs, settings, bounds, size):
   windows = streaming.Windows(
       members, inputs.data, inputs.sets, bounds,
       base_seed=settings.base_seed, batch=settings.recipe.batch, steps=size)
-  devices = parallel.choose_devices(settings.devices)
-  with contextlib.closing(streaming.feed(windows, devices)) as fed:
+  with contextlib.closing(streaming.feed(windows, program.devices)) as fed:
     yield fed
 
 

@@ -71,7 +71,8 @@ class Inputs(NamedTuple):
 class Program(NamedTuple):
   """A family ready to run: buckets, arrays and compiled functions.
 
-  `data` are whole and in place; None where they are streamed.
+  `data` are whole and in place; None where they are streamed. `devices` are
+  those in use.
   """
 
   buckets: list[family.Bucket]
@@ -82,6 +83,7 @@ class Program(NamedTuple):
   chunk: Callable
   select: Callable
   join: Callable
+  devices: list[jax.Device]
 
 
 def make_program(members: Sequence[family.Member], inputs: Inputs,
@@ -89,12 +91,14 @@ def make_program(members: Sequence[family.Member], inputs: Inputs,
   """Packs a family, initialises it and compiles nothing yet."""
   recipe = settings.recipe
   devices = parallel.choose_devices(settings.devices)
-  parallel.check_split(settings.split, recipe.batch, len(devices))
   shape = inputs.data.pool.input_shape
   buckets = family.make_buckets(
       members, shape, inputs.classes, batch=recipe.batch, waste=settings.waste,
       overhead=settings.bucket_overhead,
   )
+  if settings.split == 'family':  # More would train the same members again.
+    devices = devices[:max(len(b.indices) for b in buckets)]
+  parallel.check_split(settings.split, recipe.batch, len(devices))
   objectives = tuple(dict.fromkeys(m.objective for m in members))
   hypers = [make_hypers(b, members, objectives, inputs, settings.base_seed)
             for b in buckets]
@@ -120,7 +124,8 @@ def make_program(members: Sequence[family.Member], inputs: Inputs,
   data, dev = parallel.replicate(
       (data, (inputs.dev, inputs.dev_labels)), devices
   )
-  return Program(buckets, states, hypers, data, dev, chunk, select, join)
+  return Program(
+      buckets, states, hypers, data, dev, chunk, select, join, devices)
 
 
 def _place(chunk, select, states, hypers, counts, devices, split_batch):

@@ -97,6 +97,19 @@ def test_shards_are_the_batch():
       shard(np.arange(4)), np.arange(12).reshape(4, 3))
 
 
+def test_no_more_devices_than_members_in_a_bucket():
+  members, settings = make_case(5, devices=4, split='family')
+  most = max(len(b.indices) for b in small.make_program(
+      members, settings).buckets)
+  program = small.make_program(members, settings)
+  assert program.devices == jax.devices()[:most]
+  alone, _ = make_case(1)
+  program = small.make_program(alone, settings)
+  assert program.devices == jax.devices()[:1]
+  _, batch = make_case(devices=4, split='batch')
+  assert small.make_program(alone, batch).devices == jax.devices()
+
+
 def test_choose_devices():
   assert parallel.choose_devices(0) == jax.devices()
   assert parallel.choose_devices(3) == jax.devices()[:3]
