@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from shallow_mimic.models.convolution import convolve
+from shallow_mimic.models.pooled_convolution import convolve_and_pool
 
 # Below this a filter's variance counts as noise, as in Qiao et al.
 _KERNEL_EPSILON = 1e-4
-
-Pool = Callable[[jax.Array], jax.Array]
 
 
 def _init_bias(spread: float):
@@ -73,17 +70,23 @@ class MapConvolution(nn.Module):
   standardised: bool = False
 
   @nn.compact
-  def __call__(self, x: jax.Array, pool: Pool | None = None) -> jax.Array:
-    """Takes x [B, L, cin] or [B, h, w, cin]; pools before the bias."""
+  def __call__(self, x: jax.Array,
+               pool: tuple[int, int] | None = None) -> jax.Array:
+    """Takes x [B, L, cin] or [B, h, w, cin].
+
+    With `pool`, (size, stride), the largest in each window goes before the
+    bias.
+    """
     shape = (*[self.size] * (x.ndim - 2), x.shape[-1], self.maps)
     kernel = self.param(
         'kernel', nn.initializers.variance_scaling(
             self.scale, 'fan_in', 'normal'), shape, jnp.float32)
     if self.standardised:
       kernel = standardise_kernel(kernel)
-    y = convolve(x, kernel, precision=self.precision)
-    if pool is not None:
-      y = pool(y)
+    if pool is None:
+      y = convolve(x, kernel, precision=self.precision)
+    else:
+      y = convolve_and_pool(x, kernel, *pool, precision=self.precision)
     if self.bias_spread is None:
       return y
     bias = self.param(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import functools
 import types
 from collections.abc import Callable
 
@@ -119,7 +118,7 @@ class Stack(nn.Module):
         layer.maps, layer.size, self._scale,
         None if normed else self.options.bias_spread, self.options.precision,
         self.options.standardised, name=f'convolution_{number}',
-    )(x, functools.partial(_pool, pool) if pool else None)
+    )(x, (pool.size, pool.stride) if pool else None)
     if normed:
       x = layers.GroupNorm(self.options.groups, name=f'norm_{number}')(x)
     return self._activation(x)
