@@ -151,9 +151,9 @@ def test_the_digest_follows_the_recordings(corpus, tmp_path):
   config = make_config(corpus)
   config.transfer = {'own': {'kind': 'wavs', 'path': str(tmp_path)}}
   small.write(tmp_path / 'a.wav', small.riff(small.make_samples()))
-  before = sources.source_digest(config, tmp_path)
+  before = sources.source_digest(config)
   small.write(tmp_path / 'b.wav', small.riff(small.make_samples()))
-  assert before != sources.source_digest(config, tmp_path)
+  assert before != sources.source_digest(config)
 
 
 @pytest.mark.parametrize(('changes', 'message'), [
@@ -185,7 +185,7 @@ def test_too_many_training_speakers(corpus, tmp_path):
 
 def test_the_digest_follows_the_files(corpus, tmp_path):
   config = make_config(corpus)
-  before = sources.source_digest(config, tmp_path)
-  assert before == sources.source_digest(config, tmp_path)
+  before = sources.source_digest(config)
+  assert before == sources.source_digest(config)
   small.write_utterance(corpus, 'dr1-mabc0/sx3')
-  assert before != sources.source_digest(config, tmp_path)
+  assert before != sources.source_digest(config)

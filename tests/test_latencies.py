@@ -11,6 +11,7 @@ import report_records
 import tiny_experiment
 
 from shallow_mimic import (
+    configs,
     curves,
     errors,
     files,
@@ -20,6 +21,7 @@ from shallow_mimic import (
     models,
     pipeline,
     summaries,
+    workdir,
 )
 from shallow_mimic.data import store
 
@@ -117,6 +119,7 @@ def test_a_run_that_times_reads_its_times_back(finished, tmp_path,
   npz, root = finished
   config = tiny_experiment.make_config(npz)
   config.report.latency = True
+  workdir.claim(tmp_path, configs.to_json(config))
   for name in ('data', 'teachers', 'ensembles', 'students', 'logits'):
     (tmp_path / name).symlink_to(root / name)
   run = lambda *stages: pipeline.run(
@@ -195,6 +198,7 @@ def test_other_nets_than_those_timed_are_refused(finished, tmp_path):
   npz, root = finished
   config = tiny_experiment.make_config(npz)
   config.report.latency = True
+  workdir.claim(tmp_path, configs.to_json(config))
   for name in ('data', 'teachers', 'ensembles', 'students', 'logits'):
     (tmp_path / name).symlink_to(root / name)
   files.write_json(tmp_path / 'latencies/started.json', {'nets': 'others'})
