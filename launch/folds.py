@@ -2,7 +2,7 @@
 
     python -m launch.folds --config=timit_sample --workdir=DIR \
         --config.data.path=../shared/data/timit_sample \
-        --train_speakers=3,6,9
+        --train_speakers=4,6,9
 
 Each fold is a work directory DIR/fold-K (with --train_speakers
 DIR/speakers-N/fold-K); DIR/pooled gets table.txt, pooled.csv, gains.csv and
