@@ -32,8 +32,8 @@ def clear_disk_errors(path: os.PathLike | str) -> Iterator[None]:
   except OSError as error:
     raise errors.UserError(
         f'cannot write {path}: {error.strerror or error}; free some space or'
-        ' choose another --workdir, then run the same command again: what was'
-        ' finished is kept'
+        ' choose another folder to write to, then run the same command again:'
+        ' what was finished is kept'
     ) from error
 
 

@@ -445,8 +445,8 @@ def test_full_disk(tmp_path, capfd, size):
       )
     assert str(caught.value) == (
         f'cannot write {tmp_path}/c/2: No space left on device; free some space'
-        ' or choose another --workdir, then run the same command again: what'
-        ' was finished is kept'
+        ' or choose another folder to write to, then run the same command'
+        ' again: what was finished is kept'
     )
     assert names_in(tmp_path / 'c') == ['1']
     assert_same_bits(checkpoints.read_checkpoint(tmp_path / 'c', small(0)),

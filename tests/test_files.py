@@ -44,8 +44,8 @@ def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch, call):
     files.write_bytes(path, b'new')
   assert str(caught.value) == (
       f'cannot write {path}: No space left on device; free some space or choose'
-      ' another --workdir, then run the same command again: what was finished'
-      ' is kept'
+      ' another folder to write to, then run the same command again: what was'
+      ' finished is kept'
   )
   assert path.read_bytes() == b'old'
   assert names_in(tmp_path) == ['file']
