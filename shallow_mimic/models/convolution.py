@@ -78,7 +78,7 @@ def _convolve_by_xla(x, kernel, precision, padding='SAME'):
   )
 
 
-def _margins(size: int) -> _Margins:
+def same_margins(size: int) -> _Margins:
   """Zeros before and after an axis that keep its length ('same')."""
   return (size - 1) // 2, size // 2
 
@@ -97,8 +97,8 @@ def _block_kernel_gradient(x, dy, kh, kw, precision):
   """One block's part of the kernel's gradient: [kh, kw·cin, cout]."""
   _, h, w, cin = x.shape
   dy = dy.transpose(1, 0, 2, 3).reshape(-1, dy.shape[-1])
-  padded = jnp.pad(
-      x.transpose(3, 1, 0, 2), ((0, 0), _margins(kh), (0, 0), _margins(kw)))
+  rows, columns = same_margins(kh), same_margins(kw)
+  padded = jnp.pad(x.transpose(3, 1, 0, 2), ((0, 0), rows, (0, 0), columns))
   shifts = jnp.concatenate([padded[..., j:j + w] for j in range(kw)])
   return jnp.stack([
       jnp.dot(shifts[:, i:i + h].reshape(kw * cin, -1), dy,
@@ -130,7 +130,7 @@ def _convolve_on_cpu(x, kernel, precision):
 
   @jax.custom_batching.sequential_vmap
   def run(x, kernel):
-    margins = [_margins(size) for size in kernel.shape[:2]]
+    margins = [same_margins(size) for size in kernel.shape[:2]]
     return _convolve_on_all_cores(x, kernel, margins, precision)
 
   return run(x, kernel)
@@ -148,7 +148,7 @@ def _backward(precision, saved, dy):
   @jax.custom_batching.sequential_vmap
   def map_gradient(kernel, dy):
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
-    margins = [_margins(size)[::-1] for size in (kh, kw)]
+    margins = [same_margins(size)[::-1] for size in (kh, kw)]
     return _convolve_on_all_cores(dy, turned, margins, precision)
 
   @jax.custom_batching.sequential_vmap

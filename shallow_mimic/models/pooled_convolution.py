@@ -19,8 +19,8 @@ import itertools
 import jax
 import jax.numpy as jnp
 
-from shallow_mimic.models.convolution import convolve
-from shallow_mimic.models.pooling import max_pool, pooled_length
+from shallow_mimic.models.convolution import convolve, same_margins
+from shallow_mimic.models.pooling import find_largest, max_pool, pooled_length
 
 # Columns of the windows beyond which it was not measured to be quicker.
 _MOST_COLUMNS = 64
@@ -69,7 +69,7 @@ def _count_columns(kernel, size):
 def _windows(x, kernel_size, size):
   """All that each window sees: [B, h, w, cin] → [B·h'·w', columns]."""
   lengths = [pooled_length(n, size, size) for n in x.shape[1:3]]
-  margins = [((k - 1) // 2, k // 2) for k in kernel_size]
+  margins = map(same_margins, kernel_size)
   padded = jnp.pad(x, ((0, 0), *margins, (0, 0)))
   places = itertools.product(*(range(k + size - 1) for k in kernel_size))
   return jnp.concatenate([
@@ -86,16 +86,6 @@ def _shift_filters(kernel, size):
   return jnp.stack(shifted, 3).reshape(-1, size ** 2 * kernel.shape[-1])
 
 
-def _choose(values, places):
-  """Largest of `places` blocks of columns, and which: the first of equals."""
-  blocks = jnp.split(values, places, 1)
-  best, winner = blocks[0], jnp.zeros(blocks[0].shape, jnp.uint8)
-  for place, block in enumerate(blocks[1:], 1):
-    winner = jnp.where(block > best, jnp.uint8(place), winner)
-    best = jnp.maximum(best, block)
-  return best, winner
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _convolve_and_pool(x, kernel, size, precision):
   """Students under `vmap` take turns: batched products are slow on a CPU."""
@@ -109,7 +99,7 @@ def _forward(x, kernel, size, precision):
     windows = _windows(x, kernel.shape[:2], size)
     values = jnp.dot(windows, _shift_filters(kernel, size),
                      precision=precision)
-    return *_choose(values, size ** 2), windows
+    return *find_largest(jnp.split(values, size ** 2, 1)), windows
 
   best, winner, windows = run(x, kernel)
   lengths = [pooled_length(n, size, size) for n in x.shape[1:3]]

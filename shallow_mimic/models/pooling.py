@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +32,20 @@ def _windows(x: jax.Array, size: int, stride: int):
     yield offsets, lax.slice(
         x, (0, *offsets, 0), (x.shape[0], *ends, x.shape[-1]),
         (1, *[stride] * len(lengths), 1))
+
+
+def find_largest(arrays: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
+  """Largest value at each place of arrays of one shape, and whose it is.
+
+  Returns:
+    The values, and the numbers of the arrays, uint8 or uint32: of equal values
+    the first.
+  """
+  best, winner = arrays[0], jnp.zeros(arrays[0].shape, jnp.uint32)
+  for number, array in enumerate(arrays[1:], 1):
+    winner = jnp.where(array > best, jnp.uint32(number), winner)
+    best = jnp.maximum(best, array)
+  return best, winner.astype(jnp.uint8 if len(arrays) <= 256 else jnp.uint32)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
@@ -54,15 +69,9 @@ def max_pool(x: jax.Array, size: int, stride: int) -> jax.Array:
 
 def _forward(x, size, stride):
   """Saves the place in its window of each winner, and an empty x: its shape."""
-  y, winner = None, None
-  for place, (_, window) in enumerate(_windows(x, size, stride)):
-    if place == 0:
-      y, winner = window, jnp.zeros(window.shape, jnp.uint32)
-      continue
-    winner = jnp.where(window > y, jnp.uint32(place), winner)
-    y = jnp.maximum(y, window)
-  kind = jnp.uint8 if size ** (x.ndim - 2) <= 256 else jnp.uint32
-  return y, (winner.astype(kind), jnp.zeros((0, *x.shape[1:]), x.dtype))
+  y, winner = find_largest(
+      [window for _, window in _windows(x, size, stride)])
+  return y, (winner, jnp.zeros((0, *x.shape[1:]), x.dtype))
 
 
 def _backward(size, stride, saved, dy):
