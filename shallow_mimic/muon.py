@@ -41,10 +41,10 @@ def orthogonalise(matrix: jax.Array) -> jax.Array:
   gram = matrix.T @ matrix
   identity = jnp.eye(len(gram), dtype=gram.dtype)
   # X p(XᵀX) has the Gram matrix p² XᵀX: all that is iterated on is [n, n].
-  product = identity
+  product = None
   for _ in range(_STEPS):
     factor = a * identity + b * gram + c * (gram @ gram)
-    product = product @ factor
+    product = factor if product is None else product @ factor
     gram = factor @ gram @ factor
   return matrix @ product
 

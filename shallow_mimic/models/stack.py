@@ -87,8 +87,11 @@ class Stack(nn.Module):
           dropout_key=dropout_key, unit_mask=unit_mask)
       examples_first = False
     logits = layers.UnitsMajorDense(
-        self.classes, precision=self.options.precision, name='output')
-    return logits(x, examples_first=examples_first).T
+        self.classes, precision=self.options.precision, name='output',
+    )(x, examples_first=examples_first)
+    # Without the barrier XLA turns the products around too, to a form that its
+    # CPU code runs slowly: a step of a family took a fifth longer.
+    return jax.lax.optimization_barrier(logits).T
 
   def _apply_maps(self, x, dropout_key):
     """Convolutions and pools: [B, L, c] or [B, h, w, c] → [B, …, c].
