@@ -14,10 +14,14 @@ from ml_collections import config_flags
 from shallow_mimic import errors
 
 CONFIGS = pathlib.Path(__file__).parent / 'configs'
-_USAGE_ERROR = 2
+_USAGE_ERROR, _INTERRUPTED = 2, 130
 _NO_CONFIG = (
     'the config file needs a function get_config() that returns a changed'
     ' configs.default_config(), as those in launch/configs do')
+_NO_LITERAL = (
+    'a --config flag holds something that is no number, text or tuple; put the'
+    ' whole flag in single quotes, as in'
+    ' \'--config.students.curves["SNN-MIMIC"].inputs=train\'')
 
 
 def config_names() -> list[str]:
@@ -29,7 +33,7 @@ def config_names() -> list[str]:
 def chosen_workdir() -> pathlib.Path:
   """--workdir, or ./runs/NAME after the experiment."""
   if flags.FLAGS.workdir:
-    return pathlib.Path(flags.FLAGS.workdir)
+    return pathlib.Path(flags.FLAGS.workdir).expanduser()
   name = config_flags.get_config_filename(flags.FLAGS['config'])
   return pathlib.Path('runs') / pathlib.Path(name).stem
 
@@ -37,7 +41,8 @@ def chosen_workdir() -> pathlib.Path:
 def start(main: Callable[[], None], default: str = 'mnist1d') -> None:
   """Parses --config and --workdir and runs `main`.
 
-  A UserError, or a flag that cannot be parsed, is one line and status 2.
+  A UserError, a flag that cannot be parsed, and what the machine refuses are
+  one line and status 2; Ctrl-C is one line and status 130.
   """
 
   def guarded(arguments: Sequence[str]) -> None:
@@ -54,8 +59,20 @@ def start(main: Callable[[], None], default: str = 'mnist1d') -> None:
       guarded(arguments)
     except errors.UserError as error:
       _leave(error)
+    except KeyboardInterrupt:
+      _leave('interrupted; start the same command again to go on',
+             _INTERRUPTED)
     except MemoryError as error:
       _leave(f'out of memory ({error}); use smaller widths, batch or data')
+    except RuntimeError as error:  # JAX's own, of a device.
+      if not str(error).startswith('RESOURCE_EXHAUSTED'):
+        raise
+      first, *_ = str(error).splitlines()
+      _leave(f'out of memory ({first}); use smaller widths, batch or data')
+    except OSError as error:
+      if not error.filename:
+        raise
+      _leave(f'cannot use {error.filename}: {error.strerror}')
 
   logging.set_verbosity(logging.WARNING)
   app.run(reported, flags_parser=lambda arguments: _parse(arguments, default))
@@ -75,15 +92,19 @@ def _parse(arguments: Sequence[str], default: str) -> list[str]:
     return flags.FLAGS(sys.argv)
   except (AttributeError, KeyError) as error:
     _leave(_explain_field(str(error)))
+  except (NameError, ImportError) as error:
+    _leave(f'the config file: {error}')
   except (flags.Error, TypeError, ValueError, OSError, SyntaxError,
           errors.UserError) as error:
-    _leave(error)
+    _leave(_NO_LITERAL if 'malformed node' in str(error) else error)
 
 
 def _explain_field(message: str) -> str:
   """What ml_collections says of an unknown field, without its quoting."""
   if 'get_config' in message:
     return _NO_CONFIG
+  if ' has no attribute ' in message:
+    return f'the config file: {message}'
   field = re.search(r'\w+', message)
   near = re.search(r'Did you mean \W*(\w+)', message)
   hint = f'; did you mean {near[1]!r}?' if near else ''
@@ -120,10 +141,10 @@ def _resolve(argument: str) -> str:
   return f'--config={CONFIGS / name}.py{colon}{more}'
 
 
-def _leave(message: object) -> None:
+def _leave(message: object, status: int = _USAGE_ERROR) -> None:
   first, *rest = [line.strip() for line in str(message).splitlines()
                   if line.strip()] or ['unknown error']
   # What went wrong inside a config file comes last, below its traceback.
   reason = f' {rest[-1]}' if rest and first.endswith(':') else ''
   print(f'error: {first}{reason}', file=sys.stderr)
-  sys.exit(_USAGE_ERROR)
+  sys.exit(status)

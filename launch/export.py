@@ -7,6 +7,8 @@ What is left out of --model, --width and --seed is chosen on dev; without a
 model, among the plain mimics.
 """
 
+import pathlib
+
 from absl import flags
 
 from launch import app
@@ -27,7 +29,7 @@ def main() -> None:
   from shallow_mimic import export  # noqa: PLC0415  (JAX loads slowly)
 
   wanted = export.Wanted(_MODEL.value, _WIDTH.value, _SEED.value)
-  target = _TO.value or 'export'
+  target = pathlib.Path(_TO.value or 'export').expanduser()
   record = export.export_student(
       flags.FLAGS.config, app.chosen_workdir(), wanted, target)
   print(f'{record["model"]}, width {record["width"]}, seed {record["seed"]}:'

@@ -94,6 +94,15 @@ def check_realign(config: Any) -> None:
                 f'one of the teachers {", ".join(config.teachers)}')
 
 
+def check_type(field: str, value: Any, default: Any) -> None:
+  """Of the type of its default: None is for text, a float may be an int."""
+  kind = type(default)
+  wanted = {bool: 'True or False', int: 'a whole number', float: 'a number'}
+  right = (type(value) is kind or (kind is float and type(value) is int)
+           or (default is None and isinstance(value, str)))
+  fail(not right, field, value, wanted.get(kind, 'a name in quotes'))
+
+
 def is_finite(value: Any) -> bool:
   """Whether it is a number, and neither infinite nor NaN."""
   return isinstance(value, int | float) and math.isfinite(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -30,6 +31,12 @@ class Curve(NamedTuple):
   inputs: str
   teacher: str
   points: tuple[Summary, ...]
+
+  @property
+  def architecture(self) -> str:
+    """That of its nets, with 'H' for every layer of hidden units."""
+    _, text = self.points[0].net
+    return re.sub(r'(?<![^-])[\d.]+k?(?![^-])', 'H', text)
 
 
 class Gain(NamedTuple):
@@ -79,9 +86,18 @@ def name_loss(point: Summary) -> str:
 def find_curves(points: Sequence[Summary]) -> list[Curve]:
   """Students on labels and of the main teacher: a curve for each way."""
   teacher = summaries.main_teacher(points)
+  return _group_curves([s for s in points if s.teacher in ('', teacher)])
+
+
+def find_main_curves(points: Sequence[Summary]) -> list[Curve]:
+  """The curves of models whose name holds no '/', whoever taught them."""
+  return _group_curves([s for s in points if s.is_main])
+
+
+def _group_curves(points):
   groups = defaultdict(list)
   for s in points:
-    if s.role == 'student' and s.teacher in ('', teacher):
+    if s.role == 'student':
       groups[s.model, s.objective, s.inputs, s.teacher].append(s)
   times = Counter(model for model, *_ in groups)
   curves = [
@@ -89,12 +105,6 @@ def find_curves(points: Sequence[Summary]) -> list[Curve]:
             inputs, taught, tuple(s for s in group if s.members))
       for (model, objective, inputs, taught), group in groups.items()]
   return [curve for curve in curves if curve.points]
-
-
-def find_main_curves(points: Sequence[Summary]) -> list[Curve]:
-  """The curves of models whose name holds no '/'."""
-  return [curve for curve in find_curves(points)
-          if curve.points[0].is_main]
 
 
 def group_by_inputs(points: Sequence[Summary]) -> dict[str, list[Curve]]:
@@ -185,11 +195,14 @@ def name_sweeps(sweeps: Sequence[Sweep]) -> list[str]:
 def find_histories(
     points: Sequence[Summary], width: int | None = None,
 ) -> tuple[int | None, list[History]]:
-  """The width (None: where most main models meet) and a history for each."""
+  """The width and a history for each main model.
+
+  Where `width` is None, or no model has it: that where most of them meet.
+  """
   found = [(curve, s) for curve in find_main_curves(points)
            for s in curve.points if any(map(_read_history, s.members))]
-  if width is None and found:
-    counts = Counter(s.width for _, s in found)
+  counts = Counter(s.width for _, s in found)
+  if width not in counts and found:
     width = max(counts, key=lambda w: (counts[w], w))
   averages = [_average(curve, s) for curve, s in found if s.width == width]
   return width, [history for history in averages if history.steps]

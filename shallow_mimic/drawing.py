@@ -7,6 +7,7 @@ and every global setting is put back.
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -27,6 +28,8 @@ _PLACES = {comparisons.LABELS: 0, comparisons.LOGITS: 1,
            'pearson_distance': 6, 'standardised_kl': 7,
            'raw_logit_regression': 8, 'centred_logit_regression': 9,
            'blended': 10}
+_LINES = {comparisons.LOGITS: '-', comparisons.LABELS: (0, (5, 2))}
+_SPARE_LINES = ((0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 _SETTINGS = {
     'axes.axisbelow': True, 'axes.grid': True, 'axes.spines.right': False,
     'axes.spines.top': False, 'font.size': 10, 'grid.color': '#e4e4e4',
@@ -64,6 +67,11 @@ def render(draw: Callable[..., Any], *args: Any) -> Image:
   return Image(png.getvalue(), svg.getvalue())
 
 
+def fit_height(labels: int) -> float:
+  """Inches of a panel that has so many labels at its right; at least 3.6."""
+  return max(3.6, labels * _LINE / 72)
+
+
 def make_panels(
     columns: int, rows: int = 1, *, width: float, height: float,
     gaps: tuple[float, float] = (0.3, 1.0),
@@ -83,11 +91,16 @@ def make_panels(
           'wspace': gaps[0] / width, 'hspace': gaps[1] / height})
 
 
-def choose_styles(objectives: Sequence[str]) -> list[dict[str, Any]]:
+def choose_styles(objectives: Sequence[str], architectures: Sequence[str] = (),
+                  ) -> list[dict[str, Any]]:
   """A colour and marker for each curve: its objective's own, else a free one.
 
-  More curves than there are colours begin again.
+  Where there are more curves than colours, and of several architectures, the
+  colour tells the architecture and the line the objective; else colours begin
+  again.
   """
+  if len(objectives) > len(COLOURS) and len(set(architectures)) > 1:
+    return _style_architectures(objectives, architectures)
   own = {_PLACES.get(objective) for objective in objectives}
   spare = [place for place in (*range(5, len(COLOURS)), 4, 3, 2, 1, 0)
            if place not in own]
@@ -99,6 +112,21 @@ def choose_styles(objectives: Sequence[str]) -> list[dict[str, Any]]:
                    len(taken) % len(COLOURS))
     taken.append(place)
   return [{'color': COLOURS[p], 'marker': MARKERS[p]} for p in taken]
+
+
+def _style_architectures(objectives, architectures):
+  kinds = list(dict.fromkeys(architectures))
+  others = [one for one in dict.fromkeys(objectives) if one not in _LINES]
+  lines = _LINES | dict(zip(others, itertools.cycle(_SPARE_LINES)))
+  styles = []
+  for kind, objective in zip(architectures, objectives, strict=True):
+    place = kinds.index(kind) % len(COLOURS)
+    style = {'color': COLOURS[place], 'marker': MARKERS[place],
+             'linestyle': lines[objective]}
+    if style in styles:  # Another way of one architecture and objective.
+      style['markerfacecolor'] = 'white'
+    styles.append(style)
+  return styles
 
 
 def shade_styles(count: int) -> list[dict[str, Any]]:

@@ -156,7 +156,7 @@ def write_ensemble(directory: os.PathLike | str, name: str, space: str,
     directory: the ensemble's own folder.
     name: its name in the report.
     space: what is averaged.
-    teachers: the members by name, GROUP:SEED.
+    teachers: the members by name, GROUP:PLACE.
     dataset: inputs and labels.
   """
   directory = pathlib.Path(directory)

@@ -179,7 +179,7 @@ def choose_group(bucket: Bucket, batch: int, platform: str) -> int:
   count = len(bucket.indices)
   if platform != 'cpu':
     return count
-  units = models.count_hidden_units(bucket.net) * batch
+  units = max(1, models.count_hidden_units(bucket.net)) * batch
   most = max(1, CPU_CACHE_UNITS // units)
   if most >= count:
     return count

@@ -39,8 +39,10 @@ def draw_figures(
 
 def draw_accuracy(points: Sequence[Summary]) -> Any:
   """Accuracy against parameters, dev and test: main curves and teachers."""
-  figure, panels = drawing.make_panels(2, width=3.2, height=3.6)
   curves = comparisons.find_main_curves(points)
+  lines = len(curves) + len(comparisons.group_teachers(points))
+  figure, panels = drawing.make_panels(
+      2, width=3.2, height=drawing.fit_height(lines))
   for axes, split in zip(panels[0], ('dev', 'test'), strict=True):
     labels = list(_draw_curves(axes, curves, split, linewidth=2.2))
     _finish(axes, split.capitalize(), bool(labels))
@@ -125,7 +127,9 @@ def _draw_curves(
     axes: Any, curves: Sequence[Curve], split: str, **line: Any,
 ) -> Iterator[Label]:
   """Scores against parameters; yields the labels of the curves drawn."""
-  styles = drawing.choose_styles([curve.objective for curve in curves])
+  styles = drawing.choose_styles(
+      [curve.objective for curve in curves],
+      [curve.architecture for curve in curves])
   for curve, style in zip(curves, styles, strict=True):
     drawn = [s for s in curve.points if getattr(s, split).count]
     if drawn:

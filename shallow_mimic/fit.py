@@ -83,7 +83,8 @@ def fit(members: Sequence[family.Member], inputs: Inputs, settings: Settings,
       told.update(stop, _note(history['dev_accuracy']))
       late = time.monotonic() - saved_at > settings.save_seconds
       if late or stopped() or stop == total:
-        checkpoints.write_checkpoint(directory, stop, _saved(states, history))
+        checkpoints.write_checkpoint(
+            directory, stop, _saved(program.join(states), history))
         saved_at = time.monotonic()
       if stopped() and stop < total:
         raise errors.UserError(
@@ -97,17 +98,16 @@ def _start(program, settings, directory):
   """The step, states and history to go on from."""
   rows = -(-settings.recipe.steps // settings.eval_every)
   shape = rows, sum(len(b.indices) for b in program.buckets)
-  states = program.states
   history = {'dev_accuracy': np.zeros(shape, np.float32),
              'train_loss': np.zeros(shape, np.float32)}
-  found = checkpoints.read_checkpoint(directory, _saved(states, history))
+  # Joined, so that as many devices as there are can go on.
+  joined = jax.eval_shape(program.join, program.states)
+  found = checkpoints.read_checkpoint(directory, _saved(joined, history))
   if not found:
-    return 0, states, history
+    return 0, program.states, history
   step, saved = found
-  # In place as the fresh ones are, so that the program compiles once.
-  states = jax.tree.map(lambda new, fresh: jax.device_put(new, fresh.sharding),
-                        saved['states'], states)
-  return step, states, {k: np.array(v) for k, v in saved['history'].items()}
+  history = {k: np.array(v) for k, v in saved['history'].items()}
+  return step, program.place(saved['states']), history
 
 
 def _saved(states, history):

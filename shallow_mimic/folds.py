@@ -5,8 +5,9 @@ The stages keep each test utterance's counts in `phone_errors.json` (see
   phone_accuracy, phone_nll  of the 39 classes, a frame
   per, per_silence_forgiven  phone error rates
 A mean over seeds pairs nothing: each seed is pooled over the folds, then the
-mean and the sample sd are taken. Differences are of means over seeds; their
-95 % intervals resample utterances, or speakers, that both nets were given.
+mean and the sample sd are taken. A seed that diverged in a fold is left out.
+Differences are of means over seeds; their 95 % intervals resample utterances,
+or speakers, that both nets were given.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
 
 from shallow_mimic import errors, files, recognition
 from shallow_mimic.speech import corpus, scoring
@@ -48,10 +50,14 @@ class Counts(NamedTuple):
 
 
 class Pooled(NamedTuple):
-  """Test utterances 'speaker/sentence' of all folds, and counts by net."""
+  """Test utterances 'speaker/sentence' of all folds, and counts by net.
+
+  `lost` are the seeds of a net that diverged.
+  """
 
   utterances: tuple[str, ...]
   nets: dict[Net, Counts]
+  lost: dict[Net, tuple[int, ...]]
 
 
 class Gain(NamedTuple):
@@ -98,7 +104,7 @@ def read_fold(root: os.PathLike | str) -> Pooled:
     raise errors.UserError(
         f'{root} has no {recognition.FILE}; folds are pooled of speech that was'
         ' run to its end')
-  names, seeds = None, {}
+  names, seeds, lost = None, {}, {}
   for path in found:
     tree = files.read_json(path)
     names = names or tree['utterances']
@@ -108,9 +114,12 @@ def read_fold(root: os.PathLike | str) -> Pooled:
           ' run again to make it anew')
     for net in tree['nets']:
       key = Net(*(net[field] for field in Net._fields))
-      seeds.setdefault(key, {})[net['seed']] = _ratios(net)
+      if net.get('diverged'):
+        lost[key] = (*lost.get(key, ()), net['seed'])
+      else:
+        seeds.setdefault(key, {})[net['seed']] = _ratios(net)
   return Pooled(tuple(names), {
-      net: _stack(found) for net, found in seeds.items()})
+      net: _stack(found) for net, found in seeds.items()}, lost)
 
 
 def _ratios(net: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -145,19 +154,38 @@ def pool(folds: Sequence[Pooled]) -> Pooled:
   for name in names:
     if names.count(name) > 1:
       raise errors.UserError(f'utterance {name} is tested in two folds')
-  nets = {}
-  for net, first in folds[0].nets.items():
-    counts = [fold.nets.get(net) for fold in folds]
-    if any(one is None or one.seeds != first.seeds for one in counts):
+  nets, lost = {}, {}
+  for net in {**folds[0].nets, **folds[0].lost}:
+    trained = [{*_seeds(fold, net), *fold.lost.get(net, ())} for fold in folds]
+    if any(seeds != trained[0] for seeds in trained):
       raise errors.UserError(
           f'{net.model} of width {net.width} is not in all {len(folds)} folds'
           ' with the same seeds; run them with one configuration')
-    join = lambda field, counts=counts: {
-        metric: np.concatenate(
-            [getattr(one, field)[metric] for one in counts], axis=-1)
-        for metric in METRICS}
-    nets[net] = Counts(first.seeds, join('parts'), join('wholes'))
-  return Pooled(tuple(names), nets)
+    kept = sorted(set.intersection(*(set(_seeds(f, net)) for f in folds)))
+    lost[net] = tuple(sorted(trained[0] - set(kept)))
+    if kept:
+      nets[net] = _join([fold.nets[net] for fold in folds], kept)
+    if lost[net]:
+      logging.warning(
+          '%s of width %d: left out, as they diverged in a fold: seeds %s',
+          net.model, net.width, ', '.join(map(str, lost[net])))
+  return Pooled(tuple(names), nets, lost)
+
+
+def _seeds(fold, net):
+  return fold.nets[net].seeds if net in fold.nets else ()
+
+
+def _join(counts, seeds):
+  """Counts of some seeds over the utterances of all folds."""
+  picked = [[one.seeds.index(seed) for seed in seeds] for one in counts]
+  return Counts(
+      tuple(seeds),
+      {metric: np.concatenate(
+          [one.parts[metric][rows] for one, rows in zip(
+              counts, picked, strict=True)], axis=-1) for metric in METRICS},
+      {metric: np.concatenate([one.wholes[metric] for one in counts])
+       for metric in METRICS})
 
 
 def rates(counts: Counts, metric: str) -> list[float]:

@@ -30,39 +30,6 @@ from shallow_mimic.data import dataset as datasets
 from shallow_mimic.data import store
 
 
-def check_inputs(config, dataset):
-  """Every set that the configuration trains on exists and has its labels."""
-  known, sets = inputs.set_sizes(dataset), inputs.known_sets(dataset)
-  wanted = [(f'teachers.{name}.inputs', group.inputs, True)
-            for name, group in config.teachers.items()]
-  wanted += [(f'students.curves.{name}.inputs', curve.inputs,
-              curve.objective in objectives.NEEDS_LABELS)
-             for name, curve in config.students.curves.items()]
-  for field, text, labels in wanted:
-    for name, _ in inputs.parse_inputs(text, known):
-      if labels and (sets[name].y < 0).any():
-        raise errors.UserError(
-            f'config.{field} is {text!r}, but {name!r} has no labels to train'
-            ' on'
-        )
-
-
-def check_nets(config, dataset):
-  """Every net fits the data, and every size of a student can be had."""
-  problem = dataset.input_shape, dataset.classes
-  members = students.make_members(config.students, *problem, seeds=1)
-  for name, group in config.teachers.items():
-    members += teachers.make_members(name, group)
-  for member in members:
-    family.member_net(member, *problem)
-  for name, ensemble in config.ensembles.items():
-    if ensemble.mirror and len(dataset.input_shape) != 3:
-      raise errors.UserError(
-          f'config.ensembles.{name}.mirror is set, but inputs of shape'
-          f' {dataset.input_shape} are no images'
-      )
-
-
 def read_dataset(config: Any, root: pathlib.Path,
                  rounds: int | None = None) -> datasets.Dataset:
   """The data set of a work directory, mapped from disk.
@@ -126,7 +93,7 @@ def make_settings(config: Any, section: Any, *,
 
 def read_members(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
                  ensemble: Any) -> dict[str, ensembles.Teacher]:
-  """The teachers of an ensemble by name, GROUP:SEED."""
+  """The teachers of an ensemble by name, GROUP:PLACE as in the config."""
   members = {}
   for text in ensemble.members:
     name = text.partition(':')[0]
@@ -137,7 +104,7 @@ def read_members(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
     theirs = workdir.read_identity(root / 'teachers' / name)
     trained = teachers.make_members(name, config.teachers[name])
     for place in ensembles.pick_members({name: range(len(params))}, text):
-      label = f'{name}:{trained[place].seed}'
+      label = f'{name}:{place}'
       _, held_out = inputs.split_fold(trained[place].inputs)
       members[label] = ensembles.Teacher(
           net, params[place], theirs[label],
@@ -187,11 +154,18 @@ def make_origin(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
 def read_teacher_logits(
     config: Any, root: pathlib.Path,
 ) -> dict[str, dict[str, np.ndarray]]:
-  """Logits [N, C] of every ensemble on dev and test, the main one first."""
-  curves = config.students.curves.values()
-  uses = collections.Counter(
-      curve.teacher for curve in curves
-      if curve.objective in objectives.NEEDS_TEACHER)
+  """Logits [N, C] of every ensemble on dev and test, the main one first.
+
+  That is the one of most plain mimics, as in `summaries.main_teacher`.
+  """
+  section = config.students
+  sizes = section.parameters or section.widths
+  taught = {name: curve for name, curve in section.curves.items()
+            if curve.objective in objectives.NEEDS_TEACHER}
+  plain = {name: curve for name, curve in taught.items() if '/' not in name}
+  uses = collections.Counter()
+  for curve in (plain or taught).values():
+    uses[curve.teacher] += len(curve.parameters or curve.widths or sizes)
   names = sorted(config.ensembles, key=lambda name: (-uses[name], name))
   return {split: {name: ensembles.read_ensemble_logits(
       root / 'ensembles' / name, split) for name in names}

@@ -29,7 +29,10 @@ def draw_latencies(points: Sequence[Summary]) -> dict[str, Image]:
 def draw_figure(points: Sequence[Summary]) -> Any:
   """Test score against milliseconds, a panel for each size of batch."""
   batches = find_batches(points)
-  figure, panels = drawing.make_panels(len(batches), width=3.2, height=3.6)
+  lines = (len(comparisons.find_main_curves(points))
+           + sum(s.role != 'student' for s in points))
+  figure, panels = drawing.make_panels(
+      len(batches), width=3.2, height=drawing.fit_height(lines))
   for axes, batch in zip(panels[0], batches, strict=True):
     labels = _draw_panel(axes, points, batch)
     axes.set_title(f'Batch {batch}', loc='left', fontsize=10)
@@ -91,7 +94,9 @@ def _draw_panel(axes: Any, points: Sequence[Summary],
                 batch: int) -> list[Label]:
   labels = []
   curves = comparisons.find_main_curves(points)
-  styles = drawing.choose_styles([curve.objective for curve in curves])
+  styles = drawing.choose_styles(
+      [curve.objective for curve in curves],
+      [curve.architecture for curve in curves])
   for curve, style in zip(curves, styles, strict=True):
     timed = [s for s in curve.points if _is_timed(s) and s.test.count]
     if timed:

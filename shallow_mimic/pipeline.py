@@ -16,6 +16,7 @@ from typing import Any
 from shallow_mimic import (
     configs,
     curves,
+    data_checks,
     ensembles,
     files,
     handover,
@@ -52,10 +53,11 @@ def run(config: Any, directory: str | pathlib.Path, *,
   """
   validation.check_config(config)
   root = pathlib.Path(directory).resolve()
-  workdir.claim(root, configs.to_json(config))
-  _verify_before(root, stages[0])
-  for stage in stages:
-    _RUN[stage](config, root, say)
+  with workdir.hold(root):
+    workdir.claim(root, configs.to_json(config))
+    _verify_before(root, stages[0])
+    for stage in stages:
+      _RUN[stage](config, root, say)
   return root / 'report' / 'index.html'
 
 
@@ -80,12 +82,14 @@ def run_data(config: Any, root: pathlib.Path, say: Callable) -> None:
     say(f'data: reading {config.data.source} {config.data.name}'.rstrip())
     made = sources.read_source(config.data, cache_dir=cache,
                                directory=directory)
-    handover.check_inputs(config, made)
-    handover.check_nets(config, made)
+    data_checks.check_inputs(config, made)
+    data_checks.check_nets(config, made)
     store.write_dataset(directory, made)
     workdir.write_identity(directory, {'fingerprint': made.fingerprint})
 
-  _told(say, 'data', workdir.run_once(root / 'data', made_from, work))
+  # A file that was refused may have been mended.
+  _told(say, 'data', workdir.run_once(
+      root / 'data', made_from, work, anew=True))
 
 
 def run_realignments(config: Any, root: pathlib.Path, say: Callable) -> None:

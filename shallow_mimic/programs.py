@@ -72,7 +72,8 @@ class Program(NamedTuple):
   """A family ready to run: buckets, arrays and compiled functions.
 
   `data` are whole and in place; None where they are streamed. `devices` are
-  those in use.
+  those in use: `join(states)` has a member's leaves once, [S, …], whatever
+  they are, and `place` puts them on the devices again.
   """
 
   buckets: list[family.Bucket]
@@ -83,6 +84,7 @@ class Program(NamedTuple):
   chunk: Callable
   select: Callable
   join: Callable
+  place: Callable
   devices: list[jax.Device]
 
 
@@ -117,37 +119,33 @@ def make_program(members: Sequence[family.Member], inputs: Inputs,
       for b in buckets])
   select = chunks.make_selection_fn([b.net for b in buckets])
   counts = [len(b.indices) for b in buckets]
-  chunk, select, states, hypers, join = _place(
-      chunk, select, states, hypers, counts, devices, split_batch
-  )
+  wrap, place, join = _choose_placement(counts, devices, split_batch)
   data = None if inputs.data.pool.streamed else inputs.data
   data, dev = parallel.replicate(
       (data, (inputs.dev, inputs.dev_labels)), devices
   )
   return Program(
-      buckets, states, hypers, data, dev, chunk, select, join, devices)
+      buckets, place(states), place(hypers), data, dev, wrap(chunk),
+      wrap(select), join, place, devices)
 
 
-def _place(chunk, select, states, hypers, counts, devices, split_batch):
-  """Wraps the two functions for one device, a family split, a batch split.
+def _choose_placement(counts, devices, split_batch):
+  """wrap(function), place(trees), join(trees): one device, or either split.
 
   Arrays are put in place at once: what the second call gets, or one that goes
   on from a checkpoint, lies as the first did, and the program compiles once.
   """
-  if len(devices) == 1:
-    place = parallel.make_single
-  elif split_batch:
-    place = lambda function: parallel.make_batch_split(function, devices)
-  else:
-    place = lambda function: parallel.make_family_split(function, devices)
-    states = [parallel.split_members(s, len(devices)) for s in states]
-    hypers = [parallel.split_members(h, len(devices)) for h in hypers]
-    states, hypers = parallel.scatter((states, hypers), devices)
+  if len(devices) > 1 and not split_batch:
+    split = lambda trees: parallel.scatter(
+        [parallel.split_members(t, len(devices)) for t in trees], devices)
     join = lambda trees: [parallel.join_members(t, n)
                           for t, n in zip(trees, counts, strict=True)]
-    return place(chunk), place(select), states, hypers, join
-  states, hypers = parallel.replicate((states, hypers), devices)
-  return place(chunk), place(select), states, hypers, lambda trees: trees
+    return (lambda function: parallel.make_family_split(function, devices),
+            split, join)
+  wrap = parallel.make_single if len(devices) == 1 else (
+      lambda function: parallel.make_batch_split(function, devices))
+  return (wrap, lambda trees: parallel.replicate(trees, devices),
+          lambda trees: trees)
 
 
 def make_hypers(bucket: family.Bucket, members: Sequence[family.Member],

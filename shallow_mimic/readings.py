@@ -7,6 +7,7 @@ are level; with one seed there is no sd, and the words say so.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 
 from shallow_mimic import comparisons, summaries
@@ -84,14 +85,16 @@ def read_lost(points: Sequence[Summary]) -> list[str]:
 
 def read_search(records: Sequence[Record]) -> list[str]:
   """How many chosen learning rates stand at an end of those searched."""
-  chosen, ends = 0, 0
-  searched = [r for r in records if r['phase'] == 'search']
-  for r in (r for r in searched if r['selected']):
-    rates = [other['learning_rate'] for other in searched
-             if (other['model'], other['width']) == (r['model'], r['width'])]
-    if len(set(rates)) > 1:
+  chosen, ends, searched, picked = 0, 0, defaultdict(set), {}
+  for r in (r for r in records if r['phase'] == 'search'):
+    key = r['model'], r['width']
+    searched[key].add(r['learning_rate'])
+    if r['selected']:
+      picked[key] = r['learning_rate']
+  for key, rate in picked.items():
+    if len(rates := searched[key]) > 1:
       chosen += 1
-      ends += r['learning_rate'] in (min(rates), max(rates))
+      ends += rate in (min(rates), max(rates))
   if not chosen:
     return ['No learning rate was searched.']
   beyond = ': the best may lie beyond it' if ends else ''

@@ -17,8 +17,8 @@ and, as facts, language_weight, insertion_penalty, prior_scale, `confusions`:
 It writes `phone_errors.json` beside the records, for whoever pools folds or
 resamples utterances: {'utterances': [U] names 'speaker/sentence' of test,
 'nets': a dict for each record, in their order}. A net has model, role,
-objective, inputs, teacher, architecture, width and seed, as in its record, and
-lists [U], whose sums are the metrics' numerators and denominators:
+objective, inputs, teacher, architecture, width, seed and diverged, as in its
+record, and lists [U], whose sums are the metrics' numerators and denominators:
   scored, forgiven   dicts of substitutions, deletions, insertions, phones
   frames, right, nll   of states: frames, hits, sum of −log p in nats
   phone_frames, phone_right, phone_nll   of the 39 classes
@@ -45,7 +45,7 @@ GRID = hmm.Weights.grid(
     language=(0.25, 0.5, 1.0, 2.0, 4.0), insertion=(-4.0, -2.0, -1.0, 0.0, 1.0),
     prior=(0.4, 0.7, 1.0))
 _IDENTITY = ('model', 'role', 'objective', 'inputs', 'teacher',
-             'architecture', 'width', 'seed')
+             'architecture', 'width', 'seed', 'diverged')
 _CONFUSIONS = 30  # Kept in a record.
 # Utterances decoded together, and what their frames are rounded up to: few
 # shapes are few compilations.

@@ -36,7 +36,8 @@ _DEFINITIONS = (
     'The sd of a difference is √(sd² + sd²). Two values are called level where'
     ' they are no further apart than that.',
     'Agreement is the share of inputs on which student and teacher name the'
-    ' same class; a net on labels is compared to the first ensemble.',
+    ' same class; a net on labels is compared to the teacher of most plain'
+    ' mimics.',
 )
 
 

@@ -105,8 +105,9 @@ def write_search(directory: os.PathLike | str, members: Sequence[family.Member],
     best = chosen.get(curve)
     if best is None or np.mean(values) > best[0]:
       chosen[curve] = (float(np.mean(values)), rate)
-  for (name, width), (value, _) in chosen.items():
-    if value < 0:
+  for name, width in chosen:
+    if all(max(values) < 0 for (curve, _), values in scores.items()
+           if curve == (name, width)):
       raise errors.UserError(
           f'{name} of width {width} diverges at every learning rate of'
           ' students.learning_rates; add smaller ones'

@@ -99,18 +99,24 @@ def make_detail_table(points: Sequence[Summary]) -> Table:
 
 
 def make_search_table(records: Sequence[Record]) -> Table:
-  """The learning-rate search on dev: the best at each rate, the chosen *."""
-  found = defaultdict(dict)
+  """The learning-rate search on dev: the best at each rate, the chosen *.
+
+  Means over the seeds of the search, without those that diverged.
+  """
+  groups, found = defaultdict(list), defaultdict(dict)
   searched = [r for r in sorted(records, key=summaries.record_order)
               if r['phase'] == 'search']
   metric = summaries.choose_metric(searched)
   for r in searched:
-    cell = (bool(r['selected']), math.nan if r['diverged'] else
-            summaries.score(r, 'dev', metric))
-    row = found[r['model'], r['width']]
-    row[r['learning_rate']] = max(
-        cell, row.get(r['learning_rate'], cell),
-        key=lambda c: (c[0], not math.isnan(c[1]), c[1]))
+    key = r['model'], r['width'], r['learning_rate'], r.get('weight_decay')
+    groups[key].append(r)
+  for (model, width, rate, _), seeds in groups.items():
+    mean = summaries.spread(
+        summaries.score(r, 'dev', metric) for r in seeds
+        if not r['diverged']).mean
+    cell, row = (bool(seeds[0]['selected']), mean), found[model, width]
+    row[rate] = max(cell, row.get(rate, cell),
+                    key=lambda c: (c[0], not math.isnan(c[1]), c[1]))
   rates = sorted({r['learning_rate'] for r in searched})
   rows = [
       (model, str(width), *[_show_choice(row.get(rate)) for rate in rates])

@@ -84,11 +84,12 @@ def write_teachers(directory: os.PathLike | str, name: str, group: Any,
           net, trained[index].params, dataset.pool(split)))
   files.write_json(directory / 'records.json', records)
   workdir.write_identity(directory, {
-      f'{name}:{member.seed}': files.digest_json({
+      f'{name}:{place}': files.digest_json({
           'architecture': str(net.architecture),
           'options': list(map(list, member.net_options)),
           'params': files.digest_tree(result.params),
-      }) for member, result in zip(members, trained, strict=True)
+      }) for place, (member, result) in enumerate(
+          zip(members, trained, strict=True))
   })
 
 

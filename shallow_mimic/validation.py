@@ -16,8 +16,9 @@ from shallow_mimic import (
     objectives,
     parallel,
 )
+from shallow_mimic.data import preprocessing, transfer
 
-_NET_OPTIONS = tuple(f.name for f in dataclasses.fields(models.Options))
+_NET_OPTIONS = {f.name: f.default for f in dataclasses.fields(models.Options)}
 
 
 def check_config(config: ml_collections.ConfigDict) -> None:
@@ -27,7 +28,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
     _check_group(config, name, group)
   checks.check_realign(config)
   checks.check_counts('', config, ('seed',))
-  checks.check_counts('data', config.data, ('seed', 'folds'))
+  _check_data(config.data)
   students = config.students
   checks.check_training('students', students)
   checks.check_positive('students', students,
@@ -52,11 +53,9 @@ def check_config(config: ml_collections.ConfigDict) -> None:
               'report.independent', config.report.independent,
               f'one of the ensembles {", ".join(config.ensembles)}')
   for row in config.report.paper:
-    checks.fail(not isinstance(row, Mapping | ml_collections.ConfigDict),
-                'report.paper', row, 'a tuple of rows such as'
-                " {'model': 'CNN', 'error': 12.0}")
-  checks.fail(not config.data.memory_gib >= 0, 'data.memory_gib',
-              config.data.memory_gib, '0 (stream everything) or more')
+    checks.fail(not isinstance(row, Mapping | ml_collections.ConfigDict)
+                or 'model' not in row, 'report.paper', row,
+                "a tuple of rows such as {'model': 'CNN', 'error': 12.0}")
   checks.fail(config.logits.part_rows < 1, 'logits.part_rows',
               config.logits.part_rows, 'at least 1')
   checks.fail(config.logits.dtype not in logits.DTYPES, 'logits.dtype',
@@ -67,12 +66,24 @@ def check_config(config: ml_collections.ConfigDict) -> None:
               config.parallel.devices, '0 (all) or more')
 
 
+def _check_data(data):
+  checks.check_counts('data', data, ('seed', 'folds', 'dev', 'limit_train'))
+  checks.check_counts('data.speech', data.speech, ('fold', 'reach'))
+  checks.fail(not data.memory_gib >= 0, 'data.memory_gib', data.memory_gib,
+              '0 (stream everything) or more')
+  for step in data.preprocessing:
+    preprocessing.parse_step(step)
+  transfer.transfer_specs(data)
+
+
 def _check_group(config, name, group):
   field = f'teachers.{name}'
   checks.check_fields(f'of {field}', group, configs.make_teacher())
   for option in group.net:
     checks.fail(option not in _NET_OPTIONS, f'{field}.net', option,
                 f'of {", ".join(_NET_OPTIONS)}')
+    checks.check_type(f'{field}.net.{option}', group.net[option],
+                      _NET_OPTIONS[option])
   checks.check_training(field, group)
   checks.check_rates(f'{field}.learning_rate', [group.learning_rate])
   checks.check_decay(f'{field}.weight_decay', group.weight_decay)

@@ -8,19 +8,55 @@ overwritten.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from shallow_mimic import errors, files
 
 _STARTED, _DONE = 'started.json', 'done.json'
 _IDENTITY = 'identity.json'
+_FIRST = 'data'  # The stage that makes nothing which takes long.
+
+
+@contextlib.contextmanager
+def hold(workdir: os.PathLike | str) -> Iterator[None]:
+  """Keeps other processes out: two would write over each other's files.
+
+  Until the block ends, or the process does, however it ends.
+
+  Raises:
+    UserError: another one is at work there.
+  """
+  try:
+    import fcntl  # noqa: PLC0415
+  except ImportError:  # Windows has no such locks.
+    yield
+    return
+  path = pathlib.Path(workdir) / '.lock'
+  with files.clear_disk_errors(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = open(path, 'w')
+  with file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise errors.UserError(
+          f'another process is at work in {workdir}; wait for it to end, or'
+          ' choose another --workdir') from error
+    except OSError:  # Nor have some network file systems.
+      pass
+    yield
 
 
 def claim(workdir: os.PathLike | str, config: Mapping[str, Any]) -> None:
   """Binds a work directory to a configuration, the first time it is used.
+
+  Until the data are there, another configuration may take it over: the first
+  one may have been refused for what it says of the data.
 
   Args:
     workdir: the directory; made if absent.
@@ -44,6 +80,10 @@ def claim(workdir: os.PathLike | str, config: Mapping[str, Any]) -> None:
     raise errors.UserError(f'{path} is damaged: {unknown}') from error
   ours, theirs = _flatten(config), _flatten(found)
   differ = find_differences(theirs, ours)
+  if differ and _is_unbound(pathlib.Path(workdir)):
+    shutil.rmtree(pathlib.Path(workdir) / _FIRST, ignore_errors=True)
+    files.write_json(path, config)
+    return
   if differ:
     shown = '; '.join(
         f'{key}: there {theirs.get(key)!r}, now {ours.get(key)!r}'
@@ -54,6 +94,12 @@ def claim(workdir: os.PathLike | str, config: Mapping[str, Any]) -> None:
         f'{workdir} belongs to another configuration ({shown}{more});'
         ' choose another --workdir, or set these fields back'
     )
+
+
+def _is_unbound(root):
+  """Whether no stage is finished, and none but the first was begun."""
+  begun = {path.parent for path in root.glob(f'*/**/{_STARTED}')}
+  return begun <= {root / _FIRST} and not (root / _FIRST / _DONE).exists()
 
 
 def find_differences(theirs: Mapping[str, Any],
@@ -76,13 +122,16 @@ def _flatten(tree: Any, prefix: str = '') -> dict[str, Any]:
 
 
 def run_once(directory: os.PathLike | str, made_from: Mapping[str, Any],
-             work: Callable[[pathlib.Path], None]) -> bool:
+             work: Callable[[pathlib.Path], None], *,
+             anew: bool = False) -> bool:
   """Runs `work(directory)` unless it is finished and intact.
 
   Args:
     directory: the stage's own folder.
     made_from: names and digests of all that the stage's result depends on.
     work: writes the stage's files; resumes what it finds half done.
+    anew: delete, do not refuse, what was begun with other things and is not
+      finished.
 
   Returns:
     Whether there was work to do.
@@ -92,7 +141,7 @@ def run_once(directory: os.PathLike | str, made_from: Mapping[str, Any],
       in it is missing or damaged.
   """
   directory = pathlib.Path(directory)
-  _check_origin(directory, made_from)
+  _check_origin(directory, made_from, anew)
   if (directory / _DONE).exists():
     verify(directory)
     return False
@@ -134,12 +183,14 @@ def verify(directory: os.PathLike | str) -> None:
       )
 
 
-def _check_origin(directory, made_from):
+def _check_origin(directory, made_from, anew):
   path = directory / _STARTED
   if not path.exists():
     return
   differ = find_differences(files.read_json(path), made_from)
-  if differ:
+  if differ and anew and not (directory / _DONE).exists():
+    shutil.rmtree(directory)
+  elif differ:
     raise errors.UserError(
         f'{directory} was made from another {", ".join(differ)}; delete it and'
         ' run again to make it anew, or choose another --workdir'

@@ -50,6 +50,23 @@ def test_main_curves_have_no_stroke_in_their_names():
   assert names(curves) == ['SNN']
 
 
+def test_main_curves_of_every_teacher_are_drawn():
+  curves = find(
+      comparisons.find_main_curves, make_ensemble(), make_ensemble('F'),
+      make_mimic('SNN-MIMIC', width=8), make_mimic('SNN-MIMIC', width=16),
+      make_mimic('SNN-F-MIMIC', teacher='F'), make_mimic('M/F', teacher='F'))
+  assert names(curves) == ['SNN-F-MIMIC', 'SNN-MIMIC']
+
+
+@pytest.mark.parametrize(('text', 'pattern'), [
+    ('1024', 'H'), ('250L-8k', '250L-H'), ('p2-20-20k', 'p2-H-H'),
+    ('16c3-p2-100L-1.5k', '16c3-p2-100L-H'),
+    ('128c-p-1000fc', '128c-p-1000fc')])
+def test_a_curve_names_its_architecture_without_its_width(text, pattern):
+  curve, = find(comparisons.find_curves, make('SNN', architecture=text))
+  assert curve.architecture == pattern
+
+
 def test_inputs_of_fewest_sets_come_first():
   groups = find(comparisons.group_by_inputs, *[
       make(f'SNN/{inputs}', inputs=inputs)
@@ -166,7 +183,9 @@ def test_histories_are_means_at_the_steps_that_seeds_share():
   assert [s.mean for s in found[0].dev] == pytest.approx([20, 40])
   width, found = find(comparisons.find_histories, *records, width=8)
   assert width == 8 and names(found) == ['SNN']
-  assert find(comparisons.find_histories, *records, width=9) == (9, [])
+  # No model has it: as if none were asked for.
+  assert find(comparisons.find_histories, *records, width=9) == find(
+      comparisons.find_histories, *records)
   assert find(comparisons.find_histories) == (None, [])
 
 

@@ -41,6 +41,14 @@ def test_reads_train_and_test(tmp_path, compressed):
     np.testing.assert_array_equal(examples.y, arrays[f'y_{split}'])
 
 
+@pytest.mark.parametrize('dtype', ['u1', 'u2', 'u4', 'u8', 'i1', 'i8'])
+def test_labels_of_every_type_of_integer(tmp_path, dtype):
+  labels = (np.arange(8) % 3).astype(dtype)
+  read = read_arrays(save(tmp_path, contents(y_train=labels)))
+  np.testing.assert_array_equal(read['train'].y, labels)
+  assert read['train'].y.dtype == np.int64
+
+
 def test_reads_dev_and_transfer(tmp_path):
   x = np.ones((5, 3, 3, 1))
   read = read_arrays(save(tmp_path, contents(

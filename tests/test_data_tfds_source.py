@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from shallow_mimic import errors
-from shallow_mimic.data import tfds_source
+from shallow_mimic.data import tfds_source, tfds_splits
 
 ROWS = {'train': 23, 'validation': 5, 'test': 11}
 
@@ -163,8 +163,44 @@ def test_refuses_a_label_without_classes(tmp_path):
 def test_refuses_inputs_of_several_shapes(tmp_path):
   prepare(TinyTensors, tmp_path, config='ragged')
   builder = tfds_source.open_tfds('tiny_tensors/ragged', tmp_path)
-  with pytest.raises(errors.UserError, match='must have the same shape'):
+  message = ("TFDS data set 'tiny_tensors/ragged', split 'train': inputs have"
+             ' several shapes ((1,), (2,), (3,), (4,)); all must have one')
+  with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
     tfds_source.read_tfds(builder, 'train')
+
+
+def test_refuses_a_split_without_examples(folder):
+  builder = tfds_source.open_tfds('tiny_images', folder)
+  message = ("TFDS data set 'tiny_images': split 'test[:0%]' has no example")
+  with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
+    tfds_source.read_tfds(builder, 'test[:0%]')
+
+
+@pytest.mark.parametrize(('given', 'dev'), [
+    ({}, 'validation'), ({'test': 'validation'}, None),
+    ({'train': 'train+validation'}, None), ({'dev': 'test', 'test': 'train[:3]',
+                                             'train': 'train[3:]'}, 'test')])
+def test_what_is_used_otherwise_is_not_dev(folder, given, dev):
+  named = tfds_splits.name_splits(
+      tfds_source.open_tfds('tiny_images', folder), given)
+  assert named.pop('dev', None) == dev
+  assert named == {'train': 'train', 'test': 'test'} | {
+      key: text for key, text in given.items() if key != 'dev'}
+
+
+@pytest.mark.parametrize(('given', 'count', 'parts'), [
+    ({'dev': 'train[20:]'}, 3, ('train', 'train', 'dev', 'train[20:]')),
+    ({'test': 'train[:4]+test'}, 4,
+     ('train', 'train', 'test', 'train[:4]+test')),
+    ({'dev': 'test'}, 11, ('test', 'test', 'dev', 'test'))])
+def test_splits_share_no_example(folder, given, count, parts):
+  one, first, other, second = parts
+  message = (f"TFDS data set 'tiny_images': {count} examples are in both"
+             f' {one} ({first!r}) and {other} ({second!r}); set'
+             ' config.data.splits so that none are')
+  with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
+    tfds_splits.name_splits(
+        tfds_source.open_tfds('tiny_images', folder), given)
 
 
 def test_folder_of_a_config(tmp_path):

@@ -99,6 +99,31 @@ def test_zero_padding_of_a_crop():
   assert set(np.unique(made)) == {0, 9}
 
 
+@pytest.mark.parametrize('units', [1e-3, 1, 1e4])
+def test_jitter_is_a_share_of_what_each_feature_varies_by(units):
+  x, y = vectors(4000)
+  x = x * units * np.arange(1, 13)
+  x[:, 4] = 7  # Constant: it stays as it is.
+  added = make_views(x, y, 1, 0, {'jitter': 0.2}).x - x
+  wanted = 0.2 * x.std(0)
+  np.testing.assert_allclose(added.std(0), wanted, rtol=0.05, atol=1e-9)
+  np.testing.assert_allclose(added[:, 4], 0)
+  # Of its own draws: what noise adds is the same with it and without.
+  noise = {'noise': 0.5 * units}
+  both = make_views(x, y, 1, 0, {'jitter': 0.2} | noise).x
+  np.testing.assert_allclose(
+      both - x - added, make_views(x, y, 1, 0, noise).x - x,
+      atol=0.01 * units)
+
+
+def test_jitter_of_bytes_is_by_channel():
+  x, y = images(400)
+  x[..., 1] //= 4
+  added = make_views(x, y, 1, 0, {'jitter': 0.2}).x - x / np.float32(255)
+  np.testing.assert_allclose(
+      added.std((0, 1, 2)), 0.2 * x.std((0, 1, 2)) / 255, rtol=0.05)
+
+
 def test_scale_and_noise_have_the_size_asked_for():
   x, y = vectors(4000)
   factor = make_views(x, y, 1, 0, {'scale': 0.25}).x / x
@@ -230,7 +255,7 @@ def test_no_option_is_the_input_itself():
 @pytest.mark.parametrize(('data', 'options', 'message'), [
     (vectors, {'rotate': 1},
      "views: unknown option 'rotate'; known: shift, crop, padding, flip,"
-     ' colour, mixup, scale, noise'),
+     ' colour, mixup, scale, noise, jitter'),
     (vectors, {'crop': 1}, 'views: crop does not apply to inputs of shape'
      ' (12,)'),
     (vectors, {'flip': True}, 'views: flip does not apply to inputs of shape'
@@ -240,6 +265,11 @@ def test_no_option_is_the_input_itself():
     (vectors, {'shift': 12}, 'views: shift = 12 must be at least 0 and below'
      ' 12'),
     (vectors, {'noise': 'a'}, "views: noise = 'a' must be at least 0 and below"
+     ' inf'),
+    (images, {'crop': 2.0}, 'views: crop = 2.0 must be a whole number'),
+    (vectors, {'shift': True}, 'views: shift = True must be a whole number'),
+    (images, {'flip': 'no'}, "views: flip = 'no' must be True or False"),
+    (vectors, {'jitter': -1}, 'views: jitter = -1 must be at least 0 and below'
      ' inf'),
     (images, {'crop': 6}, 'views: crop = 6 must be at least 0 and below 6'),
     (vectors, {'scale': 1.0}, 'views: scale = 1.0 must be at least 0 and below'
@@ -261,4 +291,5 @@ def test_refuses_no_copies():
 
 def test_options_are_listed_for_configurations():
   assert views.VIEW_OPTIONS == (
-      'shift', 'crop', 'padding', 'flip', 'colour', 'mixup', 'scale', 'noise')
+      'shift', 'crop', 'padding', 'flip', 'colour', 'mixup', 'scale', 'noise',
+      'jitter')

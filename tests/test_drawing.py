@@ -70,6 +70,29 @@ def test_more_curves_than_colours_still_have_one():
   assert drawing.shade_styles(0) == []
 
 
+def test_many_curves_tell_architecture_by_colour_and_objective_by_line():
+  objectives = ('cross_entropy', 'logit_regression', 'distillation_kl',
+                'decoupled_kl')
+  pairs = [(one, other) for other in 'ABCD' for one in objectives]
+  styles = dict(zip(pairs, drawing.choose_styles(*zip(*pairs, strict=True)),
+                    strict=True))
+  for (objective, architecture), style in styles.items():
+    for key, place in (('color', 1), ('marker', 1), ('linestyle', 0)):
+      alike = {pair[place] for pair, other in styles.items()
+               if other[key] == style[key]}
+      assert alike == {(objective, architecture)[place]}, key
+  twice = drawing.choose_styles(*zip(*pairs, *pairs, strict=True))
+  assert all(twice.count(style) == 1 for style in twice)
+  # As few curves as colours: the objective has the colour, as ever.
+  few = drawing.choose_styles(objectives, 'ABCD')
+  assert few == drawing.choose_styles(objectives)
+
+
+def test_a_panel_is_as_high_as_its_labels():
+  assert drawing.fit_height(0) == drawing.fit_height(18) == 3.6
+  assert drawing.fit_height(36) == pytest.approx(7)
+
+
 def test_one_seed_has_no_bar():
   figure, panels = drawing.make_panels(1, width=3, height=3)
   drawing.draw_bars(panels[0, 0], [1, 2, 3],

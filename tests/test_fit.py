@@ -104,6 +104,18 @@ def test_interrupted_on_four_devices(
   small.assert_same(run(tmp_path / 'part', settings), want)
 
 
+def test_half_a_run_on_four_devices_goes_on_with_one(
+    whole, tmp_path, monkeypatch, program_once):
+  interrupt(monkeypatch, {2}, True)
+  with pytest.raises(KilledError):
+    run(tmp_path, make_settings(devices=4, split='family'))
+  for one, other in zip(run(tmp_path), whole[0], strict=True):
+    np.testing.assert_allclose(
+        one.dev_accuracy, other.dev_accuracy, atol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(
+        a, b, rtol=1e-4, atol=1e-5), one.params, other.params)
+
+
 def test_a_finished_run_trains_no_more(whole, monkeypatch, program_once):
   done, folder = whole
   monkeypatch.setattr(progress.Progress, 'update', None)

@@ -37,7 +37,7 @@ def make_net(rng, row, seed, utterances):
   return {
       'role': role, 'model': model, 'objective': objective, 'inputs': 'train',
       'teacher': teacher, 'architecture': 'H' if width else '8-8',
-      'width': width, 'seed': seed,
+      'width': width, 'seed': seed, 'diverged': False,
       'scored': errors_of(edits // 2, 0), 'forgiven': errors_of(edits // 3, 2),
       'frames': frames.tolist(), 'right': frames.tolist(),
       'nll': frames.tolist(), 'phone_frames': frames.tolist(),
@@ -104,6 +104,33 @@ def test_pooled_rates_are_sums_over_sums(roots):
   score = folds.score(counts, 'per')
   assert score.mean == pytest.approx(np.mean(folds.rates(counts, 'per')))
   assert score.sd == pytest.approx(np.std(folds.rates(counts, 'per'), ddof=1))
+
+
+def _mark_diverged(root, model, width, seed):
+  path, = root.glob('students/final/phone_errors.json')
+  tree = files.read_json(path)
+  for net in tree['nets']:
+    if (net['model'], net['width'], net['seed']) == (model, width, seed):
+      net |= {'diverged': True, 'phone_nll': [float('nan')] * 8}
+  files.write_json(path, tree)
+
+
+def test_a_seed_that_diverged_in_a_fold_is_left_out_of_all(roots, caplog):
+  whole = _pool(roots)
+  net = _net(whole, 'SNN', 16)
+  _mark_diverged(roots[1], 'SNN', 16, SEEDS[0])
+  pooled = _pool(roots)
+  assert pooled.nets[net].seeds == SEEDS[1:]
+  for metric in folds.METRICS:
+    assert folds.rates(pooled.nets[net], metric) == pytest.approx(
+        folds.rates(whole.nets[net], metric)[1:])
+  assert ('SNN of width 16: left out, as they diverged in a fold: seeds 3'
+          in caplog.text)
+  # None of its seeds is left: the others are pooled as before.
+  _mark_diverged(roots[0], 'SNN', 16, SEEDS[1])
+  pooled = _pool(roots)
+  assert set(pooled.nets) == set(whole.nets) - {net}
+  assert pooled.lost[net] == SEEDS
 
 
 def test_pairs_are_of_equal_nets(roots):

@@ -4,6 +4,7 @@ import pytest
 import tiny_experiment
 
 from launch.configs import (
+    cifar10_depths,
     cifar10_paper,
     cifar10_urban,
     timit,
@@ -50,17 +51,21 @@ def test_sizes_of_the_papers_cifar_nets():
   assert sizes(text, 'SNN-MIMIC-64c/CNN:0') == [('64c-p-1200L-30k', '53.6M')]
 
 
-def test_sizes_of_urbans_grid():
-  config = cifar10_urban.get_config()
+@pytest.mark.parametrize(('module', 'depths', 'suffixes'), [
+    (cifar10_urban, (5, 4), ('', '-MIMIC')),
+    (cifar10_depths, (3, 3), ('', '-MIMIC', '-KL'))])
+def test_depths_are_compared_at_equal_sizes(module, depths, suffixes):
+  config = module.get_config()
   text = plan(config)
-  for depth in ('MLP1', 'MLP2', 'MLP3', 'MLP4', 'MLP5',
-                'CNN1', 'CNN2', 'CNN3', 'CNN4'):
-    for model in (depth, f'{depth}-MIMIC'):
-      # Stated sizes, to what one unit more or less does.
-      counts = [float(size.replace('k', 'e3').replace('M', 'e6'))
-                for _, size in sizes(text, model)]
-      assert counts == pytest.approx(config.students.parameters, rel=2e-3)
-  assert len(text.splitlines()) > 100
+  names = {f'{kind}{i + 1}{suffix}' for kind, most in zip(
+      ('MLP', 'CNN'), depths, strict=True)
+           for i in range(most) for suffix in suffixes}
+  assert set(config.students.curves) == names
+  for model in names:
+    # Stated sizes, to what one unit more or less does.
+    counts = [float(size.replace('k', 'e3').replace('M', 'e6'))
+              for _, size in sizes(text, model)]
+    assert counts == pytest.approx(config.students.parameters, rel=5e-3)
 
 
 def test_sizes_of_the_papers_speech_nets():

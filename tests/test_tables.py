@@ -189,16 +189,23 @@ def test_search_table_marks_the_choice_and_what_diverged():
       make('SNN', dev=dev, learning_rate=rate, phase='search',
            selected=rate == 0.02, diverged=rate == 0.04)
       for rate, dev in found.items()]
-  # With another seed or weight decay: 0.01 has a better one, 0.02 keeps the
-  # chosen.
+  # With another weight decay: 0.01 has a better one, 0.02 keeps the chosen.
   records += [make('SNN', dev=0.61, learning_rate=rate, phase='search',
-                   selected=False) for rate in (0.01, 0.02)]
+                   weight_decay=0.1, selected=False) for rate in (0.01, 0.02)]
   records += [make('SNN', width=8, learning_rate=0.01, phase='search',
                    selected=True), make('SNN')]
   table = tables.make_search_table(records)
   assert table.header == ('model', 'width', '0.01', '0.02', '0.04')
   assert table.rows == [('SNN', '8', '50.0*', '–', '–'),
                         ('SNN', '64', '61.0', '60.0*', 'diverged')]
+
+
+def test_search_table_has_means_over_seeds():
+  search = dict(phase='search', selected=False)
+  table = tables.make_search_table([
+      make('SNN', dev=0.50, **search), make('SNN', dev=0.60, seed=1, **search),
+      make('SNN', dev=0.99, seed=2, diverged=True, **search)])
+  assert table.rows == [('SNN', '64', '55.0')]
 
 
 def test_tables_of_nothing():

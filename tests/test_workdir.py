@@ -1,6 +1,9 @@
 """Tests of work directories: claimed once, run once, verified, named."""
 
 import json
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -20,14 +23,96 @@ def refuse_work(directory):
   raise AssertionError('there was nothing to do')
 
 
+def claim_with_data(root, config):
+  workdir.claim(root, config)
+  workdir.run_once(root / 'data', {}, write_two)
+
+
+def test_two_processes_do_not_share_a_work_directory(tmp_path):
+  root = tmp_path / 'run'
+  code = ('import sys, time; from shallow_mimic import workdir\n'
+          'with workdir.hold(sys.argv[1]): print("held", flush=True);'
+          ' time.sleep(60)')
+  other = subprocess.Popen([sys.executable, '-c', code, root],
+                           stdout=subprocess.PIPE, text=True)
+  assert other.stdout.readline() == 'held\n'
+  message = (f'another process is at work in {root}; wait for it to end, or'
+             ' choose another --workdir')
+  with (pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'),
+        workdir.hold(root)):
+    pass
+  other.kill()  # Not even a killed one leaves it locked.
+  other.wait()
+  other.stdout.close()
+  with workdir.hold(root):
+    pass
+  with workdir.hold(root):
+    pass
+
+
 def test_claim_takes_the_same_config_again(tmp_path):
   workdir.claim(tmp_path / 'run', CONFIG)
   # JSON knows no tuples.
   workdir.claim(tmp_path / 'run', json.loads(json.dumps(CONFIG)))
 
 
+def test_claim_is_not_final_until_the_data_are_there(tmp_path):
+  workdir.claim(tmp_path, {'seed': 0})
+  workdir.claim(tmp_path, {'seed': 1})
+
+  def fail(directory):
+    write_two(directory)
+    raise errors.UserError('the second file is bad')
+
+  with pytest.raises(errors.UserError, match='second file'):
+    workdir.run_once(tmp_path / 'data', {'source': 'a'}, fail)
+  # What was half read with other settings must not be taken for these.
+  workdir.claim(tmp_path, {'seed': 1})
+  assert (tmp_path / 'data' / 'a.txt').exists()
+  workdir.claim(tmp_path, {'seed': 2})
+  assert not (tmp_path / 'data').exists()
+  workdir.run_once(tmp_path / 'data', {'source': 'a'}, write_two)
+  with pytest.raises(errors.UserError, match=r'seed: there 2, now 3'):
+    workdir.claim(tmp_path, {'seed': 3})
+
+
+def test_unfinished_work_with_other_things_is_begun_anew_where_asked(tmp_path):
+  def fail(directory):
+    write_two(directory)
+    raise errors.UserError('bad')
+
+  with pytest.raises(errors.UserError, match='bad'):
+    workdir.run_once(tmp_path / 's', {'source': 'a'}, fail)
+  with pytest.raises(errors.UserError, match='made from another source'):
+    workdir.run_once(tmp_path / 's', {'source': 'b'}, refuse_work)
+
+  def write(directory):
+    assert not (directory / 'a.txt').exists()
+    write_two(directory)
+
+  assert workdir.run_once(tmp_path / 's', {'source': 'b'}, write, anew=True)
+  # What is finished is never deleted.
+  with pytest.raises(errors.UserError, match='made from another source'):
+    workdir.run_once(tmp_path / 's', {'source': 'a'}, refuse_work, anew=True)
+  assert (tmp_path / 's' / 'a.txt').exists()
+
+
+def test_a_stage_that_was_begun_binds_although_the_data_are_gone(tmp_path):
+  workdir.claim(tmp_path, {'seed': 0})
+
+  def stop(directory):
+    write_two(directory)
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    workdir.run_once(tmp_path / 'teachers' / 'CNN', {}, stop)
+  with pytest.raises(errors.UserError, match=r'seed: there 0, now 1'):
+    workdir.claim(tmp_path, {'seed': 1})
+  assert (tmp_path / 'teachers' / 'CNN' / 'a.txt').exists()
+
+
 def test_claim_names_the_fields_that_differ(tmp_path):
-  workdir.claim(tmp_path, CONFIG)
+  claim_with_data(tmp_path, CONFIG)
   other = {**CONFIG, 'seed': 1, 'students': {'widths': (3, 7)},
            'teachers': {'CNN': {'steps': 5}}}
   with pytest.raises(errors.UserError) as error:
@@ -42,7 +127,7 @@ def test_claim_names_the_fields_that_differ(tmp_path):
 
 
 def test_claim_counts_what_it_does_not_name(tmp_path):
-  workdir.claim(tmp_path, {f'field{i}': 0 for i in range(8)})
+  claim_with_data(tmp_path, {f'field{i}': 0 for i in range(8)})
   with pytest.raises(errors.UserError) as error:
     workdir.claim(tmp_path, {f'field{i}': 1 for i in range(8)})
   assert 'field5: there 0, now 1 and 2 more); choose' in str(error.value)

@@ -27,7 +27,7 @@ def get_config(more: str = '') -> ml_collections.ConfigDict:
   config.data.source = 'arrays'
   config.data.dev = 500
   config.data.transfer = {'views': {
-      'kind': 'views', 'copies': 8, 'noise': 0.1, 'scale': 0.05}}
+      'kind': 'views', 'copies': 8, 'jitter': 0.1, 'scale': 0.05}}
   if more:
     config.data.transfer.transfer = {'kind': 'arrays'}
     unlabelled += '+transfer'

@@ -4,12 +4,13 @@
         --config.data.data_dir=FOLDER
 
 FOLDER holds `cifar10` and `cifar100` as TFDS prepares them (leave it out for
-TFDS's own). Two deep CNNs train on the labels with four views of each image.
+TFDS's own). Two deep CNNs train on the labels with four views of each image,
+and a small one, an independent teacher that students are compared to.
 Students, 16c3-p2-100L-H, imitate the mean of their logits over each image and
 its mirror image, on the training images, two views of each, and 10,000 images
 of CIFAR-100; or its softened probabilities (SNN-KL). The same students train on
-labels, without the views as in the paper, and with them. At one width, ten
-losses after the teacher and five transfer sets are compared.
+labels, without the views as in the paper, and with them. At one width, three
+teachers, ten losses and five transfer sets are compared.
 """
 
 import ml_collections
@@ -43,13 +44,20 @@ def get_config() -> ml_collections.ConfigDict:
       'cifar100': {'kind': 'tfds', 'name': 'cifar100', 'split': 'train',
                    'size': 10_000},
   }
-  config.teachers = {'CNN': configs.make_teacher(
-      architecture='32c3-p2-64c3-64c3-p2-128c3-128c3-p2-256fc', members=2,
-      together=1, inputs='train+views', steps=3000, eval_every=500,
-      optimizer='muon', learning_rate=0.005, weight_decay=0.05,
-      net={'norm': 'group', 'groups': 4, 'standardised': True,
-           'dropout_hidden': 0.3})}
-  config.ensembles = {'ECNN': configs.make_ensemble('CNN', mirror=True)}
+  how = dict(inputs='train+views', optimizer='muon', learning_rate=0.005)
+  norm = {'norm': 'group', 'groups': 4, 'standardised': True}
+  config.teachers = {
+      'CNN': configs.make_teacher(
+          architecture='32c3-p2-64c3-64c3-p2-128c3-128c3-p2-256fc', members=2,
+          together=1, steps=3000, eval_every=500, weight_decay=0.05,
+          net=norm | {'dropout_hidden': 0.3}, **how),
+      'CNN-small': configs.make_teacher(
+          architecture='32c3-p2-64c3-p2-128fc', steps=1200, eval_every=300,
+          net=norm, **how)}
+  config.ensembles = {
+      'ECNN': configs.make_ensemble('CNN', mirror=True),
+      'CNN:0': configs.make_ensemble('CNN:0'),
+      'CNN-small:0': configs.make_ensemble('CNN-small:0')}
   students = config.students
   students.architecture = '16c3-p2-100L-H'
   # The widest has a million parameters. What a short search prefers of faster
@@ -60,7 +68,7 @@ def get_config() -> ml_collections.ConfigDict:
   students.steps, students.search_steps = 2400, 300
   students.eval_every, students.bias_spread = 600, 0.0
   students.curves = _curves() | _studies()
-  config.report.figure_width = 500
+  config.report.figure_width, config.report.independent = 500, 'CNN-small:0'
   config.report.latency = True
   config.report.paper = _PAPER
   config.report.notes = (
@@ -82,7 +90,12 @@ def _curves():
 
 
 def _studies():
-  """Transfer sizes and losses, at the middle width."""
-  how = dict(teacher='ECNN', widths=(500,), learning_rates=(0.004, 0.006))
-  return (study_curves.make_size_curves('views', (45_000, 90_000), **how)
-          | study_curves.make_loss_curves(_LOSSES, inputs=_VIEWS, **how))
+  """Teachers, transfer sizes and losses, at the middle width."""
+  how = dict(widths=(500,), learning_rates=(0.004, 0.006))
+  ours = dict(teacher='ECNN', **how)
+  weaker = {f'SNN-MIMIC/{name}': configs.make_curve(
+      teacher=name, inputs=f'{_VIEWS}+cifar100', **how)
+            for name in ('CNN:0', 'CNN-small:0')}
+  return (weaker
+          | study_curves.make_size_curves('views', (45_000, 90_000), **ours)
+          | study_curves.make_loss_curves(_LOSSES, inputs=_VIEWS, **ours))

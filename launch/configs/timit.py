@@ -8,7 +8,8 @@ FOLDER is the LDC's release with TRAIN and TEST in it; the plan needs none.
 Learning rates, dropout, steps and the CNN's maps are our own: the paper does
 not give them. As in the paper the mimics train on the training frames alone;
 each of the nine CNNs has a kernel of 6, 8 or 10 bands and leaves out a third
-of the speakers, whom the other members label.
+of the speakers, whom it labels: a target is the mean of the three nets that
+have not seen the speaker.
 """
 
 import ml_collections

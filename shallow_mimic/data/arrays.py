@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import tokenize
 import zipfile
 import zlib
@@ -33,6 +34,7 @@ def read_arrays(path: os.PathLike | str) -> dict[str, Examples]:
     UserError: the file is absent or damaged, holds pickled objects, lacks an
       array, or an array has the wrong type.
   """
+  path = pathlib.Path(path).expanduser()
   arrays = _read_npz(path)
   examples = {}
   for split in ('train', 'test', 'dev'):
@@ -50,18 +52,19 @@ def read_arrays(path: os.PathLike | str) -> dict[str, Examples]:
   if 'x_transfer' in arrays:
     x = _inputs(path, 'x_transfer', arrays['x_transfer'])
     examples['transfer'] = Examples(x, np.full(len(x), -1))
-  _warn(path, arrays)
+  _warn(path, arrays, examples['train'].y)
   return examples
 
 
-def _warn(path: os.PathLike | str, arrays: dict[str, np.ndarray]) -> None:
+def _warn(path: os.PathLike | str, arrays: dict[str, np.ndarray],
+          labels: np.ndarray) -> None:
   """What may be a slip: names that nobody reads, classes of no example."""
   unread = sorted(set(arrays) - {
       f'{part}_{split}' for part in 'xy' for split in ('train', 'dev', 'test')
   } - {'x_transfer'})
   if unread:
     logging.warning('%s: not read: %s; %s', path, ', '.join(unread), _HOW)
-  known = np.unique(arrays['y_train'])
+  known = np.unique(labels)
   absent = int(known.max(initial=-1)) + 1 - len(known)
   if absent > 0:
     logging.warning(

@@ -108,7 +108,13 @@ def parse_step(
   Raises:
     UserError: an unknown step or option, or a value out of its range.
   """
-  name, given = (step, {}) if isinstance(step, str) else step
+  match (step, {}) if isinstance(step, str) else step:
+    case [str(name), given] if hasattr(given, 'items'):
+      pass
+    case _:
+      raise errors.UserError(
+          f'preprocessing step {step!r} must be a name, or a pair of a name and'
+          " its options: preprocessing = ('gcn', ('zca', {'eps': 0.1}))")
   if name not in _OPTIONS:
     raise errors.UserError(
         f'unknown preprocessing step {name!r}; known: {", ".join(_OPTIONS)}')
@@ -119,11 +125,11 @@ def parse_step(
       raise errors.UserError(
           f'preprocessing step {name!r} has no option {key!r}; its options:'
           f' {known}')
-    options[key] = float(value)
-    if not 0 <= options[key] < np.inf:
+    if not isinstance(value, int | float) or not 0 <= value < np.inf:
       raise errors.UserError(
           f'preprocessing step {name!r}: {key} = {value} must be a finite'
           ' number that is not negative')
+    options[key] = float(value)
   return name, options
 
 

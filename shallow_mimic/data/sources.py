@@ -46,7 +46,8 @@ def read_source(config: Any, *, cache_dir: os.PathLike | str,
       `name`: TFDS data set; `path`: `.npz` file (see `arrays.read_arrays`);
       `data_dir`: folder of prepared TFDS data, '' for the default;
       `splits`: TFDS splits to use as train, dev and test, where they are not
-        'train', 'validation' or 'dev' or else none, and 'test';
+        'train', 'validation' or 'dev' (if there) and 'test'; none may share
+        examples;
       `dev`: number of training examples to set apart, where the source has
         no dev split; `limit_train`: 0, or how many of the rest to keep;
       `seed`: of the dev split, the limit, and the transfer sets;
@@ -147,7 +148,8 @@ def source_digest(config: Any) -> str:
     if not config.path:
       raise errors.UserError(
           'config.data.path is not set; say --config.data.path=MY.npz')
-    identity['arrays'] = _digest_present(pathlib.Path(config.path))
+    identity['arrays'] = _digest_present(
+        pathlib.Path(config.path).expanduser())
   if config.source == 'tfds':
     identity['tfds'] = _tfds_digests(
         config.name, field(config, 'data_dir', ''))
@@ -198,7 +200,8 @@ def _read_mnist1d(config: Any, cache_dir: pathlib.Path) -> Raw:
   # Imports TFDS, which arrays do without.
   from shallow_mimic.data import mnist1d  # noqa: PLC0415
 
-  folder = field(config, 'data_dir', '') or cache_dir
+  folder = pathlib.Path(
+      field(config, 'data_dir', '') or cache_dir).expanduser()
   parts = {}
   for seed, size in (transfer.generated_sizes(config) or {0: 0}).items():
     made = mnist1d.read_mnist1d(folder, size, seed)
@@ -218,14 +221,11 @@ def _read_arrays(config: Any, cache_dir: pathlib.Path) -> Raw:
 
 def _read_tfds(config: Any, cache_dir: pathlib.Path) -> Raw:
   del cache_dir
-  from shallow_mimic.data import tfds_source  # noqa: PLC0415
+  from shallow_mimic.data import tfds_source, tfds_splits  # noqa: PLC0415
 
   builder = tfds_source.open_tfds(config.name, field(config, 'data_dir', ''))
-  named = {'train': 'train', 'test': 'test'}
-  for split in ('dev', 'validation'):
-    if split in builder.info.splits:
-      named['dev'] = split
-  named |= as_mapping(field(config, 'splits', {}))
+  named = tfds_splits.name_splits(
+      builder, as_mapping(field(config, 'splits', {})))
   return Raw(builder.name, tfds_source.class_count(builder), {
       part: tfds_source.read_tfds(builder, split)
       for part, split in named.items()})

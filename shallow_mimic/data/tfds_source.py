@@ -82,17 +82,27 @@ def read_tfds(
     UserError: unknown split, missing or damaged files, or features that are
       not one image or tensor and one label.
   """
-  with quiet_tfds(), _clear_read_errors(builder, split):
-    missing = [path for path in split_files(builder, split)
-               if not path.is_file()]
+  with quiet_tfds(), clear_read_errors(builder, split):
+    paths = split_files(builder, split)
+    if not paths:
+      raise errors.UserError(
+          f'TFDS data set {full_name(builder)!r}: split {split!r} has no'
+          ' example')
+    missing = [path for path in paths if not path.is_file()]
     if missing:
       raise FileNotFoundError(f'{missing[0]} is missing')
     source = builder.as_data_source(split)
     if size > len(source):
       raise errors.UserError(
-          f'TFDS data set {_full_name(builder)!r}, split {split!r}: size ='
+          f'TFDS data set {full_name(builder)!r}, split {split!r}: size ='
           f' {size} is more than its {len(source)} examples')
-    return _read_rows(source, size or len(source), *feature_keys(builder))
+    x, y, shapes = _read_rows(
+        source, size or len(source), *feature_keys(builder))
+  if len(shapes) > 1:
+    raise errors.UserError(
+        f'TFDS data set {full_name(builder)!r}, split {split!r}: inputs have'
+        f' several shapes ({", ".join(map(str, shapes))}); all must have one')
+  return Examples(x, y)
 
 
 def split_files(
@@ -120,7 +130,7 @@ def feature_keys(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
             if key not in labels and _is_tensor(feature)]
   if len(inputs) != 1 or len(labels) != 1:
     raise errors.UserError(
-        f'TFDS data set {_full_name(builder)!r} has the features'
+        f'TFDS data set {full_name(builder)!r} has the features'
         f' {", ".join(sorted(features))}; one image or tensor and one class'
         ' label are needed')
   return inputs[0], labels[0]
@@ -136,12 +146,13 @@ def class_count(builder: tfds.core.DatasetBuilder) -> int:
   feature = builder.info.features[key]
   if not isinstance(feature, tfds.features.ClassLabel):
     raise errors.UserError(
-        f'TFDS data set {_full_name(builder)!r}: {key!r} is not a class'
+        f'TFDS data set {full_name(builder)!r}: {key!r} is not a class'
         ' label, so there are no classes to learn')
   return feature.num_classes
 
 
-def _full_name(builder: tfds.core.DatasetBuilder) -> str:
+def full_name(builder: tfds.core.DatasetBuilder) -> str:
+  """'name', or 'name/config' where there are several."""
   config = builder.builder_config
   return f'{builder.name}/{config.name}' if config else builder.name
 
@@ -153,19 +164,21 @@ def first_line(error: Exception) -> str:
 
 def _read_rows(
     source: Sequence, size: int, input_key: str, label_key: str
-) -> Examples:
-  x, y = None, np.empty(size, np.int64)
+) -> tuple[np.ndarray | None, np.ndarray, list[tuple[int, ...]]]:
+  """Inputs, labels, and the inputs' shapes: it stops where there are two."""
+  x, y, shapes = None, np.empty(size, np.int64), {}
   for start in range(0, size, _ROWS):
     stop = min(start + _ROWS, size)
     rows = source.__getitems__(list(range(start, stop)))
+    shapes |= dict.fromkeys(row[input_key].shape for row in rows)
+    if len(shapes) > 1:
+      break
     block = np.stack([row[input_key] for row in rows])
     if x is None:
       x = np.empty((size, *block.shape[1:]), block.dtype)
-    if block.shape[1:] != x.shape[1:]:
-      raise ValueError(f'inputs of shapes {x.shape[1:]} and {block.shape[1:]}')
     x[start:stop] = block
     y[start:stop] = [row[label_key] for row in rows]
-  return Examples(x, y)
+  return x, y, list(shapes)
 
 
 def _is_tensor(feature: object) -> bool:
@@ -175,9 +188,10 @@ def _is_tensor(feature: object) -> bool:
 
 
 @contextlib.contextmanager
-def _clear_read_errors(
+def clear_read_errors(
     builder: tfds.core.DatasetBuilder, split: str
 ) -> Iterator[None]:
+  """Turns what TFDS raises of a split into a UserError of one line."""
   # root / name / [config /] version
   root = pathlib.Path(builder.data_path).parents[
       2 if builder.builder_config else 1]
@@ -185,17 +199,17 @@ def _clear_read_errors(
     yield
   except NotImplementedError as error:
     raise errors.UserError(_how(
-        _full_name(builder), root,
+        full_name(builder), root,
         'it is stored in another format than ArrayRecord')
     ) from error
   except (OSError, RuntimeError, ValueError, IndexError) as error:
     known = ', '.join(builder.info.splits)
     if str(error).startswith(('Unknown split', 'Error parsing split')):
       raise errors.UserError(
-          f'TFDS data set {_full_name(builder)!r} has no split {split!r}; it'
+          f'TFDS data set {full_name(builder)!r} has no split {split!r}; it'
           f' has: {known}') from error
     raise errors.UserError(_how(
-        _full_name(builder), root, f'split {split!r}: {first_line(error)}')
+        full_name(builder), root, f'split {split!r}: {first_line(error)}')
     ) from error
 
 

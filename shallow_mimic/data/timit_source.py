@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -60,7 +61,8 @@ def read_speech(config: Any, specs: Mapping[str, Mapping[str, Any]],
           f'transfer set {name!r}: the data source \'timit\' has the kinds'
           f' \'waveforms\' and \'wavs\', not {spec["kind"]!r}')
   utterances = timit.read_timit(
-      config.path, field(config, 'data_dir', '') or cache_dir,
+      config.path,
+      pathlib.Path(field(config, 'data_dir', '') or cache_dir).expanduser(),
       damaged=speech.damaged)
   splits = split_utterances(utterances, speech, config.seed)
   fold_of = _speaker_folds(splits.train, config.folds)

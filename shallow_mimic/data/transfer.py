@@ -56,6 +56,10 @@ def transfer_specs(config: Any) -> dict[str, dict[str, Any]]:
   specs = {}
   for name, given in as_mapping(field(config, 'transfer', {})).items():
     check_transfer_name(name)
+    if not hasattr(given, 'items'):
+      raise errors.UserError(
+          f'transfer set {name!r} is {given!r}; it must be a mapping such as'
+          " {'kind': 'views', 'copies': 4}")
     spec = as_mapping(given)
     kind = spec.get('kind')
     if kind not in _KINDS:

@@ -16,7 +16,7 @@ from shallow_mimic.data.preprocessing import as_float
 
 # What moves in from outside, by NumPy's names.
 PADDING = {'circular': 'wrap', 'reflect': 'reflect', 'zero': 'constant'}
-_SHIFT, _FLIP, _SCALE, _NOISE, _COLOUR, _WEIGHT, _PARTNER = range(7)
+_SHIFT, _FLIP, _SCALE, _NOISE, _COLOUR, _WEIGHT, _PARTNER, _JITTER = range(8)
 
 
 def make_change(key: tuple[int, ...],
@@ -41,19 +41,25 @@ def make_change(key: tuple[int, ...],
   return change
 
 
-def make_finish(key: tuple[int, ...],
-                options: Mapping[str, Any]) -> Callable:
-  """Returns finish(rows [M, …]): scaled, with noise."""
-  scale, noise = _streams(key, _SCALE, _NOISE)
+def make_finish(key: tuple[int, ...], options: Mapping[str, Any],
+                deviations: np.ndarray | None = None) -> Callable:
+  """Returns finish(rows [M, …]): scaled, with noise.
+
+  `deviations`, of each feature or channel, are what `jitter` is a share of.
+  """
+  scale, noise, jitter = _streams(key, _SCALE, _NOISE, _JITTER)
 
   def finish(rows):
-    if options['scale'] or options['noise']:
+    if options['scale'] or options['noise'] or options['jitter']:
       rows = as_float(rows)
     if options['scale']:
       factor = scale.uniform(-1, 1, len(rows)) * options['scale'] + 1
       rows = rows * _per_row(factor, rows)
     if options['noise']:
       rows = rows + options['noise'] * noise.standard_normal(rows.shape)
+    if options['jitter']:
+      rows = rows + (options['jitter'] * deviations
+                     * jitter.standard_normal(rows.shape))
     return rows
 
   return finish

@@ -17,12 +17,14 @@ import numpy as np
 from shallow_mimic import errors
 from shallow_mimic.data import view_changes
 from shallow_mimic.data.dataset import Examples
+from shallow_mimic.data.preprocessing import fit_preprocessing
 from shallow_mimic.data.view_changes import PADDING
 
 _CHUNK_ROWS = 1024
 _DEFAULTS: dict[str, Any] = {
     'shift': 0, 'crop': 0, 'padding': '', 'flip': False, 'colour': 0.0,
-    'mixup': 0.0, 'scale': 0.0, 'noise': 0.0}
+    'mixup': 0.0, 'scale': 0.0, 'noise': 0.0, 'jitter': 0.0}
+_FLOATING = ('scale', 'noise', 'jitter')
 VIEW_OPTIONS = tuple(_DEFAULTS)
 
 
@@ -46,9 +48,9 @@ class Views(NamedTuple):
 
   @property
   def dtype(self) -> np.dtype:
-    """Of the views: bytes stay bytes unless `scale` or `noise` is given."""
-    moved = ('scale', 'noise') if self.x.dtype == np.uint8 else (
-        'scale', 'noise', 'colour', 'mixup')
+    """Of the views: bytes stay bytes unless scaled or given noise."""
+    moved = _FLOATING if self.x.dtype == np.uint8 else (
+        *_FLOATING, 'colour', 'mixup')
     floating = any(self.options[key] for key in moved)
     return np.dtype(np.float32) if floating else self.x.dtype
 
@@ -64,7 +66,7 @@ class Views(NamedTuple):
     own = view_changes.make_change(key, self.options)
     # What a mix is mixed with is changed by draws of its own.
     other = view_changes.make_change((*key, 1), self.options)
-    finish = view_changes.make_finish(key, self.options)
+    finish = view_changes.make_finish(key, self.options, self._deviations())
     alpha, partners = self.options['mixup'], None
     if alpha:
       partners = view_changes.draw_partners(key, len(self.x), self.folds)
@@ -77,6 +79,15 @@ class Views(NamedTuple):
       if self.dtype == np.uint8 != rows.dtype:
         rows = np.rint(rows * np.float32(255))
       yield rows.astype(self.dtype, copy=False)
+
+  def _deviations(self) -> np.ndarray | None:
+    """Of each feature or channel, for `jitter`; 0 of a constant one."""
+    if not self.options['jitter']:
+      return None
+    step, = fit_preprocessing(('standardise',), self.x).steps
+    axes = tuple(range(self.x.ndim - 1))
+    varies = self.x.max(axes) > self.x.min(axes)
+    return np.where(varies, step.arrays['std'], 0)
 
 
 def make_views(
@@ -103,9 +114,10 @@ def make_views(
       this fraction; `mixup`: λ of this view and 1 − λ of such a view of
       another example, λ from Beta(mixup, mixup), of the inputs alone, without
       a label (Zhang et al., ICLR 2018); `scale`: multiplied by 1 ± up to this
-      fraction; `noise`: standard deviation of added Gaussian noise. Bytes
-      stay bytes, rounded after colour and mixup, unless `scale` or `noise` is
-      given; then they are first scaled to [0, 1].
+      fraction; `noise`: standard deviation of added Gaussian noise; `jitter`:
+      the same in standard deviations of the feature or channel over `x`.
+      Bytes stay bytes, rounded after colour and mixup, unless one of the last
+      three is given; then they are first scaled to [0, 1].
     folds: [N]; examples are mixed within their fold, so that a mix too has
       one and teachers who held it out saw neither of its examples.
 
@@ -155,6 +167,11 @@ def check_view_options(
         f'views: unknown option {unknown[0]!r}; known: {", ".join(_DEFAULTS)}')
   options = {**_DEFAULTS, **options}
   vector, image = len(shape) == 1, len(shape) == 3
+  for key, wanted in (('shift', int), ('crop', int), ('flip', bool)):
+    if type(options[key]) is not wanted:
+      raise errors.UserError(
+          f'views: {key} = {options[key]!r} must be'
+          f' {"True or False" if wanted is bool else "a whole number"}')
   for key, allowed in (('shift', vector), ('crop', image), ('flip', image),
                        ('colour', image)):
     if options[key] and not allowed:
@@ -168,7 +185,8 @@ def check_view_options(
         f' {", ".join(PADDING)}')
   room = min(shape[:1] if vector else shape[:2], default=1)
   for key, limit in (('shift', room), ('crop', room), ('colour', 1),
-                     ('mixup', np.inf), ('scale', 1), ('noise', np.inf)):
+                     ('mixup', np.inf), ('scale', 1), ('noise', np.inf),
+                     ('jitter', np.inf)):
     value = options[key]
     if not isinstance(value, int | float) or not 0 <= value < limit:
       raise errors.UserError(

@@ -39,7 +39,7 @@ def find_wavs(folder: os.PathLike | str) -> list[pathlib.Path]:
   Raises:
     UserError: no such folder, or no wav file in it.
   """
-  folder = pathlib.Path(folder)
+  folder = pathlib.Path(folder).expanduser()
   if not folder.is_dir():
     raise errors.UserError(
         f'there is no folder {folder}; give the one that holds the wav files')
@@ -53,6 +53,7 @@ def find_wavs(folder: os.PathLike | str) -> list[pathlib.Path]:
 
 def folder_digest(folder: os.PathLike | str) -> str:
   """SHA-256 that changes when a wav file does; reads no sound."""
+  folder = pathlib.Path(folder).expanduser()
   return files.digest_json([
       [str(path.relative_to(folder)), *files.describe_file(path)]
       for path in find_wavs(folder)])
@@ -73,6 +74,7 @@ def read_wavs(name: str, folder: os.PathLike | str, *, size: int = 0,
   Raises:
     UserError: nothing there, a damaged file, or nothing is left.
   """
+  folder = pathlib.Path(folder).expanduser()
   paths = find_wavs(folder)
   barred = {row for x in held_out for row in row_digests(x)}
   kept, known, skipped, total = [], [], [], 0

@@ -74,7 +74,11 @@ def find_entries(folder: os.PathLike | str) -> list[Entry]:
     UserError: no such folder, no utterances in it, one found twice, or a
       speaker in both portions.
   """
-  folder = pathlib.Path(folder)
+  if not os.fspath(folder):
+    raise errors.UserError(
+        'config.data.path is not set; say --config.data.path=FOLDER, the one'
+        ' that holds TIMIT')
+  folder = pathlib.Path(folder).expanduser()
   if not folder.is_dir():
     raise errors.UserError(
         f'there is no folder {folder}; give the one that holds TIMIT')
