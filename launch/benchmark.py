@@ -1,6 +1,6 @@
 """Measures speed, memory and scaling as ratios within one run.
 
-    python -m launch.benchmark            (with the extra `bench`: PyTorch)
+    python -m launch.benchmark     (extras: `bench` for PyTorch, `speech`)
 
 Contenders take turns and medians are compared. A ratio above 1 means that
 the other takes that many times as long as ours.
@@ -8,9 +8,12 @@ the other takes that many times as long as ours.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from absl import app, flags, logging
+
+from shallow_mimic import errors
 
 _ONLY = flags.DEFINE_list(
     'only', [], 'Which of family, matmul, teacher, cache, streaming, frames,'
@@ -63,9 +66,15 @@ def _topics(torch: bool) -> dict[str, Callable[[], list[dict[str, str]]]]:
 def main(_: Sequence[str]) -> None:
   """Prints one table a topic."""
   logging.set_verbosity(logging.WARNING)
-  for name, topic in _topics(has_torch()).items():
-    if not _ONLY.value or name in _ONLY.value:
-      print(f'\n{format_table(topic())}', flush=True)
+  topics = _topics(has_torch())
+  for name in _ONLY.value:
+    if name not in topics:
+      sys.exit(f'error: --only has {name!r}; known: {", ".join(topics)}')
+  for name in _ONLY.value or topics:
+    try:
+      print(f'\n{format_table(topics[name]())}', flush=True)
+    except errors.UserError as error:  # An extra is not installed.
+      print(f'\n{name} is left out: {error}', flush=True)
 
 
 if __name__ == '__main__':

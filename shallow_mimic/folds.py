@@ -76,6 +76,11 @@ def check_corpus(config: Any) -> None:
     raise errors.UserError(
         f'folds of speakers need the data source \'timit\', not'
         f' {config.data.source!r}')
+  count = config.data.speech.folds
+  if count < 2:
+    raise errors.UserError(
+        f'config.data.speech.folds is {count}; it must be from 2 to the number'
+        ' of speakers')
   for entry in corpus.find_entries(config.data.path):
     if entry.portion != 'sample':
       raise errors.UserError(

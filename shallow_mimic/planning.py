@@ -49,9 +49,15 @@ def stated_shapes(config: Any) -> Shapes:
   Raises:
     UserError: the configuration does not state them.
   """
-  data = config.data
+  shapes, limit = _read_shapes(config.data), config.data.limit_train
+  if limit and shapes.examples:
+    shapes = shapes._replace(examples=min(limit, shapes.examples))
+  return shapes
+
+
+def _read_shapes(data):
   if data.source == 'mnist1d':
-    return Shapes((40,), 10, 4000 - data.dev)
+    return Shapes((40,), 10, _train_rows(data, 4000, 'MNIST-1D'))
   if data.source == 'timit':
     maps = 3 * (2 * data.speech.reach + 1)  # Static, Δ and ΔΔ of a frame.
     return Shapes((features.STATIC, maps), phones.STATES,
@@ -59,18 +65,23 @@ def stated_shapes(config: Any) -> Shapes:
   if data.source == 'arrays' and data.path:
     parts = arrays.read_arrays(data.path)
     x, labels = parts['train']
-    apart = 0 if 'dev' in parts else data.dev
-    if apart >= len(x):
-      raise errors.UserError(
-          f'config.data.dev is {apart}, but {data.path} has {len(x)} training'
-          ' examples; give fewer')
-    return Shapes(x.shape[1:], int(labels.max()) + 1, len(x) - apart)
+    rows = len(x) if 'dev' in parts else _train_rows(data, len(x), data.path)
+    return Shapes(x.shape[1:], int(labels.max()) + 1, rows)
   if not data.input_shape or data.classes < 1:
     raise errors.UserError(
         'the plan needs config.data.path, or else config.data.input_shape and'
         f' config.data.classes, for the source {data.source!r}'
     )
   return Shapes(tuple(data.input_shape), data.classes, data.examples)
+
+
+def _train_rows(data, rows, name):
+  """Rows of train without those that become dev."""
+  if data.dev >= rows:
+    raise errors.UserError(
+        f'config.data.dev is {data.dev}, but {name} has {rows:,} training'
+        ' examples; give fewer')
+  return rows - data.dev
 
 
 def matmul_rate(size: int = 1024) -> float:
@@ -203,8 +214,17 @@ def _realign_work(config, once):
           * recipe.batch * once([member]))
 
 
+def _count_inputs(config, rows):
+  """The most inputs that teachers or students train on, as far as known."""
+  known = {name: count or 10**12 for name, count in rows.items()}
+  texts = [[group.inputs] for group in config.teachers.values()]
+  texts.append([curve.inputs for curve in config.students.curves.values()])
+  return max(sum(count for name, count in inputs.make_layout(some, known).sets
+                 if rows[name]) for some in texts)
+
+
 def _describe_memory(config, shapes, rows, groups, buckets):
-  """Gigabytes of what lies on the device at a time."""
+  """Bytes of what lies on the device at a time, and of what is streamed."""
   section = config.students
   state = max(
       (plan_tables.count_state(phase, _COPIES[section.optimizer])
@@ -216,11 +236,12 @@ def _describe_memory(config, shapes, rows, groups, buckets):
   # Frames are kept once; their neighbours are gathered.
   context = (2 * config.data.speech.reach + 1
              if config.data.source == 'timit' else 1)
-  data = (sum(count or 0 for count in rows.values())
-          * math.prod(shapes.input_shape) / context)
+  data = _count_inputs(config, rows) * math.prod(shapes.input_shape) / context
+  streamed = 4 * data > config.data.memory_gib * 2 ** 30
   cached = shapes.classes * sum(_labelled_rows(config, rows).values())
   shown = [f'{plan_tables.name_size(count)} of {what}' for count, what in (
-      (state, 'students'), (deep, 'teachers'), (data, 'inputs'),
+      (state, 'students'), (deep, 'teachers'),
+      (data, 'inputs' + ', streamed from disk' * streamed),
       (cached, 'cached logits'))]
   return (', '.join(shown)
           + ' (nets: parameters, optimiser and the best parameters)')

@@ -71,6 +71,9 @@ def _check_data(data):
   checks.check_counts('data.speech', data.speech, ('fold', 'reach'))
   checks.fail(not data.memory_gib >= 0, 'data.memory_gib', data.memory_gib,
               '0 (stream everything) or more')
+  checks.fail(data.source == 'timit' and data.limit_train > 0,
+              'data.limit_train', data.limit_train, '0 where the source is'
+              " 'timit'; data.speech.train_speakers limits its speakers")
   for step in data.preprocessing:
     preprocessing.parse_step(step)
   transfer.transfer_specs(data)

@@ -82,6 +82,15 @@ RATES = 'finite and above 0'
     ('teachers.DNN.weight_decay', -1.0, -1.0, 'finite and not negative'),
     ('report.paper', (1,), 1, "a tuple of rows such as {'model': 'CNN',"
      " 'error': 12.0}"),
+    ('report.paper', ({'error': 12.0},), {'error': 12.0},
+     "a tuple of rows such as {'model': 'CNN', 'error': 12.0}"),
+    ('teachers.DNN.net.dropout_hidden', '0.5', '0.5', 'a number'),
+    ('teachers.DNN.net.groups', 2.0, 2.0, 'a whole number'),
+    ('teachers.DNN.net.standardised', 'False', 'False', 'True or False'),
+    ('teachers.DNN.net.norm', None, None, 'a name in quotes'),
+    ('teachers.DNN.net.precision', 3, 3, 'a name in quotes'),
+    ('data.speech.reach', -1, -1, 'from 0 to below 2147483648'),
+    ('data.dev', -1, -1, 'from 0 to below 2147483648'),
     ('students.seeds', 0, 0, 'at least 1'),
     ('students.search_steps', 0, 0, 'at least 1'),
     ('students.batch', -1, -1, 'at least 1'),
@@ -117,6 +126,30 @@ def test_values_that_are_refused(field, value, shown, allowed):
   # Dots lead into sections.
   config.update_from_flattened_dict({field: value})
   assert refuse(config) == f'config.{field} is {shown!r}; it must be {allowed}'
+
+
+@pytest.mark.parametrize('option, value', [
+    ('dropout_hidden', 0), ('groups', 2), ('standardised', True),
+    ('precision', None), ('precision', 'high')])
+def test_options_of_a_net_that_are_taken(option, value):
+  config = tiny_experiment.make_config()
+  config.teachers.DNN.net = {option: value}
+  validation.check_config(config)
+
+
+def test_what_is_said_of_the_data_is_checked_before_any_work():
+  config = tiny_experiment.make_config()
+  config.data.preprocessing = ('gcn', {'eps': 0.1})
+  assert refuse(config).startswith("preprocessing step {'eps': 0.1} must be")
+  config = tiny_experiment.make_config()
+  config.data.transfer = {'views': {'kind': 'voices'}}
+  assert refuse(config).startswith(
+      "transfer set 'views': unknown kind 'voices'")
+  config.data.transfer = {}
+  config.data.source, config.data.limit_train = 'timit', 3
+  assert refuse(config) == (
+      "config.data.limit_train is 3; it must be 0 where the source is 'timit';"
+      ' data.speech.train_speakers limits its speakers')
 
 
 @pytest.mark.parametrize('weights', [

@@ -65,6 +65,9 @@ def test_what_may_be_a_slip_is_told(tmp_path, caplog):
   assert f'not read: X_dev; {HOW}' in caplog.text
   assert ('y_train goes up to 4, and 2 of these classes have no example;'
           ' number them from 0') in caplog.text
+  read_arrays(save(tmp_path, contents(y_train=np.zeros(8, int))))
+  assert 'y_train is 0 everywhere: there is nothing to tell apart' in (
+      caplog.text)
 
 
 @pytest.mark.parametrize('missing', ['x_train', 'y_train', 'x_test', 'y_test'])

@@ -194,6 +194,12 @@ def test_record_and_immutability():
     (('gcn', {'scale': float('nan')}),
      "preprocessing step 'gcn': scale = nan must be a finite number that is not"
      ' negative'),
+    (('zca', {'eps': '1'}),
+     "preprocessing step 'zca': eps = 1 must be a finite number that is not"
+     ' negative'),
+    *[(step, f'preprocessing step {step!r} must be a name, or a pair of a name'
+       " and its options: preprocessing = ('gcn', ('zca', {'eps': 0.1}))")
+      for step in (5, {'eps': 0.1}, ('zca',), ('zca', 0.1), (3, {}))],
 ])
 def test_refuses(step, message):
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):

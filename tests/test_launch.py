@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 import tiny_experiment
@@ -112,6 +113,9 @@ def test_export_of_the_real_script(finished, tmp_path):
     ('--config.data.path=none.npz', ('none.npz',)),
     ('--config.data.source=tape', ("unknown data source 'tape'",)),
     ('--config=none.py', ('there is no config none.py',)),
+    ('--config.students.curves[SNN-MIMIC].inputs=train',
+     ('put the whole flag in single quotes',)),
+    ('--workdir=/proc/1/fdinfo/x', ('cannot write /proc/1/fdinfo/x/.lock: ',)),
     ('--flag', ("Unknown command line flag 'flag'",)),
     ('word', ("unknown argument 'word'; flags begin with --",)),
 ])
@@ -157,6 +161,77 @@ def test_pickles_are_not_loaded(launch, tmp_path):
   path.write_bytes(pickle.dumps(Trap()))
   check_refused(launch(run.main, TINY, f'--config.data.path={path}'))
   assert not pathlib.Path('unpickled').exists()
+
+
+@pytest.mark.parametrize(('error', 'words'), [
+    (jax.errors.JaxRuntimeError(
+        'RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 bytes\n'
+        'and more'),
+     'out of memory (RESOURCE_EXHAUSTED: Out of memory while trying to allocate'
+     ' 9 bytes); use smaller widths, batch or data'),
+    (MemoryError('of NumPy'), 'out of memory (of NumPy); use smaller widths'),
+    (PermissionError(13, 'Permission denied', '/a/b'),
+     'cannot use /a/b: Permission denied')])
+def test_what_the_machine_refuses(launch, error, words):
+  def main():
+    raise error
+
+  check_refused(launch(main), words)
+
+
+def test_ctrl_c(launch):
+  def main():
+    raise KeyboardInterrupt
+
+  status, _, stderr = launch(main)
+  assert status == 130
+  assert stderr == (
+      'error: interrupted; start the same command again to go on\n')
+
+
+def test_faults_of_our_own_are_not_hidden():
+  code = ('from launch import app\n'
+          'def main(): raise RuntimeError("a bug")\n'
+          'app.start(main)')
+  done = subprocess.run(
+      [sys.executable, '-c', code], check=False, capture_output=True, text=True,
+      env={**os.environ, 'PYTHONPATH': str(ROOT)})
+  assert done.returncode == 1
+  assert 'RuntimeError: a bug' in done.stderr
+
+
+def test_a_mistake_that_is_mended_is_no_other_configuration(
+    launch, npz, tmp_path):
+  here = f'--workdir={tmp_path}/run'
+  check_refused(launch(run.main, TINY, here), 'config.data.path is not set')
+  check_refused(
+      launch(run.main, TINY, here, f'--config.data.path={npz}',
+             '--config.data.limit_train=999'), 'cannot choose 999')
+  check_refused(
+      launch(run.main, TINY, here, f'--config.data.path={npz}',
+             '--config.students.curves.SNN.inputs=train!4'),
+      "'train!4', but the data have 0 folds")
+  check_refused(
+      launch(run.main, TINY, here, f'--config.data.path={npz}',
+             '--config.parallel.split=batch', '--config.parallel.devices=4',
+             '--config.students.batch=15'),
+      'a batch of 15 cannot be split over 4 devices')
+  status, stdout, stderr = launch(
+      stage_data, TINY, here, f'--config.data.path={npz}')
+  assert status == 0, stderr
+  assert 'data: done' in stdout
+
+
+def stage_data():
+  stage.run('data')
+
+
+def test_a_home_folder_is_found(launch, npz, tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  status, _, stderr = launch(
+      stage_data, TINY, '--workdir=~/there', f'--config.data.path=~/{npz.name}')
+  assert status == 0, stderr
+  assert (tmp_path / 'there' / 'config.json').exists()
 
 
 def test_work_directory_of_another_config(launch, finished):
@@ -231,6 +306,14 @@ def test_config_of_ones_own(launch, tmp_path):
     ('def get_config():\n  return 3\n', ('needs a function get_config()',)),
     ('x = 3\n', ('needs a function get_config()',)),
     ('def get_config():\n  raise ValueError("not so")\n', ('not so',)),
+    ('def get_config():\n  return unknown\n',
+     ("the config file: name 'unknown' is not defined",)),
+    ('from shallow_mimic import configs\n'
+     'def get_config():\n  return configs.make_techer()\n',
+     ("the config file: module 'shallow_mimic.configs' has no attribute"
+      " 'make_techer'",)),
+    ('import nothing_of_this_name\n',
+     ("the config file: No module named 'nothing_of_this_name'",)),
 ])
 def test_config_of_ones_own_with_a_mistake(launch, tmp_path, text, words):
   (tmp_path / 'mine.py').write_text(text)

@@ -144,6 +144,33 @@ def test_memory_by_hand():
   assert ' 3.20GB of teachers' in plan(config, shapes)
 
 
+def test_inputs_that_are_streamed_are_told():
+  config = tiny_experiment.make_config()
+  config.data.transfer = {'views': {'kind': 'views', 'copies': 3},
+                          'unused': {'kind': 'views', 'copies': 500}}
+  config.students.curves['SNN-MIMIC'].inputs = 'train+views[:1500000]'
+  config.data.memory_gib = 0.04  # 42.9 MB
+  text = plan(config, planning.Shapes((4,), 3, 10**6))
+  assert ' 40.0MB of inputs, ' in text
+  config.data.memory_gib = 0.03
+  text = plan(config, planning.Shapes((4,), 3, 10**6))
+  assert ' 40.0MB of inputs, streamed from disk, ' in text
+
+
+def test_a_limit_and_a_dev_split_are_taken_off():
+  config = configs.default_config()
+  assert planning.stated_shapes(config).examples == 3600
+  config.data.limit_train = 500
+  assert planning.stated_shapes(config).examples == 500
+  config.data.limit_train = 5000
+  assert planning.stated_shapes(config).examples == 3600
+  config.data.dev = 4000
+  with pytest.raises(errors.UserError, match=(
+      r'^config\.data\.dev is 4000, but MNIST-1D has 4,000 training examples;'
+      ' give fewer$')):
+    planning.stated_shapes(config)
+
+
 def test_frames_are_counted_without_their_neighbours():
   config, shapes = make_timit()
   assert ' 7.38GB of inputs' in plan(config, shapes)

@@ -3,11 +3,11 @@
     python -m launch.run --config=launch/configs/cifar10_depths.py \
         --config.data.data_dir=FOLDER
 
-The teachers, data and steps of `cifar10`. Students with one to three hidden
+The data and teachers of `cifar10`. Students with one to three hidden
 layers behind a bottleneck, and with one to three convolutions, each sized to a
 quarter of a million and to a million parameters: on labels, on the ensemble's
 logits and on its softened probabilities (KL), all on the same images and two
-views of each, three seeds. About an hour; `cifar10_urban` is the full size.
+views of each, three seeds. Over an hour; `cifar10_urban` is the full size.
 """
 
 import ml_collections
@@ -33,6 +33,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.title = 'CIFAR-10, depths at equal size, small nets'
   students = config.students
   students.parameters = (250_000, 1_000_000)
+  students.steps, students.eval_every = 1600, 400
+  students.learning_rates = (0.002, 0.006)
   targets = {
       '': dict(objective='cross_entropy', weight_decays=(0.02,)),
       '-MIMIC': dict(teacher='ECNN'),

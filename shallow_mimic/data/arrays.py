@@ -70,6 +70,9 @@ def _warn(path: os.PathLike | str, arrays: dict[str, np.ndarray],
     logging.warning(
         '%s: y_train goes up to %d, and %d of these classes have no example;'
         ' number them from 0', path, known.max(), absent)
+  if len(labels) and not known.any():
+    logging.warning(
+        '%s: y_train is 0 everywhere: there is nothing to tell apart', path)
 
 
 def _read_npz(path: os.PathLike | str) -> dict[str, np.ndarray]:

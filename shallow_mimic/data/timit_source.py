@@ -21,6 +21,7 @@ from shallow_mimic.data.sequences import Sequences, make_sequences
 from shallow_mimic.speech import (
   alignment,
   features,
+  packages,
   phones,
   speakers,
   waveforms,
@@ -54,6 +55,7 @@ def read_speech(config: Any, specs: Mapping[str, Mapping[str, Any]],
   Raises:
     UserError: whatever is wrong with the corpus or the configuration.
   """
+  packages.check_packages()
   speech = config.speech
   for name, spec in specs.items():
     if spec['kind'] not in ('waveforms', 'wavs'):
