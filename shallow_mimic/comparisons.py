@@ -83,6 +83,17 @@ def name_loss(point: Summary) -> str:
   return ', '.join([name_objective(point.objective), *constants])
 
 
+def name_net(net: tuple[int, str], nets: Sequence[tuple[int, str]]) -> str:
+  """A net (see `Summary.net`) by its width, and what else tells it from some.
+
+  >>> name_net((8, '8'), [(8, '8')]), name_net((8, '8'), [(8, '8'), (8, '8-8')])
+  ('Width 8', 'Width 8 of 8')
+  """
+  width, architecture = net
+  several = len({width for width, _ in nets}) < len(nets)
+  return f'Width {width}' + f' of {architecture}' * several
+
+
 def find_curves(points: Sequence[Summary]) -> list[Curve]:
   """Students on labels and of the main teacher: a curve for each way."""
   teacher = summaries.main_teacher(points)

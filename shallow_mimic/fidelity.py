@@ -15,8 +15,8 @@ import numpy as np
 
 from shallow_mimic import drawing, summaries
 from shallow_mimic.drawing import Label
-from shallow_mimic.summaries import Summary
-from shallow_mimic.tables import Table, show, times
+from shallow_mimic.summaries import Summary, times
+from shallow_mimic.tables import Table, show
 
 # A bin of fewer test inputs has a share of no meaning.
 _FEW = 10

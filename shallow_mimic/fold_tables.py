@@ -11,6 +11,7 @@ from typing import Any
 
 from shallow_mimic import drawing, files, folds
 from shallow_mimic.folds import Gain, Net, Pooled
+from shallow_mimic.summaries import times
 from shallow_mimic.tables import Table, format_text, show
 
 # What is printed: the metric, its heading, its factor and digits.
@@ -57,7 +58,7 @@ def make_table(pooled: Pooled, size: int) -> Table:
   """A row for each net: mean ± sd over seeds of the pooled test metrics."""
   speakers = {name.partition('/')[0] for name in pooled.utterances}
   rows = [(net.model, str(net.width or '–'), *(
-      show(_times(folds.score(pooled.nets[net], metric), factor), digits)
+      show(times(folds.score(pooled.nets[net], metric), factor), digits)
       for metric, _, factor, digits in _SHOWN))
           for net in folds.sort_nets(pooled.nets)]
   return Table(
@@ -117,7 +118,7 @@ def draw_learning(found: Mapping[int, Pooled], width: int = 0) -> Any:
   styles = drawing.choose_styles([net.objective for net in nets])
   labels = []
   for net, style in zip(nets, styles, strict=True):
-    scores = [_times(folds.score(found[size].nets[net], 'phone_accuracy'), 100)
+    scores = [times(folds.score(found[size].nets[net], 'phone_accuracy'), 100)
               for size in sizes]
     drawing.draw_bars(axes, sizes, scores, style)
     labels.append(drawing.Label(scores[-1].mean, net.model, style))
@@ -134,10 +135,6 @@ def _format_csv(columns, rows) -> str:
   text = io.StringIO()
   csv.writer(text, lineterminator='\n').writerows([columns, *rows])
   return text.getvalue()
-
-
-def _times(value, factor):
-  return value._replace(mean=factor * value.mean, sd=factor * value.sd)
 
 
 def _show_gain(found, factor, digits) -> str:

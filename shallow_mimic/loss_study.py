@@ -91,7 +91,8 @@ def draw_losses(points: Sequence[Summary]) -> Any:
       axes.errorbar([s.test.mean], [row], xerr=[s.test.sd], capsize=3,
                     linestyle='none', **style)
     _write_numbers(axes, [(row, s) for row, _, s in found])
-    axes.set_title(_name_net(net, study), loc='left', fontsize=10)
+    axes.set_title(comparisons.name_net(net, study.nets), loc='left',
+                   fontsize=10)
     axes.set_xlabel(figures.name_axis(points, 'test'))
   axes = panels[0, 0]
   axes.set_ylim(len(study.losses) - 0.4, -0.6)
@@ -112,17 +113,11 @@ def _write_numbers(axes, found):
               transform=axes.get_yaxis_transform())
 
 
-def _name_net(net, study):
-  width, architecture = net
-  several = len({width for width, _ in study.nets}) < len(study.nets)
-  return f'Width {width}' + f' of {architecture}' * several
-
-
 def make_loss_table(points: Sequence[Summary]) -> Table:
   """A row for each loss and net: how good it is, and how like its teacher."""
   study, rows = find_study(points), []
   percent = lambda s, metric: show(
-      tables.times(s.spread('test', metric), 100))
+      summaries.times(s.spread('test', metric), 100))
   for net in study.nets if study else ():
     for loss in study.losses:
       s = study.points.get((net, loss))
@@ -148,7 +143,8 @@ def read_losses(points: Sequence[Summary]) -> list[str]:
     best = summaries.find_best([
         s for (other, _), s in study.points.items() if other == net])
     lines.append(
-        f'{_name_net(net, study)}: best on dev is {comparisons.name_loss(best)}'
+        f'{comparisons.name_net(net, study.nets)}: best on dev is'
+        f' {comparisons.name_loss(best)}'
         f' ({show(best.dev)} % on dev, {show(best.test)} % on test).')
   for words, kind in (
       ('the best (on dev) of KL', _KL[:1]),

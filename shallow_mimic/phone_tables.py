@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from shallow_mimic import summaries, tables
-from shallow_mimic.summaries import Spread, Summary
+from shallow_mimic.summaries import Summary
 from shallow_mimic.tables import Table
 
 _PERCENT = ('per', 'per_silence_forgiven', 'substitutions', 'deletions',
@@ -21,8 +21,9 @@ def make_phone_table(points: Sequence[Summary]) -> Table:
     per = s.spread('dev', 'per')
     rows.append((
         s.model, str(s.width or '–'), tables.count_seeds(s),
-        tables.show(_percent(per)),
-        *[tables.show(_percent(s.spread('test', name))) for name in _PERCENT],
+        tables.show(summaries.times(per, 100)),
+        *[tables.show(summaries.times(s.spread('test', name), 100))
+          for name in _PERCENT],
         *[tables.show(s.spread('test', name), 2)
           for name in ('nll', 'phone_nll')],
         *[_range(s, name) for name in (
@@ -65,10 +66,6 @@ def _count_confusions(point):
     for said, found, count in record.get('confusions', ()):
       total[said, found] += count / len(point.members)
   return total
-
-
-def _percent(value: Spread) -> Spread:
-  return Spread(100 * value.mean, 100 * value.sd, value.count)
 
 
 def _range(point, field):

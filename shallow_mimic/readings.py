@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from shallow_mimic import comparisons, summaries
 from shallow_mimic.comparisons import History, Sweep
 from shallow_mimic.summaries import Record, Spread, Summary
-from shallow_mimic.tables import show
+from shallow_mimic.tables import show, signed
 
 Pair = tuple[Summary, Summary]
 
@@ -168,12 +168,6 @@ def _sign(change: Spread) -> int:
   """1 or -1 where it is more than its sd (0 if unknown), else 0."""
   bound = 0.0 if math.isnan(change.sd) else change.sd
   return (change.mean > bound) - (change.mean < -bound)
-
-
-def signed(change: Spread) -> str:
-  """A difference with its sign: '+1.2 ± 0.4'."""
-  text = show(change)
-  return text.replace('-', '−') if text.startswith('-') else f'+{text}'
 
 
 def _name_member(r: Record) -> str:

@@ -82,6 +82,11 @@ def spread(values: Iterable[float]) -> Spread:
       statistics.stdev(values) if len(values) > 1 else math.nan, len(values))
 
 
+def times(value: Spread, factor: float) -> Spread:
+  """A spread in another unit."""
+  return Spread(value.mean * factor, value.sd * factor, value.count)
+
+
 def difference(a: Spread, b: Spread) -> Spread:
   """The difference a − b of independent values: sd √(sd_a² + sd_b²)."""
   return Spread(a.mean - b.mean, math.hypot(a.sd, b.sd), min(a.count, b.count))

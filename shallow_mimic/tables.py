@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shallow_mimic import comparisons, summaries
-from shallow_mimic.summaries import Record, Spread, Summary
+from shallow_mimic.summaries import Record, Spread, Summary, times
 
 _NONE = '–'
 
@@ -157,9 +157,13 @@ def show_change(a: Summary | None, b: Summary | None) -> str:
   """The difference on test, signed: '+1.2 ± 0.4'."""
   if a is None or b is None:
     return _NONE
-  change = summaries.difference(a.test, b.test)
+  return signed(summaries.difference(a.test, b.test))
+
+
+def signed(change: Spread) -> str:
+  """A difference with its sign: '+1.2 ± 0.4'."""
   text = show(change).replace('-', '−')
-  return text if change.mean < 0 or text == _NONE else f'+{text}'
+  return f'+{text}' if change.mean >= 0 else text
 
 
 def count_seeds(point: Summary) -> str:
@@ -209,8 +213,3 @@ def _show_choice(cell: tuple[bool, float] | None) -> str:
   chosen, value = cell
   text = 'diverged' if math.isnan(value) else f'{value:.1f}'
   return text + '*' * chosen
-
-
-def times(value: Spread, factor: float) -> Spread:
-  """A spread in another unit."""
-  return Spread(value.mean * factor, value.sd * factor, value.count)

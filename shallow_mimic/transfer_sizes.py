@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 from shallow_mimic import comparisons, drawing, figures, inputs, summaries
 from shallow_mimic.drawing import Label
-from shallow_mimic.readings import signed
 from shallow_mimic.summaries import Spread, Summary
-from shallow_mimic.tables import show
+from shallow_mimic.tables import show, signed
 
 Net = tuple[int, str]  # width and architecture, see `Summary.net`
 _TRAIN = 'train'
@@ -82,7 +81,7 @@ def draw_sizes(points: Sequence[Summary]) -> Any:
       labels[line[1:5]] = Label(
           line.points[-1].test.mean, names[line[1:5]], style)
     labels |= _draw_teachers(axes, points, lines)
-    axes.set_title(_name_net(net, nets), loc='left', fontsize=10)
+    axes.set_title(comparisons.name_net(net, nets), loc='left', fontsize=10)
     axes.set_xlabel('Inputs trained on (number, log axis)')
     drawing.scale_sizes(axes)
   for axes in panels[:, 0]:
@@ -100,7 +99,7 @@ def read_sizes(points: Sequence[Summary]) -> list[str]:
     first, last = line.points[0].test, line.points[-1].test
     change = summaries.difference(last, first)
     told.append(
-        f'{_name_net(line.net, nets)}, {names[line[1:5]]}: from'
+        f'{comparisons.name_net(line.net, nets)}, {names[line[1:5]]}: from'
         f' {line.counts[0]:,} inputs ({show(first)} %) to'
         f' {line.counts[-1]:,} ({show(last)} %) {signed(change)} points on'
         ' test.')
@@ -110,9 +109,9 @@ def read_sizes(points: Sequence[Summary]) -> list[str]:
     if line.with_train and other:
       with_it, without = line.points[-1].test, other.points[-1].test
       told.append(
-          f'{_name_net(line.net, nets)}, {line.loss}: the training inputs'
-          f' beside {" + ".join(line.sets)} ({line.counts[-1]:,} inputs in all'
-          f' against {other.counts[-1]:,}) give'
+          f'{comparisons.name_net(line.net, nets)}, {line.loss}: the training'
+          f' inputs beside {" + ".join(line.sets)} ({line.counts[-1]:,} inputs'
+          f' in all against {other.counts[-1]:,}) give'
           f' {signed(summaries.difference(with_it, without))} points on test.')
   return told
 
@@ -147,12 +146,6 @@ def _name_lines(lines: Sequence[Line]) -> dict[tuple, str]:
       line[1:5]: line.loss + f' of {line.teacher}' * several + ': '
       + ' + '.join([_TRAIN] * line.with_train + list(line.sets))
       + ' alone' * (not line.with_train) for line in lines}
-
-
-def _name_net(net: Net, nets: Sequence[Net]) -> str:
-  width, architecture = net
-  several = len({width for width, _ in nets}) < len(nets)
-  return f'Width {width}' + f' of {architecture}' * several
 
 
 def _draw_teachers(
