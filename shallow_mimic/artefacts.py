@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -121,7 +120,7 @@ def check_target(directory: os.PathLike | str) -> None:
 
 def write_artefact(directory: os.PathLike | str, whole: Whole,
                    facts: Mapping[str, Any]) -> None:
-  """Writes the folder, whole or not at all.
+  """Writes the folder, whole or not at all; the manifest comes last.
 
   Args:
     directory: absent or empty.
@@ -140,18 +139,21 @@ def write_artefact(directory: os.PathLike | str, whole: Whole,
       WEIGHTS: safetensors.numpy.save(name_weights(whole)),
       LOADER: pathlib.Path(__file__).with_name('loader.py').read_bytes(),
   }
-  temporary = directory.with_name(f'.{directory.name}.{os.getpid()}.tmp')
+  # A folder that is there stays the same one: it may be mounted or linked to.
+  made_here = not directory.exists()
   try:
     for name, data in contents.items():
-      files.write_bytes(temporary / name, data)
-    digests = {name: files.digest_file(temporary / name)
+      files.write_bytes(directory / name, data)
+    digests = {name: files.digest_file(directory / name)
                for name in (MODEL, WEIGHTS)}
-    files.write_json(temporary / MANIFEST, {
+    files.write_json(directory / MANIFEST, {
         **_describe(whole), **facts, 'files': digests})
-    with files.clear_disk_errors(directory):
-      os.replace(temporary, directory)
-  finally:
-    shutil.rmtree(temporary, ignore_errors=True)
+  except errors.UserError:
+    for name in contents:
+      (directory / name).unlink(missing_ok=True)
+    if made_here and directory.exists():
+      directory.rmdir()
+    raise
 
 
 def _describe(whole: Whole) -> dict[str, Any]:

@@ -142,7 +142,10 @@ def find_controls(points: Sequence[Summary]) -> dict[str, list[Curve]]:
 
 
 def group_teachers(points: Sequence[Summary]) -> dict[str, list[Record]]:
-  """Members behind each horizontal line: teachers by kind, one ensemble."""
+  """Members behind each horizontal line: teachers by kind, and ensembles.
+
+  Those that taught a main curve, or else the main or largest one.
+  """
   groups = defaultdict(list)
   for s in points:
     if s.role == 'teacher':
@@ -152,10 +155,12 @@ def group_teachers(points: Sequence[Summary]) -> dict[str, list[Record]]:
       for name, members in groups.items() if members}
   main = summaries.main_teacher(points)
   ensembles = [s for s in points if s.role == 'ensemble' and s.members]
-  if ensembles:
-    best = max(ensembles, key=lambda s: (s.model == main, s.parameters))
-    clash = ' (ensemble)' if best.model in named else ''
-    named[best.model + clash] = list(best.members)
+  taught = {curve.teacher for curve in find_main_curves(points)}
+  shown = [s for s in ensembles if s.model in taught] or sorted(
+      ensembles, key=lambda s: (s.model == main, s.parameters))[-1:]
+  for s in shown:
+    clash = ' (ensemble)' if s.model in named else ''
+    named[s.model + clash] = list(s.members)
   return named
 
 

@@ -43,12 +43,17 @@ def check_nets(config, dataset):
     members += teachers.make_members(name, group)
   for member in members:
     family.member_net(member, *problem)
-  devices = len(parallel.choose_devices(config.parallel.devices))
-  for section in (config.students, *config.teachers.values()):
-    parallel.check_split(config.parallel.split, section.batch, devices)
+  # How many all are may be another number where nets are trained.
+  check_batches(config, config.parallel.devices or 1)
   for name, ensemble in config.ensembles.items():
     if ensemble.mirror and len(dataset.input_shape) != 3:
       raise errors.UserError(
           f'config.ensembles.{name}.mirror is set, but inputs of shape'
           f' {dataset.input_shape} are no images'
       )
+
+
+def check_batches(config, devices):
+  """Every batch can be split over so many devices, where it is to be."""
+  for section in (config.students, *config.teachers.values()):
+    parallel.check_split(config.parallel.split, section.batch, devices)

@@ -25,8 +25,6 @@ from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.pools import Pool, as_pool
 
 SPACES = ('logits', 'probabilities')
-# The smallest probability whose logarithm is taken: float32's smallest normal.
-_TINY = float(np.finfo(np.float32).tiny)
 
 
 class Teacher(NamedTuple):
@@ -53,7 +51,8 @@ def ensemble_logits(logits: ArrayLike, space: str = 'logits',
   Args:
     logits: [T, …, C].
     space: 'logits' (arithmetic mean, Ba & Caruana) or 'probabilities'.
-    weights: [T], not negative, not all 0; equal weights if None.
+    weights: [T], not negative, not all 0 (not checked where traced); equal
+      weights if None.
 
   Returns:
     [..., C], float32.
@@ -69,21 +68,24 @@ def ensemble_logits(logits: ArrayLike, space: str = 'logits',
     raise ValueError(f'logits must be [T, …, C] with T > 0, got {logits.shape}')
   if space not in SPACES:
     raise ValueError(f'unknown space {space!r}; known: {", ".join(SPACES)}')
-  weights = _shares(weights, logits.shape[0])
-  values = (jax.nn.softmax(logits) if space == 'probabilities' else logits)
-  terms = values * weights.reshape(-1, *(1,) * (logits.ndim - 1))
-  mean = jnp.sum(jnp.sort(terms, axis=0), axis=0)
-  return jnp.log(jnp.maximum(mean, _TINY)) if space == 'probabilities' else mean
+  weights = _shares(weights, logits.shape[0]).reshape(
+      -1, *(1,) * (logits.ndim - 1))
+  if space == 'logits':
+    return jnp.sum(jnp.sort(logits * weights, axis=0), axis=0)
+  terms = jax.nn.log_softmax(logits) + jnp.log(weights)
+  return jax.nn.logsumexp(jnp.sort(terms, axis=0), axis=0)
 
 
 def _shares(weights, count):
   if weights is None:
     return jnp.full(count, 1 / count, jnp.float32)
-  weights = np.asarray(weights, np.float64)
-  if weights.shape != (count,):
+  if (shape := np.shape(weights)) != (count,):
     raise ValueError(
-        f'weights must be [{count}], one a teacher, got {weights.shape}'
+        f'weights must be [{count}], one a teacher, got {shape}'
     )
+  if isinstance(weights, jax.core.Tracer):  # Their values are not known.
+    return weights.astype(jnp.float32) / jnp.sum(weights)
+  weights = np.asarray(weights, np.float64)
   if not np.isfinite(weights).all() or (weights < 0).any() or not weights.sum():
     raise ValueError(
         f'weights must be finite, not negative and not all 0, got {weights}'

@@ -121,7 +121,7 @@ def _check_workdir(config: Any, root: pathlib.Path) -> None:
     raise errors.UserError(
         f'{root} is no work directory; name that of a finished run with'
         ' --workdir, or run `launch.run` with it first')
-  workdir.claim(root, configs.to_json(config))
+  workdir.check_config(root, configs.to_json(config))
   for name in ('data', 'students/search', 'students/final'):
     handover.require(root / name, name.split('/', maxsplit=1)[0])
     workdir.verify(root / name)

@@ -83,8 +83,9 @@ def fit(members: Sequence[family.Member], inputs: Inputs, settings: Settings,
       told.update(stop, _note(history['dev_accuracy']))
       late = time.monotonic() - saved_at > settings.save_seconds
       if late or stopped() or stop == total:
-        checkpoints.write_checkpoint(
-            directory, stop, _saved(program.join(states), history))
+        # Joined on the host: on a device it would be a second copy.
+        joined = program.join(jax.device_get(states))
+        checkpoints.write_checkpoint(directory, stop, _saved(joined, history))
         saved_at = time.monotonic()
       if stopped() and stop < total:
         raise errors.UserError(

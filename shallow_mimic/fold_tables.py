@@ -57,14 +57,20 @@ def write_pooled(directory: os.PathLike | str, found: Mapping[int, Pooled],
 def make_table(pooled: Pooled, size: int) -> Table:
   """A row for each net: mean ± sd over seeds of the pooled test metrics."""
   speakers = {name.partition('/')[0] for name in pooled.utterances}
-  rows = [(net.model, str(net.width or '–'), *(
+  rows = [(net.model, str(net.width or '–'), _count_seeds(pooled, net), *(
       show(times(folds.score(pooled.nets[net], metric), factor), digits)
       for metric, _, factor, digits in _SHOWN))
           for net in folds.sort_nets(pooled.nets)]
   return Table(
       f'{_name_size(size)}: {len(speakers)} test speakers,'
       f' {len(pooled.utterances)} utterances, pooled over folds; mean ± sd over'
-      ' seeds', ('model', 'width', *(title for _, title, _, _ in _SHOWN)), rows)
+      ' seeds', ('model', 'width', 'seeds',
+                 *(title for _, title, _, _ in _SHOWN)), rows)
+
+
+def _count_seeds(pooled, net):
+  lost = len(pooled.lost.get(net, ()))
+  return f'{len(pooled.nets[net].seeds)}' + f' ({lost} diverged)' * bool(lost)
 
 
 def make_gain_table(gains: Sequence[Gain], size: int) -> Table:
@@ -108,12 +114,14 @@ def format_gains(gains: Mapping[int, Sequence[Gain]]) -> str:
 def draw_learning(found: Mapping[int, Pooled], width: int = 0) -> Any:
   """Pooled frame accuracy of 39 classes over the number of training speakers.
 
-  Students of one width, and the ensembles; bars are ± sd over seeds.
+  Students of one width, and the ensembles; bars are ± sd over seeds. Nets of
+  which no seed is left at one of the sizes are left out.
   """
   figure, panels = drawing.make_panels(1, width=4.2, height=3.6)
   axes, sizes = panels[0, 0], sorted(found)
-  nets = folds.sort_nets(found[sizes[0]].nets)
-  width = width or max(net.width for net in nets)
+  everywhere = set.intersection(*(set(one.nets) for one in found.values()))
+  nets = folds.sort_nets(everywhere)
+  width = width or max((net.width for net in nets), default=0)
   nets = [net for net in nets if net.width == width or net.role == 'ensemble']
   styles = drawing.choose_styles([net.objective for net in nets])
   labels = []

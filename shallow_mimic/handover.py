@@ -166,7 +166,9 @@ def read_teacher_logits(
   uses = collections.Counter()
   for curve in (plain or taught).values():
     uses[curve.teacher] += len(curve.parameters or curve.widths or sizes)
-  names = sorted(config.ensembles, key=lambda name: (-uses[name], name))
+  size = lambda name: len(config.ensembles[name].members)
+  names = sorted(sorted(config.ensembles, reverse=True),
+                 key=lambda name: (-uses[name], -size(name)))
   return {split: {name: ensembles.read_ensemble_logits(
       root / 'ensembles' / name, split) for name in names}
           for split in ('dev', 'test')}

@@ -3,7 +3,9 @@
 (And flatbuffers, with which jax reads what `jax.export` wrote.)
 
   from load import load
-  logits = load('DIR')(raw_inputs)  # [B, …] → [B, C], any B
+  logits = load('DIR')(raw_inputs)  # [B, …] → [B, C], any B from 1
+
+Each new B compiles once.
 """
 
 import hashlib
@@ -27,4 +29,12 @@ def load(folder='.'):
   weights = jax.device_put(safetensors.numpy.load(data['weights.safetensors']))
   program = jax.export.deserialize(bytearray(data['model.stablehlo']))
   run = jax.jit(program.call)
-  return lambda inputs: np.asarray(run(weights, np.asarray(inputs)))
+
+  def apply(inputs):
+    inputs = np.asarray(inputs)
+    # Bytes are refused where numbers are meant: they are scaled otherwise.
+    if manifest['input']['dtype'] == 'float32' and inputs.dtype != np.uint8:
+      inputs = inputs.astype(np.float32)
+    return np.asarray(run(weights, inputs))
+
+  return apply

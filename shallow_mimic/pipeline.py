@@ -22,13 +22,14 @@ from shallow_mimic import (
     handover,
     latencies,
     logits,
+    parallel,
     realignment,
     students,
     teachers,
     validation,
     workdir,
 )
-from shallow_mimic.data import sources, store
+from shallow_mimic.data import parts, sources, store
 
 STAGES = ('data', 'teachers', 'ensembles', 'logits', 'students', 'latencies',
           'curves')
@@ -76,7 +77,11 @@ def _told(say, stage, done_something):
 def run_data(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Reads and preprocesses the data once."""
   cache = root / 'tfds'
-  made_from = {'source': sources.source_digest(config.data)}
+  settings = configs.to_json(config)['data']
+  for place in ('path', 'data_dir'):  # What is there has a digest of its own.
+    del settings[place]
+  made_from = {'source': sources.source_digest(config.data),
+               'settings': files.digest_json(settings)}
 
   def work(directory):
     say(f'data: reading {config.data.source} {config.data.name}'.rstrip())
@@ -89,7 +94,7 @@ def run_data(config: Any, root: pathlib.Path, say: Callable) -> None:
 
   # A file that was refused may have been mended.
   _told(say, 'data', workdir.run_once(
-      root / 'data', made_from, work, anew=True))
+      root / 'data', made_from, work, discard=parts.discard))
 
 
 def run_realignments(config: Any, root: pathlib.Path, say: Callable) -> None:
@@ -109,6 +114,8 @@ def run_realignments(config: Any, root: pathlib.Path, say: Callable) -> None:
 
 def run_teachers(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Trains every group of teachers, on realigned labels if so configured."""
+  data_checks.check_batches(
+      config, len(parallel.choose_devices(config.parallel.devices)))
   run_realignments(config, root, say)
   dataset = handover.read_dataset(config, root)
   for name, group in config.teachers.items():

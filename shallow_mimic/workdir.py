@@ -3,7 +3,7 @@
 Every stage owns a folder. `started.json` says what it is being made from,
 `done.json`, written last, lists its files with their digests. A finished
 stage is verified and skipped; one made from something else is refused, never
-overwritten.
+overwritten. Data that were never finished bind nothing: they are read anew.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from shallow_mimic import errors, files
 
 _STARTED, _DONE = 'started.json', 'done.json'
-_IDENTITY = 'identity.json'
+_IDENTITY, _CONFIG = 'identity.json', 'config.json'
 _FIRST = 'data'  # The stage that makes nothing which takes long.
 
 
@@ -37,10 +36,16 @@ def hold(workdir: os.PathLike | str) -> Iterator[None]:
     yield
     return
   path = pathlib.Path(workdir) / '.lock'
-  with files.clear_disk_errors(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, 'w')
-  with file:
+  with contextlib.ExitStack() as stack:
+    try:
+      with files.clear_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = stack.enter_context(open(path, 'w'))
+    except errors.UserError:
+      if not path.parent.is_dir():
+        raise
+      yield  # What is finished can be looked at where nothing can be written.
+      return
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -66,24 +71,24 @@ def claim(workdir: os.PathLike | str, config: Mapping[str, Any]) -> None:
     UserError: it belongs to another configuration; the fields that differ are
       named. Or it holds stages, and nothing says of which configuration.
   """
-  path = pathlib.Path(workdir) / 'config.json'
-  unknown = (f'{workdir} holds finished work, but no config.json that says of'
-             ' which configuration; put it back, or choose another --workdir')
-  if not path.exists():
-    if any(pathlib.Path(workdir).glob(f'*/**/{_STARTED}')):
-      raise errors.UserError(unknown)
+  path = pathlib.Path(workdir) / _CONFIG
+  if not path.exists() and any(path.parent.glob(f'*/**/{_STARTED}')):
+    raise errors.UserError(_explain_unknown(workdir))
+  if not path.exists() or (_is_unbound(path.parent) and _is_ours(path, config)):
     files.write_json(path, config)
-    return
+  check_config(workdir, config)
+
+
+def check_config(workdir: os.PathLike | str, config: Mapping[str, Any]) -> None:
+  """UserError, as of `claim`, unless it is bound to this configuration."""
+  path = pathlib.Path(workdir) / _CONFIG
   try:
     found = files.read_json(path)
   except errors.UserError as error:
-    raise errors.UserError(f'{path} is damaged: {unknown}') from error
+    raise errors.UserError(
+        f'{path} is damaged: {_explain_unknown(workdir)}') from error
   ours, theirs = _flatten(config), _flatten(found)
   differ = find_differences(theirs, ours)
-  if differ and _is_unbound(pathlib.Path(workdir)):
-    shutil.rmtree(pathlib.Path(workdir) / _FIRST, ignore_errors=True)
-    files.write_json(path, config)
-    return
   if differ:
     shown = '; '.join(
         f'{key}: there {theirs.get(key)!r}, now {ours.get(key)!r}'
@@ -94,6 +99,20 @@ def claim(workdir: os.PathLike | str, config: Mapping[str, Any]) -> None:
         f'{workdir} belongs to another configuration ({shown}{more});'
         ' choose another --workdir, or set these fields back'
     )
+
+
+def _explain_unknown(workdir):
+  return (f'{workdir} holds finished work, but no config.json that says of'
+          ' which configuration; put it back, or choose another --workdir')
+
+
+def _is_ours(path, config):
+  """Whether a file, intact, is a configuration and not some other program's."""
+  try:
+    found = files.read_json(path)
+  except errors.UserError:
+    return False
+  return isinstance(found, dict) and found.keys() == config.keys()
 
 
 def _is_unbound(root):
@@ -123,15 +142,15 @@ def _flatten(tree: Any, prefix: str = '') -> dict[str, Any]:
 
 def run_once(directory: os.PathLike | str, made_from: Mapping[str, Any],
              work: Callable[[pathlib.Path], None], *,
-             anew: bool = False) -> bool:
+             discard: Callable[[pathlib.Path], None] | None = None) -> bool:
   """Runs `work(directory)` unless it is finished and intact.
 
   Args:
     directory: the stage's own folder.
     made_from: names and digests of all that the stage's result depends on.
     work: writes the stage's files; resumes what it finds half done.
-    anew: delete, do not refuse, what was begun with other things and is not
-      finished.
+    discard: deletes what was begun with other things and is not finished;
+      None: that is refused.
 
   Returns:
     Whether there was work to do.
@@ -141,7 +160,7 @@ def run_once(directory: os.PathLike | str, made_from: Mapping[str, Any],
       in it is missing or damaged.
   """
   directory = pathlib.Path(directory)
-  _check_origin(directory, made_from, anew)
+  _check_origin(directory, made_from, discard)
   if (directory / _DONE).exists():
     verify(directory)
     return False
@@ -183,13 +202,14 @@ def verify(directory: os.PathLike | str) -> None:
       )
 
 
-def _check_origin(directory, made_from, anew):
+def _check_origin(directory, made_from, discard):
   path = directory / _STARTED
   if not path.exists():
     return
   differ = find_differences(files.read_json(path), made_from)
-  if differ and anew and not (directory / _DONE).exists():
-    shutil.rmtree(directory)
+  if differ and discard and not (directory / _DONE).exists():
+    with files.clear_disk_errors(directory):
+      discard(directory)
   elif differ:
     raise errors.UserError(
         f'{directory} was made from another {", ".join(differ)}; delete it and'

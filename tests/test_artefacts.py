@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 from safetensors import numpy as tensors
 
-from shallow_mimic import artefacts, errors, evaluation, losses, models
+from shallow_mimic import (
+    artefacts,
+    errors,
+    evaluation,
+    loader,
+    losses,
+    models,
+)
 from shallow_mimic.data import pools
 from shallow_mimic.data.preprocessing import (
     apply_preprocessing,
@@ -218,11 +225,35 @@ def test_full_folders_and_files_are_no_targets(tmp_path):
   assert not [p for p in tmp_path.iterdir() if p.name.endswith('.tmp')]
 
 
+def test_an_empty_folder_stays_the_same_one(tmp_path):
+  whole, *_ = make_whole('6', (9,), 'float32', ())
+  (tmp_path / 'real').mkdir(mode=0o750)
+  before = (tmp_path / 'real').stat()
+  (tmp_path / 'link').symlink_to(tmp_path / 'real')
+  artefacts.write_artefact(tmp_path / 'link', whole, {})
+  assert sorted(p.name for p in (tmp_path / 'real').iterdir()) == FILES
+  after = (tmp_path / 'real').stat()
+  assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+
+
+@pytest.mark.parametrize('dtype', [
+    'int64', 'int8', 'uint16', 'float16', 'float64', 'bool'])
+def test_numbers_of_any_type_are_taken_where_numbers_are_meant(
+    tmp_path, dtype):
+  whole, *_ = make_whole('6', (9,), 'float32', ())
+  artefacts.write_artefact(tmp_path / 'made', whole, {})
+  x = np.random.default_rng(0).integers(0, 2, (3, 9)).astype(dtype)
+  run = loader.load(tmp_path / 'made')
+  np.testing.assert_array_equal(run(x), run(x.astype(np.float32)))
+  with pytest.raises(ValueError, match='Dtype mismatch'):
+    run(x.astype(np.uint8))  # They would be scaled.
+
+
 def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
   whole, *_ = make_whole('6', (9,), 'float32', ())
 
   def fail(source, target):
-    if str(target).endswith('artefact'):
+    if str(target).endswith('manifest.json'):
       raise OSError(28, 'No space left on device')
     return replace(source, target)
 
@@ -231,3 +262,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
   with pytest.raises(errors.UserError, match='No space left on device'):
     artefacts.write_artefact(tmp_path / 'artefact', whole, {})
   assert list(tmp_path.iterdir()) == []
+  (tmp_path / 'artefact').mkdir()
+  with pytest.raises(errors.UserError, match='No space left on device'):
+    artefacts.write_artefact(tmp_path / 'artefact', whole, {})
+  assert [p.name for p in tmp_path.rglob('*')] == ['artefact']

@@ -87,6 +87,14 @@ def test_teachers_are_grouped_by_kind_with_the_main_ensemble():
       'CNN (mean of 4)': 4, 'DNN': 1, 'E': 1}
 
 
+def test_every_ensemble_that_taught_a_main_curve_has_a_line():
+  groups = find(
+      comparisons.group_teachers, make_ensemble('E'), make_ensemble('F'),
+      make_ensemble('G', parameters=10**9), make_mimic('SNN-MIMIC'),
+      make_mimic('SNN-F-MIMIC', teacher='F'), make_mimic('M/G', teacher='G'))
+  assert list(groups) == ['E', 'F']
+
+
 def test_an_ensemble_that_shares_a_teachers_name_is_told_apart():
   groups = find(comparisons.group_teachers, make('CNN', role='teacher'),
                 make_ensemble('CNN'))

@@ -404,7 +404,7 @@ def test_bad_row_of_a_transfer_set_is_named(cache, npz):
     ({'transfer': {'t': {'kind': 'views', 'copys': 3}}},
      "transfer set 't': kind 'views' has no option 'copys'; its options:"
      ' copies, seed, dtype, shift, crop, padding, flip, colour, mixup,'
-     ' scale, noise'),
+     ' scale, noise, jitter'),
     ({'transfer': {'t': {'kind': 'arrays', 'size': 3}}},
      "transfer set 't': kind 'arrays' has no option 'size'; its options:"
      ' dtype'),

@@ -104,16 +104,33 @@ def test_interrupted_on_four_devices(
   small.assert_same(run(tmp_path / 'part', settings), want)
 
 
-def test_half_a_run_on_four_devices_goes_on_with_one(
-    whole, tmp_path, monkeypatch, program_once):
+@pytest.mark.parametrize('counts', [(4, 1), (1, 4)])
+def test_half_a_run_goes_on_with_another_number_of_devices(
+    tmp_path, monkeypatch, program_once, counts):
+  members = [small.make_member(8, seed=seed) for seed in range(5)]
+  first, second = (
+      make_settings(devices=count, split='family') for count in counts)
+  want = run(tmp_path / 'whole', second, members)
   interrupt(monkeypatch, {2}, True)
   with pytest.raises(KilledError):
-    run(tmp_path, make_settings(devices=4, split='family'))
-  for one, other in zip(run(tmp_path), whole[0], strict=True):
-    np.testing.assert_allclose(
-        one.dev_accuracy, other.dev_accuracy, atol=1e-6)
+    run(tmp_path / 'part', first, members)
+  begun = []
+  monkeypatch.setattr(progress.Progress, '__init__', spy(
+      progress.Progress.__init__, begun))
+  got = run(tmp_path / 'part', second, members)
+  assert begun[0] > 0  # What was there was not done again.
+  for one, other in zip(got, want, strict=True):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(
         a, b, rtol=1e-4, atol=1e-5), one.params, other.params)
+
+
+def spy(original, begun):
+  """A constructor that notes the step at which progress begins."""
+  def wrapped(self, *args, **kwargs):
+    begun.append(kwargs['done'])
+    original(self, *args, **kwargs)
+
+  return wrapped
 
 
 def test_a_finished_run_trains_no_more(whole, monkeypatch, program_once):

@@ -133,6 +133,20 @@ def test_a_seed_that_diverged_in_a_fold_is_left_out_of_all(roots, caplog):
   assert pooled.lost[net] == SEEDS
 
 
+def test_what_diverged_is_told_and_left_out_of_the_figure(roots, tmp_path):
+  whole = _pool(roots)
+  _mark_diverged(roots[1], 'SNN', 16, SEEDS[0])
+  some = _pool(roots)
+  rows = {row[:2]: row[2] for row in fold_tables.make_table(some, 0).rows}
+  assert rows['SNN', '16'] == '1 (1 diverged)'
+  assert rows['SNN', '8'] == '2'
+  _mark_diverged(roots[1], 'SNN', 16, SEEDS[1])
+  found = {4: whole, 6: _pool(roots)}
+  fold_tables.write_pooled(tmp_path / 'pooled', found, seed=0)
+  svg = (tmp_path / 'pooled' / 'learning.svg').read_text()
+  assert 'SNN-MIMIC' in svg
+
+
 def test_pairs_are_of_equal_nets(roots):
   pairs = list(folds.find_pairs(folds.sort_nets(_pool(roots).nets)))
   assert [(a.model, a.width, b.model, b.width) for a, b in pairs] == [

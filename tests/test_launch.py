@@ -357,4 +357,4 @@ def test_one_stage(launch, npz, tmp_path):
   assert status == 0, stderr
   assert stdout.endswith('data: done\n')
   assert sorted(p.name for p in (tmp_path / 'here').iterdir()) == [
-      'config.json', 'data']
+      '.lock', 'config.json', 'data']

@@ -35,18 +35,26 @@ def test_two_processes_do_not_share_a_work_directory(tmp_path):
           ' time.sleep(60)')
   other = subprocess.Popen([sys.executable, '-c', code, root],
                            stdout=subprocess.PIPE, text=True)
-  assert other.stdout.readline() == 'held\n'
   message = (f'another process is at work in {root}; wait for it to end, or'
              ' choose another --workdir')
-  with (pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'),
-        workdir.hold(root)):
-    pass
-  other.kill()  # Not even a killed one leaves it locked.
-  other.wait()
-  other.stdout.close()
+  try:
+    assert other.stdout.readline() == 'held\n'
+    with (pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'),
+          workdir.hold(root)):
+      pass
+  finally:
+    other.kill()  # Not even a killed one leaves it locked.
+    other.wait()
+    other.stdout.close()
   with workdir.hold(root):
     pass
   with workdir.hold(root):
+    pass
+
+
+def test_a_directory_that_cannot_be_written_can_be_read(tmp_path):
+  (tmp_path / '.lock').mkdir()  # Stands for a file system that is read-only.
+  with workdir.hold(tmp_path):
     pass
 
 
@@ -66,17 +74,36 @@ def test_claim_is_not_final_until_the_data_are_there(tmp_path):
 
   with pytest.raises(errors.UserError, match='second file'):
     workdir.run_once(tmp_path / 'data', {'source': 'a'}, fail)
-  # What was half read with other settings must not be taken for these.
-  workdir.claim(tmp_path, {'seed': 1})
-  assert (tmp_path / 'data' / 'a.txt').exists()
   workdir.claim(tmp_path, {'seed': 2})
-  assert not (tmp_path / 'data').exists()
+  assert (tmp_path / 'data' / 'a.txt').exists()  # Nobody's to delete.
   workdir.run_once(tmp_path / 'data', {'source': 'a'}, write_two)
   with pytest.raises(errors.UserError, match=r'seed: there 2, now 3'):
     workdir.claim(tmp_path, {'seed': 3})
 
 
+@pytest.mark.parametrize('theirs', [{'model': 'x'}, [1], 3])
+def test_the_config_of_another_program_is_not_taken_over(tmp_path, theirs):
+  (tmp_path / 'data').mkdir()
+  (tmp_path / 'data' / 'mine.npz').write_text('mine')
+  text = json.dumps(theirs)
+  (tmp_path / 'config.json').write_text(text)
+  with pytest.raises(errors.UserError, match='belongs to another config'):
+    workdir.claim(tmp_path, {'seed': 0})
+  assert (tmp_path / 'config.json').read_text() == text
+  assert (tmp_path / 'data' / 'mine.npz').exists()
+
+
+def test_a_check_takes_nothing_over(tmp_path):
+  workdir.claim(tmp_path, {'seed': 0})
+  workdir.check_config(tmp_path, {'seed': 0})
+  for _ in range(2):
+    with pytest.raises(errors.UserError, match=r'seed: there 0, now 1'):
+      workdir.check_config(tmp_path, {'seed': 1})
+
+
 def test_unfinished_work_with_other_things_is_begun_anew_where_asked(tmp_path):
+  discard = lambda directory: (directory / 'a.txt').unlink()
+
   def fail(directory):
     write_two(directory)
     raise errors.UserError('bad')
@@ -90,10 +117,12 @@ def test_unfinished_work_with_other_things_is_begun_anew_where_asked(tmp_path):
     assert not (directory / 'a.txt').exists()
     write_two(directory)
 
-  assert workdir.run_once(tmp_path / 's', {'source': 'b'}, write, anew=True)
+  assert workdir.run_once(
+      tmp_path / 's', {'source': 'b'}, write, discard=discard)
   # What is finished is never deleted.
   with pytest.raises(errors.UserError, match='made from another source'):
-    workdir.run_once(tmp_path / 's', {'source': 'a'}, refuse_work, anew=True)
+    workdir.run_once(
+        tmp_path / 's', {'source': 'a'}, refuse_work, discard=discard)
   assert (tmp_path / 's' / 'a.txt').exists()
 
 

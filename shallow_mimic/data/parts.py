@@ -63,6 +63,14 @@ def write_parts(path: os.PathLike | str, shape: tuple[int, ...],
   return files.read_array(path, mmap=True)
 
 
+def discard(directory: os.PathLike | str) -> None:
+  """Deletes the arrays of a folder that were written in parts; nothing else."""
+  for record in pathlib.Path(directory).glob('*.npy.parts.json'):
+    path = record.with_name(record.name.removesuffix('.parts.json'))
+    for file in (path, _beside(path, '.partial'), record):
+      file.unlink(missing_ok=True)
+
+
 def _beside(path, suffix):
   return path.with_name(path.name + suffix)
 

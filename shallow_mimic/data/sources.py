@@ -61,6 +61,7 @@ def read_source(config: Any, *, cache_dir: os.PathLike | str,
   Raises:
     UserError: whatever is wrong with the configuration or the data.
   """
+  check_name(config.source)
   steps = tuple(field(config, 'preprocessing', ()))
   for step in steps:
     parse_step(step)
@@ -69,7 +70,7 @@ def read_source(config: Any, *, cache_dir: os.PathLike | str,
     from shallow_mimic.data import timit_source  # noqa: PLC0415
 
     return timit_source.read_speech(config, specs, cache_dir)
-  raw = _reader(config)(config, pathlib.Path(cache_dir))
+  raw = _READERS[config.source](config, pathlib.Path(cache_dir))
   parts = _split_train(config, raw)
   folds = _make_folds(config, specs, parts['train'].y)
   sets = _read_transfer_sets(config, specs, parts, folds.get('train'),
@@ -132,8 +133,7 @@ def source_digest(config: Any) -> str:
   Raises:
     UserError: the source is absent.
   """
-  if config.source != 'timit':
-    _reader(config)
+  check_name(config.source)
   identity: dict[str, Any] = {'source': config.source}
   if config.source == 'mnist1d':
     from shallow_mimic.data import mnist1d  # noqa: PLC0415
@@ -188,12 +188,12 @@ def _rows(examples: Examples, rows: Any) -> Examples:
   return Examples(examples.x[rows], examples.y[rows])
 
 
-def _reader(config: Any) -> Any:
-  if config.source not in _READERS:
+def check_name(source: str) -> None:
+  """UserError unless it is one of the sources."""
+  known = [*_READERS, 'timit']
+  if source not in known:
     raise errors.UserError(
-        f'unknown data source {config.source!r}; known:'
-        f' {", ".join([*_READERS, "timit"])}')
-  return _READERS[config.source]
+        f'unknown data source {source!r}; known: {", ".join(known)}')
 
 
 def _read_mnist1d(config: Any, cache_dir: pathlib.Path) -> Raw:

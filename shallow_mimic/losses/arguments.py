@@ -33,28 +33,37 @@ def read_pair(
 
 
 def read_labels(labels: ArrayLike, logits: jax.Array, axis: int) -> jax.Array:
-  """Labels of any integer type, one for each example."""
+  """Labels of any integer type, one for each example, int32."""
   labels, axis = jnp.asarray(labels), axis % logits.ndim
   check(jnp.issubdtype(labels.dtype, jnp.integer)
         and labels.shape == logits.shape[:axis] + logits.shape[axis + 1:],
         f'labels must be integers, one per example, got {labels.dtype}'
         f' {labels.shape} for logits {logits.shape} with classes on axis'
         f' {axis}')
-  return labels
+  # A small type may not hold the number of classes to compare them with.
+  return labels.astype(jnp.int32)
 
 
 def read_temperature(temperature: ArrayLike) -> jax.Array:
-  """T, float32; ValueError unless positive and finite."""
+  """T, float32; ValueError unless a positive, finite scalar."""
+  read_scalar('temperature', temperature)
   check((0 < temperature) & (temperature < jnp.inf),
         f'temperature must be positive and finite, got {temperature}')
   return jnp.asarray(temperature, jnp.float32)
 
 
 def read_weight(name: str, weight: ArrayLike) -> jax.Array:
-  """A weight, float32; ValueError if negative or not finite."""
+  """A weight, float32; ValueError unless a finite scalar from 0."""
+  read_scalar(name, weight)
   check((0 <= weight) & (weight < jnp.inf),
         f'{name} must be finite and not negative, got {weight}')
   return jnp.asarray(weight, jnp.float32)
+
+
+def read_scalar(name: str, value: ArrayLike) -> None:
+  """ValueError unless a scalar, traced or not: others would broadcast."""
+  check(not jnp.ndim(value), f'{name} must be a scalar, got shape'
+        f' {jnp.shape(value)}; for one an example, use jax.vmap')
 
 
 def keep(array: jax.Array, where: jax.Array | None) -> jax.Array:
