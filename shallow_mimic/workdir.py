@@ -42,7 +42,7 @@ def hold(workdir: os.PathLike | str) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = stack.enter_context(open(path, 'w'))
     except errors.UserError:
-      if not path.parent.is_dir():
+      if not os.path.isdir(path.parent):
         raise
       yield  # What is finished can be looked at where nothing can be written.
       return

@@ -55,7 +55,8 @@ def make_logits(dataset, sharp, seed=0):
 def make_record(**changes):
   return {'model': 'SNN', 'role': 'student', 'objective': 'cross_entropy',
           'inputs': 'train', 'teacher': '', 'architecture': '5', 'width': 5,
-          'seed': 0, 'metrics': {'dev': {}, 'test': {}}} | changes
+          'seed': 0, 'diverged': False,
+          'metrics': {'dev': {}, 'test': {}}} | changes
 
 
 def score(directory, dataset, *nets):
