@@ -3,11 +3,11 @@
     python -m launch.run --config=launch/configs/cifar10_depths.py \
         --config.data.data_dir=FOLDER
 
-The data and teachers of `cifar10`. Students with one to three hidden
-layers behind a bottleneck, and with one to three convolutions, each sized to a
-quarter of a million and to a million parameters: on labels, on the ensemble's
-logits and on its softened probabilities (KL), all on the same images and two
-views of each, three seeds. About an hour; `cifar10_urban` is the full size.
+The data and teachers of `cifar10`. Students with one to three hidden layers
+behind a bottleneck, and with one to three convolutions, each sized to a quarter
+of a million and to a million parameters: on labels, on the ensemble's logits
+and on its softened probabilities (KL), all on the same images and two views of
+each, three seeds. Three quarters of an hour; `cifar10_urban` is the full size.
 """
 
 import ml_collections
