@@ -62,12 +62,12 @@ def start(main: Callable[[], None], default: str = 'mnist1d') -> None:
     except KeyboardInterrupt:
       _leave('interrupted; start the same command again to go on',
              _INTERRUPTED)
-    except MemoryError as error:
-      _leave(f'out of memory ({error}); use smaller widths, batch or data')
-    except RuntimeError as error:  # JAX's own, of a device.
-      if not str(error).startswith('RESOURCE_EXHAUSTED'):
+    except (MemoryError, RuntimeError) as error:
+      first, _, _ = str(error).partition('\n')
+      # What JAX raises of a device is a RuntimeError.
+      if not (isinstance(error, MemoryError)
+              or first.startswith('RESOURCE_EXHAUSTED')):
         raise
-      first, *_ = str(error).splitlines()
       _leave(f'out of memory ({first}); use smaller widths, batch or data')
     except OSError as error:
       if not error.filename:

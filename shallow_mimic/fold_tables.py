@@ -12,7 +12,7 @@ from typing import Any
 from shallow_mimic import drawing, files, folds
 from shallow_mimic.folds import Gain, Net, Pooled
 from shallow_mimic.summaries import times
-from shallow_mimic.tables import Table, format_text, show
+from shallow_mimic.tables import Table, format_text, name_seeds, show
 
 # What is printed: the metric, its heading, its factor and digits.
 _SHOWN = (('phone_accuracy', 'accuracy 39, %', 100, 1),
@@ -57,20 +57,17 @@ def write_pooled(directory: os.PathLike | str, found: Mapping[int, Pooled],
 def make_table(pooled: Pooled, size: int) -> Table:
   """A row for each net: mean ± sd over seeds of the pooled test metrics."""
   speakers = {name.partition('/')[0] for name in pooled.utterances}
-  rows = [(net.model, str(net.width or '–'), _count_seeds(pooled, net), *(
-      show(times(folds.score(pooled.nets[net], metric), factor), digits)
-      for metric, _, factor, digits in _SHOWN))
+  rows = [(
+      net.model, str(net.width or '–'),
+      name_seeds(len(pooled.nets[net].seeds), len(pooled.lost.get(net, ()))),
+      *(show(times(folds.score(pooled.nets[net], metric), factor), digits)
+        for metric, _, factor, digits in _SHOWN))
           for net in folds.sort_nets(pooled.nets)]
   return Table(
       f'{_name_size(size)}: {len(speakers)} test speakers,'
       f' {len(pooled.utterances)} utterances, pooled over folds; mean ± sd over'
       ' seeds', ('model', 'width', 'seeds',
                  *(title for _, title, _, _ in _SHOWN)), rows)
-
-
-def _count_seeds(pooled, net):
-  lost = len(pooled.lost.get(net, ()))
-  return f'{len(pooled.nets[net].seeds)}' + f' ({lost} diverged)' * bool(lost)
 
 
 def make_gain_table(gains: Sequence[Gain], size: int) -> Table:

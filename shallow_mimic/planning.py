@@ -177,11 +177,15 @@ def _set_rows(config: Any, shapes: Shapes) -> dict[str, int | None]:
 def _labelled_rows(config: Any, rows: Mapping[str, int | None]
                    ) -> dict[str, int]:
   """How many inputs each ensemble labels, as far as this is known."""
+  return {name: _count_rows(texts, rows)
+          for name, texts in handover.used_teachers(config).items()}
+
+
+def _count_rows(texts, rows):
+  """How many inputs some texts name in all, of the sets that are known."""
   known = {name: count or 10**12 for name, count in rows.items()}
-  return {
-      name: sum(count for part, count in inputs.make_layout(texts, known).sets
-                if rows[part])
-      for name, texts in handover.used_teachers(config).items()}
+  return sum(count for name, count in inputs.make_layout(texts, known).sets
+             if rows[name])
 
 
 def _measure_work(config: Any, shapes: Shapes, parts: Parts,
@@ -216,11 +220,9 @@ def _realign_work(config, once):
 
 def _count_inputs(config, rows):
   """The most inputs that teachers or students train on, as far as known."""
-  known = {name: count or 10**12 for name, count in rows.items()}
   texts = [[group.inputs] for group in config.teachers.values()]
   texts.append([curve.inputs for curve in config.students.curves.values()])
-  return max(sum(count for name, count in inputs.make_layout(some, known).sets
-                 if rows[name]) for some in texts)
+  return max(_count_rows(some, rows) for some in texts)
 
 
 def _describe_memory(config, shapes, rows, groups, buckets):

@@ -168,8 +168,12 @@ def signed(change: Spread) -> str:
 
 def count_seeds(point: Summary) -> str:
   """How many members, and how many beside them diverged."""
-  lost = len(point.diverged)
-  return f'{len(point.members)}' + (f' ({lost} diverged)' if lost else '')
+  return name_seeds(len(point.members), len(point.diverged))
+
+
+def name_seeds(kept: int, lost: int) -> str:
+  """'3', or '2 (1 diverged)'."""
+  return f'{kept}' + (f' ({lost} diverged)' if lost else '')
 
 
 def find_paper_point(

@@ -13,9 +13,9 @@ eight CNNs with group normalisation, and their mean logits.
 Cost: 2e17 multiply-adds, hours of a large GPU, and 46 GB of its memory, of
 which the ten views of each image take 6. Urban et al. had about 160 views:
 `--config.data.transfer.views.copies=160`, which are streamed. Not run in full
-yet. Their mimics
-had 65.8 to 70.2 % (MLP1), 66.2 to 74.3 % (MLP2), 84.5 to 87.7 % (CNN1), 87.9 to
-90.3 % (CNN2), 90.7 to 92.3 % (CNN3) and 91.3 to 92.6 % (CNN4).
+yet. Their mimics had 65.8 to 70.2 % (MLP1), 66.2 to 74.3 % (MLP2), 84.5 to
+87.7 % (CNN1), 87.9 to 90.3 % (CNN2), 90.7 to 92.3 % (CNN3) and 91.3 to 92.6 %
+(CNN4).
 """
 
 import ml_collections

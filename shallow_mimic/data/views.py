@@ -31,7 +31,8 @@ VIEW_OPTIONS = tuple(_DEFAULTS)
 class Views(NamedTuple):
   """Views that are made when they are asked for; see `make_views`.
 
-  `options` are checked ones; `folds` [N] are of the examples, or None.
+  `options` are checked ones; `folds` [N] are of the examples, or None;
+  `deviations` are those of features or channels, where there is `jitter`.
   """
 
   x: np.ndarray
@@ -40,6 +41,7 @@ class Views(NamedTuple):
   seed: int
   options: Mapping[str, Any]
   folds: np.ndarray | None = None
+  deviations: np.ndarray | None = None
 
   @property
   def shape(self) -> tuple[int, ...]:
@@ -66,7 +68,7 @@ class Views(NamedTuple):
     own = view_changes.make_change(key, self.options)
     # What a mix is mixed with is changed by draws of its own.
     other = view_changes.make_change((*key, 1), self.options)
-    finish = view_changes.make_finish(key, self.options, self._deviations())
+    finish = view_changes.make_finish(key, self.options, self.deviations)
     alpha, partners = self.options['mixup'], None
     if alpha:
       partners = view_changes.draw_partners(key, len(self.x), self.folds)
@@ -79,15 +81,6 @@ class Views(NamedTuple):
       if self.dtype == np.uint8 != rows.dtype:
         rows = np.rint(rows * np.float32(255))
       yield rows.astype(self.dtype, copy=False)
-
-  def _deviations(self) -> np.ndarray | None:
-    """Of each feature or channel, for `jitter`; 0 of a constant one."""
-    if not self.options['jitter']:
-      return None
-    step, = fit_preprocessing(('standardise',), self.x).steps
-    axes = tuple(range(self.x.ndim - 1))
-    varies = self.x.max(axes) > self.x.min(axes)
-    return np.where(varies, step.arrays['std'], 0)
 
 
 def make_views(
@@ -150,7 +143,15 @@ def describe_views(
   options = check_view_options(options, x.shape[1:])
   if copies < 1:
     raise errors.UserError(f'views: copies = {copies} must be at least 1')
-  return Views(x, y, copies, seed, options, folds)
+  deviations = _measure_deviations(x) if options['jitter'] else None
+  return Views(x, y, copies, seed, options, folds, deviations)
+
+
+def _measure_deviations(x):
+  """Standard deviation of each feature or channel; 0 of a constant one."""
+  step, = fit_preprocessing(('standardise',), x).steps
+  axes = tuple(range(x.ndim - 1))
+  return np.where(x.max(axes) > x.min(axes), step.arrays['std'], 0)
 
 
 def check_view_options(
