@@ -12,14 +12,14 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import jax
 import jax.export
 import numpy as np
 import safetensors.numpy
 
-from shallow_mimic import errors, files, losses, models
+from shallow_mimic import errors, losses, models
 from shallow_mimic.data import raw_inputs
 from shallow_mimic.data.preprocessing import NONE, Preprocessing
+from shallow_mimic.runs import files
 
 PLATFORMS = ('cpu', 'cuda', 'rocm', 'tpu')
 MODEL, WEIGHTS = 'model.stablehlo', 'weights.safetensors'

@@ -25,17 +25,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from shallow_mimic import (
-    figures,
-    files,
-    latency_figure,
-    phone_tables,
-    readings,
-    report,
-    studies,
-    summaries,
-    tables,
+  figures,
+  latency_figure,
+  phone_tables,
+  readings,
+  report,
+  studies,
+  summaries,
+  tables,
 )
 from shallow_mimic.report import Section
+from shallow_mimic.runs import files
 from shallow_mimic.summaries import Record, Summary
 
 COLUMNS = ('model', 'role', 'objective', 'width', 'seed', 'learning_rate',

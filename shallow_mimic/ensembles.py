@@ -12,17 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from shallow_mimic import (
-    errors,
-    evaluation,
-    files,
-    metrics,
-    models,
-    recognition,
-    workdir,
-)
+from shallow_mimic import errors, evaluation, metrics, models, recognition
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.pools import Pool, as_pool
+from shallow_mimic.runs import files, workdir
 
 SPACES = ('logits', 'probabilities')
 

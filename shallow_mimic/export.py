@@ -9,21 +9,20 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from shallow_mimic import (
-    __version__,
-    artefacts,
-    configs,
-    errors,
-    files,
-    gathering,
-    handover,
-    logits,
-    students,
-    summaries,
-    validation,
-    workdir,
+  __version__,
+  artefacts,
+  configs,
+  errors,
+  gathering,
+  handover,
+  logits,
+  students,
+  summaries,
+  validation,
 )
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.family import Member
+from shallow_mimic.runs import files, workdir
 from shallow_mimic.summaries import Record
 
 
@@ -123,7 +122,7 @@ def _check_workdir(config: Any, root: pathlib.Path) -> None:
         ' --workdir, or run `launch.run` with it first')
   workdir.check_config(root, configs.to_json(config))
   for name in ('data', 'students/search', 'students/final'):
-    handover.require(root / name, name.split('/', maxsplit=1)[0])
+    workdir.require(root / name, name.split('/', maxsplit=1)[0])
     workdir.verify(root / name)
 
 

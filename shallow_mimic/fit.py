@@ -14,14 +14,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from shallow_mimic import (
-    checkpoints,
-    errors,
-    family,
-    progress,
-    streaming,
-)
+from shallow_mimic import errors, family, streaming
 from shallow_mimic.programs import Inputs, Settings, make_program
+from shallow_mimic.runs import checkpoints, progress
 
 # Dispatches between two looks at dev: after each, progress is told and a stop
 # is heeded.

@@ -9,8 +9,9 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shallow_mimic import drawing, files, folds
+from shallow_mimic import drawing, folds
 from shallow_mimic.folds import Gain, Net, Pooled
+from shallow_mimic.runs import files
 from shallow_mimic.summaries import times
 from shallow_mimic.tables import Table, format_text, name_seeds, show
 

@@ -10,24 +10,23 @@ from typing import Any
 import numpy as np
 
 from shallow_mimic import (
-    ensembles,
-    errors,
-    family,
-    files,
-    inputs,
-    latencies,
-    logits,
-    models,
-    objectives,
-    programs,
-    realignment,
-    students,
-    teachers,
-    training,
-    workdir,
+  ensembles,
+  family,
+  inputs,
+  latencies,
+  logits,
+  models,
+  objectives,
+  programs,
+  realignment,
+  students,
+  teachers,
+  training,
 )
 from shallow_mimic.data import dataset as datasets
 from shallow_mimic.data import store
+from shallow_mimic.runs import files, workdir
+from shallow_mimic.runs.workdir import require
 
 
 def read_dataset(config: Any, root: pathlib.Path,
@@ -64,14 +63,6 @@ def make_aligner(config: Any) -> tuple[family.Member, programs.Settings]:
 def aligner_group(config: Any) -> str:
   """The group named, or else the only one."""
   return config.data.speech.aligner or next(iter(config.teachers))
-
-
-def require(directory: pathlib.Path, stage: str) -> None:
-  """UserError unless a stage's folder is finished."""
-  if not (directory / 'done.json').exists():
-    raise errors.UserError(
-        f'{directory} is not finished; run the stage `{stage}` first'
-    )
 
 
 def make_settings(config: Any, section: Any, *,

@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shallow_mimic import files, models, workdir
+from shallow_mimic import models
+from shallow_mimic.runs import files, workdir
 
 BATCHES = (1, 256)
 _FILE = 'latencies.json'

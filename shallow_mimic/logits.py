@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from shallow_mimic import errors, files, inputs, progress, workdir
+from shallow_mimic import errors, inputs
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.pools import DTYPES, take
 from shallow_mimic.gathering import Targets
+from shallow_mimic.runs import files, progress, workdir
 
 _MANIFEST = 'manifest.json'
 

@@ -14,22 +14,21 @@ from collections.abc import Callable
 from typing import Any
 
 from shallow_mimic import (
-    configs,
-    curves,
-    data_checks,
-    ensembles,
-    files,
-    handover,
-    latencies,
-    logits,
-    parallel,
-    realignment,
-    students,
-    teachers,
-    validation,
-    workdir,
+  configs,
+  curves,
+  data_checks,
+  ensembles,
+  handover,
+  latencies,
+  logits,
+  parallel,
+  realignment,
+  students,
+  teachers,
+  validation,
 )
-from shallow_mimic.data import parts, sources, store
+from shallow_mimic.data import sources, store
+from shallow_mimic.runs import files, parts, workdir
 
 STAGES = ('data', 'teachers', 'ensembles', 'logits', 'students', 'latencies',
           'curves')
@@ -173,7 +172,7 @@ def run_students(config: Any, root: pathlib.Path, say: Callable) -> None:
         handover.make_origin(config, root, dataset, name)) for name in used}
 
   for name in used:
-    handover.require(root / 'logits' / name, 'logits')
+    workdir.require(root / 'logits' / name, 'logits')
   made_from = {'data': dataset.fingerprint, 'logits': {
       name: workdir.read_identity(root / 'logits' / name) for name in used}}
 

@@ -15,19 +15,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from shallow_mimic import (
-    evaluation,
-    family,
-    files,
-    fit,
-    gathering,
-    inputs,
-    programs,
-    workdir,
-)
+from shallow_mimic import evaluation, family, fit, gathering, inputs, programs
 from shallow_mimic.data import pools
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.sequences import Sequences
+from shallow_mimic.runs import files, workdir
 from shallow_mimic.speech import hmm, phones, viterbi
 
 # Utterances at a time: bounds the memory that logits take.

@@ -18,22 +18,20 @@ import jax
 import numpy as np
 
 from shallow_mimic import (
-    checkpoints,
-    errors,
-    evaluation,
-    family,
-    files,
-    fit,
-    judging,
-    models,
-    objectives,
-    programs,
-    recognition,
-    widths,
-    workdir,
+  errors,
+  evaluation,
+  family,
+  fit,
+  judging,
+  models,
+  objectives,
+  programs,
+  recognition,
+  widths,
 )
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.gathering import Targets, gather_inputs
+from shallow_mimic.runs import checkpoints, files, workdir
 
 
 def make_members(config: Any, input_shape: tuple[int, ...], classes: int, *,

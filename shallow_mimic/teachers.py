@@ -12,21 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from shallow_mimic import (
-    checkpoints,
-    errors,
-    evaluation,
-    family,
-    files,
-    fit,
-    losses,
-    models,
-    programs,
-    recognition,
-    workdir,
+  errors,
+  evaluation,
+  family,
+  fit,
+  losses,
+  models,
+  programs,
+  recognition,
 )
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.gathering import gather_inputs
 from shallow_mimic.inputs import split_fold
+from shallow_mimic.runs import checkpoints, files, workdir
 
 _CROSS_ENTROPY = family.Objective('cross_entropy')
 

@@ -14,7 +14,8 @@ import optax
 import pytest
 from absl import logging
 
-from shallow_mimic import checkpoints, errors, orbax_arrays
+from shallow_mimic import errors
+from shallow_mimic.runs import checkpoints, orbax_arrays
 
 _ROOT = os.path.dirname(os.path.dirname(__file__))
 

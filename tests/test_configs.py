@@ -8,7 +8,8 @@ import tiny_experiment
 from ml_collections import config_dict
 
 from launch import app
-from shallow_mimic import configs, errors, files, planning, validation
+from shallow_mimic import configs, errors, planning, validation
+from shallow_mimic.runs import files
 
 
 def refuse(config):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shallow_mimic import errors
-from shallow_mimic.data.parts import write_parts
+from shallow_mimic.runs.parts import write_parts
 
 X = np.random.default_rng(0).normal(size=(12, 3, 2))
 

@@ -6,9 +6,10 @@ import re
 import numpy as np
 import pytest
 
-from shallow_mimic import errors, files
+from shallow_mimic import errors
 from shallow_mimic.data import dataset, preprocessing, store
 from shallow_mimic.data.dataset import Examples
+from shallow_mimic.runs import files
 
 
 @pytest.fixture(name='made')

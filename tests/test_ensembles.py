@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from shallow_mimic import ensembles, errors, files, models, workdir
+from shallow_mimic import ensembles, errors, models
 from shallow_mimic.data.dataset import Dataset, Examples
+from shallow_mimic.runs import files, workdir
 
 
 def make_logits(teachers=4, rows=6, classes=5, scale=3.0):

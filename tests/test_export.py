@@ -10,19 +10,18 @@ from report_records import make_record
 from test_artefacts import FILES, check_close, run_alone
 
 from shallow_mimic import (
-    artefacts,
-    errors,
-    evaluation,
-    export,
-    files,
-    gathering,
-    handover,
-    logits,
-    students,
-    workdir,
+  artefacts,
+  errors,
+  evaluation,
+  export,
+  gathering,
+  handover,
+  logits,
+  students,
 )
 from shallow_mimic.data import store
 from shallow_mimic.export import Wanted
+from shallow_mimic.runs import files, workdir
 
 RAW = tiny_experiment.make_arrays()
 

@@ -9,7 +9,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from shallow_mimic import errors, files
+from shallow_mimic import errors
+from shallow_mimic.runs import files
 
 
 def fail_with(code):

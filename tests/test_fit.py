@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import small_family as small
 
-from shallow_mimic import checkpoints, errors, fit, models, programs, progress
+from shallow_mimic import errors, fit, models, programs
+from shallow_mimic.runs import checkpoints, progress
 
 STEPS, EVERY = 10, 4  # the last look at dev is after fewer steps
 

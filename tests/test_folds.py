@@ -10,7 +10,8 @@ import small_timit
 import tiny_speech
 
 from launch import folds as script
-from shallow_mimic import errors, files, fold_tables, folds
+from shallow_mimic import errors, fold_tables, folds
+from shallow_mimic.runs import files
 
 SEEDS = (3, 5)
 NETS = (

@@ -11,19 +11,18 @@ import report_records
 import tiny_experiment
 
 from shallow_mimic import (
-    configs,
-    curves,
-    errors,
-    files,
-    handover,
-    latencies,
-    latency_figure,
-    models,
-    pipeline,
-    summaries,
-    workdir,
+  configs,
+  curves,
+  errors,
+  handover,
+  latencies,
+  latency_figure,
+  models,
+  pipeline,
+  summaries,
 )
 from shallow_mimic.data import store
+from shallow_mimic.runs import files, workdir
 
 
 def make_net(text='6', **options):

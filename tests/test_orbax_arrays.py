@@ -8,7 +8,7 @@ import orbax.checkpoint as ocp
 import pytest
 from absl import logging
 
-from shallow_mimic import orbax_arrays
+from shallow_mimic.runs import orbax_arrays
 
 # What TensorStore 0.1.86 raised on a full tmpfs.
 FULL = (

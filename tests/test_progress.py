@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from shallow_mimic import progress
+from shallow_mimic.runs import progress
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import tiny_speech
 
 from shallow_mimic import (
   errors,
-  files,
   handover,
   inputs,
   pipeline,
@@ -19,6 +18,7 @@ from shallow_mimic import (
 )
 from shallow_mimic.data import pools
 from shallow_mimic.data.sequences import make_sequences
+from shallow_mimic.runs import files
 from shallow_mimic.speech import alignment, hmm, phones
 
 FATAL = [

@@ -5,8 +5,9 @@ import pytest
 import small_family
 import tiny_experiment
 
-from shallow_mimic import configs, errors, files, fit, students
+from shallow_mimic import configs, errors, fit, students
 from shallow_mimic.data.dataset import Dataset, Examples
+from shallow_mimic.runs import files
 
 RATES = (0.01, 0.05)
 

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from shallow_mimic import errors, workdir
+from shallow_mimic import errors
+from shallow_mimic.runs import workdir
 
 CONFIG = {'seed': 0, 'data': {'name': 'a', 'path': ''},
           'students': {'widths': (3, 5)}, 'teachers': {}}

@@ -15,7 +15,8 @@ import sys
 import ml_collections
 import numpy as np
 
-from shallow_mimic import configs, pipeline, progress
+from shallow_mimic import configs, pipeline
+from shallow_mimic.runs import progress
 
 CLASSES = 3
 ROOT = pathlib.Path(__file__).parents[1]

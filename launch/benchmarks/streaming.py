@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from launch.benchmarks import timing
-from shallow_mimic import family, files, losses, programs, streaming, training
+from shallow_mimic import family, losses, programs, streaming, training
 from shallow_mimic.data import pools
+from shallow_mimic.runs import files
 
 _OBJECTIVE = family.Objective('logit_regression')
 _BATCH, _IMAGES = 128, 20_000

@@ -19,10 +19,11 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from shallow_mimic import errors, files
+from shallow_mimic import errors
 from shallow_mimic.data import mnist1d_signals
 from shallow_mimic.data.dataset import Examples
 from shallow_mimic.data.tfds_source import first_line, quiet_tfds
+from shallow_mimic.runs import files
 
 CLASSES = 10
 SAMPLES = 40

@@ -11,13 +11,13 @@ import os
 
 import numpy as np
 
-from shallow_mimic.data.parts import write_parts
 from shallow_mimic.data.preprocessing import (
-    Preprocessing,
-    apply_preprocessing,
-    iterate_preprocessed,
+  Preprocessing,
+  apply_preprocessing,
+  iterate_preprocessed,
 )
 from shallow_mimic.data.views import Views
+from shallow_mimic.runs.parts import write_parts
 
 
 def make_preprocessed(fitted: Preprocessing, x: np.ndarray | Views,

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shallow_mimic import errors, files
+from shallow_mimic import errors
+from shallow_mimic.runs import files
 
 _CHUNK_VALUES = 1 << 22  # 32 MB of float64: bounds the memory of a pass.
 

@@ -12,20 +12,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shallow_mimic import errors, files
+from shallow_mimic import errors
 from shallow_mimic.data import arrays, store, transfer, wavs
 from shallow_mimic.data.dataset import (
-    Dataset,
-    Examples,
-    check_examples,
-    check_one_scale,
-    make_dataset,
+  Dataset,
+  Examples,
+  check_examples,
+  check_one_scale,
+  make_dataset,
 )
 from shallow_mimic.data.fields import as_mapping, field
 from shallow_mimic.data.preprocessed import make_preprocessed
 from shallow_mimic.data.preprocessing import fit_preprocessing, parse_step
 from shallow_mimic.data.splits import assign_folds, split_stratified
 from shallow_mimic.data.views import Views
+from shallow_mimic.runs import files
 
 
 class Raw(NamedTuple):

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from shallow_mimic import errors, files
+from shallow_mimic import errors
 from shallow_mimic.data.dataset import Dataset, Examples
 from shallow_mimic.data.preprocessing import Preprocessing, Step
 from shallow_mimic.data.sequences import Sequences
+from shallow_mimic.runs import files
 
 RECORD = 'dataset.json'
 _SEQUENCE_ARRAYS = ('stops', 'phones', 'phone_stops')

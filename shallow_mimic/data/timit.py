@@ -22,14 +22,15 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from shallow_mimic import errors, files
+from shallow_mimic import errors
 from shallow_mimic.data.tfds_source import first_line, quiet_tfds
-from shallow_mimic.progress import Progress
+from shallow_mimic.runs import files
+from shallow_mimic.runs.progress import Progress
 from shallow_mimic.speech.corpus import (
-    Entry,
-    Utterance,
-    find_entries,
-    read_utterance,
+  Entry,
+  Utterance,
+  find_entries,
+  read_utterance,
 )
 from shallow_mimic.speech.transcripts import Segments
 

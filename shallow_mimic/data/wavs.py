@@ -14,10 +14,11 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from shallow_mimic import errors, files
+from shallow_mimic import errors
 from shallow_mimic.data.sequences import Sequences, make_sequences
 from shallow_mimic.data.transfer import row_digests
-from shallow_mimic.progress import Progress
+from shallow_mimic.runs import files
+from shallow_mimic.runs.progress import Progress
 from shallow_mimic.speech.audio import read_samples
 from shallow_mimic.speech.features import compute_features
 

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shallow_mimic import errors, files
+from shallow_mimic import errors
+from shallow_mimic.runs import files
 from shallow_mimic.speech.audio import read_samples
 from shallow_mimic.speech.transcripts import Segments, read_segments
 

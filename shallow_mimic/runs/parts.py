@@ -7,15 +7,15 @@ some rows are in memory at a time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+from shallow_mimic.runs import files
 import hashlib
 import io
+import numpy as np
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
-
-import numpy as np
-
-from shallow_mimic import files
 
 _BLOCK = 1 << 22
 

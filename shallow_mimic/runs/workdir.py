@@ -8,13 +8,22 @@ overwritten. Data that were never finished bind nothing: they are read anew.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from shallow_mimic import errors
+from shallow_mimic.runs import files
+from typing import Any
 import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
-from shallow_mimic import errors, files
+def require(directory: pathlib.Path, stage: str) -> None:
+  """UserError unless a stage's folder is finished."""
+  if not (directory / 'done.json').exists():
+    raise errors.UserError(
+        f'{directory} is not finished; run the stage `{stage}` first'
+    )
 
 _STARTED, _DONE = 'started.json', 'done.json'
 _IDENTITY, _CONFIG = 'identity.json', 'config.json'

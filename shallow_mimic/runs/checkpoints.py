@@ -11,17 +11,17 @@ others return at once), while every process reads.
 
 from __future__ import annotations
 
+from absl import logging
+from shallow_mimic import errors
+from shallow_mimic.runs import files
+from shallow_mimic.runs import orbax_arrays
+from typing import Any
+import jax
+import numpy as np
 import os
 import pathlib
 import re
 import shutil
-from typing import Any
-
-import jax
-import numpy as np
-from absl import logging
-
-from shallow_mimic import errors, files, orbax_arrays
 
 _DIGESTS = 'digests.json'
 

@@ -7,19 +7,17 @@ and never half of either.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from shallow_mimic import errors
+from typing import Any
 import contextlib
 import hashlib
 import io
+import jax
 import json
+import numpy as np
 import os
 import pathlib
-from collections.abc import Iterator
-from typing import Any
-
-import jax
-import numpy as np
-
-from shallow_mimic import errors
 
 _BLOCK = 1 << 22
 

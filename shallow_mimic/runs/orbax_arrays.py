@@ -5,17 +5,15 @@ The only file that names Orbax. It notices no damage: `checkpoints` does.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
+from absl import logging
 from collections.abc import Iterator
 from typing import Any
-
+import contextlib
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging
-
+import os
+import re
 
 def write_arrays(
     folder: os.PathLike | str, arrays: dict[str, np.ndarray]
