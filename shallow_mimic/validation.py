@@ -8,14 +8,14 @@ from collections.abc import Mapping
 import ml_collections
 
 from shallow_mimic import (
-    checks,
-    configs,
-    ensembles,
-    logits,
-    models,
-    objectives,
-    parallel,
+  configs,
+  ensembles,
+  logits,
+  models,
+  objectives,
+  parallel,
 )
+from shallow_mimic.configs import checks
 from shallow_mimic.data import preprocessing, sources, transfer
 
 _NET_OPTIONS = {f.name: f.default for f in dataclasses.fields(models.Options)}

@@ -15,7 +15,7 @@ teachers, ten losses and five transfer sets are compared.
 
 import ml_collections
 
-from shallow_mimic import configs, study_curves
+from shallow_mimic import configs
 
 _VIEWS = 'train+views[:90000]'  # two of each image
 _LOSSES = ('logits', 'raw-logits', 'centred-logits', 'probabilities', 'KL-1',
@@ -97,5 +97,5 @@ def _studies():
       teacher=name, inputs=f'{_VIEWS}+cifar100', **how)
             for name in ('CNN:0', 'CNN-small:0')}
   return (weaker
-          | study_curves.make_size_curves('views', (45_000, 90_000), **ours)
-          | study_curves.make_loss_curves(_LOSSES, inputs=_VIEWS, **ours))
+          | configs.make_size_curves('views', (45_000, 90_000), **ours)
+          | configs.make_loss_curves(_LOSSES, inputs=_VIEWS, **ours))

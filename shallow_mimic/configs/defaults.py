@@ -12,7 +12,8 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
-from shallow_mimic import checks, errors
+from shallow_mimic import errors
+from shallow_mimic.configs import checks
 
 
 def default_config() -> ml_collections.ConfigDict:

@@ -14,7 +14,7 @@ from typing import Any
 
 import ml_collections
 
-from shallow_mimic import configs
+from shallow_mimic.configs import defaults
 
 # Losses after a teacher with what their papers set, by short names.
 LOSSES: dict[str, dict[str, Any]] = {
@@ -40,7 +40,7 @@ def make_loss_curves(
 
   Those that look at labels (`blended`) need inputs that all have one.
   """
-  return {f'loss/{name}': configs.make_curve(**LOSSES[name], **how)
+  return {f'loss/{name}': defaults.make_curve(**LOSSES[name], **how)
           for name in losses}
 
 
@@ -56,5 +56,5 @@ def make_size_curves(
   """
   sets = [transfer + f'[:{size}]' * bool(size) for size in sizes]
   texts = ['train', *(f'train+{one}' for one in sets), *sets]
-  return {f'size/{text}': configs.make_curve(inputs=text, **how)
+  return {f'size/{text}': defaults.make_curve(inputs=text, **how)
           for text in texts}
