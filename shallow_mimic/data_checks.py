@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from shallow_mimic import (
-    errors,
-    family,
-    inputs,
-    objectives,
-    parallel,
-    students,
-    teachers,
+  errors,
+  family,
+  objectives,
+  parallel,
+  students,
+  teachers,
 )
+from shallow_mimic.data import mixtures
 
 
 def check_inputs(config, dataset):
   """Every set that the configuration trains on exists and has its labels."""
-  known, sets = inputs.set_sizes(dataset), inputs.known_sets(dataset)
+  known, sets = mixtures.set_sizes(dataset), mixtures.known_sets(dataset)
   wanted = [(f'teachers.{name}.inputs', group.inputs, True)
             for name, group in config.teachers.items()]
   wanted += [(f'students.curves.{name}.inputs', curve.inputs,
               curve.objective in objectives.NEEDS_LABELS)
              for name, curve in config.students.curves.items()]
   for field, text, labels in wanted:
-    _, fold = inputs.split_fold(text)
+    _, fold = mixtures.split_fold(text)
     if fold is not None and fold >= config.data.folds:
       raise errors.UserError(
           f'config.{field} is {text!r}, but the data have {config.data.folds}'
           ' folds (config.data.folds)')
-    for name, _ in inputs.parse_inputs(text, known):
+    for name, _ in mixtures.parse_inputs(text, known):
       if labels and (sets[name].y < 0).any():
         raise errors.UserError(
             f'config.{field} is {text!r}, but {name!r} has no labels to train'

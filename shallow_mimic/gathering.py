@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from shallow_mimic import family, inputs, losses, programs, training
+from shallow_mimic import family, losses, programs, training
+from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Dataset
-
-
-class Targets(NamedTuple):
-  """A teacher's cached logits [N, C] and the layout of their rows."""
-
-  layout: inputs.Layout
-  logits: np.ndarray
+from shallow_mimic.data.mixtures import Targets
 
 
 def gather_inputs(members: Sequence[family.Member], dataset: Dataset,
@@ -30,11 +24,11 @@ def gather_inputs(members: Sequence[family.Member], dataset: Dataset,
     targets: cached logits by the teacher's name.
     memory: inputs of more than so many bytes are streamed from disk.
   """
-  known = inputs.set_sizes(dataset)
+  known = mixtures.set_sizes(dataset)
   sets = tuple(dict.fromkeys(m.inputs for m in members))
-  layout = inputs.end_utterances(inputs.make_layout(sets, known), dataset)
-  pool, labels = inputs.gather(dataset, layout, memory)
-  rows = [inputs.layout_rows(text, layout, dataset) for text in sets]
+  layout = mixtures.end_utterances(mixtures.make_layout(sets, known), dataset)
+  pool, labels = mixtures.gather(dataset, layout, memory)
+  rows = [mixtures.layout_rows(text, layout, dataset) for text in sets]
   table = np.zeros((len(rows), max(map(len, rows))), np.int32)
   for place, row in enumerate(rows):
     table[place, :len(row)] = row
@@ -62,14 +56,14 @@ def gather_inputs(members: Sequence[family.Member], dataset: Dataset,
 def fit_normalizer(member: family.Member, dataset: Dataset,
                    targets: Mapping[str, Targets]) -> losses.LogitNormalizer:
   """The normaliser of one member, as `gather_inputs` fits it, alone."""
-  layout = inputs.make_layout([member.inputs], inputs.set_sizes(dataset))
-  rows = inputs.layout_rows(member.inputs, layout, dataset)
+  layout = mixtures.make_layout([member.inputs], mixtures.set_sizes(dataset))
+  rows = mixtures.layout_rows(member.inputs, layout, dataset)
   theirs = {member.teacher: targets[member.teacher]}
   logits = _align(layout, theirs, dataset.classes)
   return losses.LogitNormalizer.fit(logits[0, rows])
 
 
-def _align(layout: inputs.Layout, targets: Mapping[str, Targets],
+def _align(layout: mixtures.Layout, targets: Mapping[str, Targets],
            classes: int) -> np.ndarray:
   """Logits [T, N, C] in the layout's order; NaN where a teacher said nothing.
 

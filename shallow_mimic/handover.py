@@ -12,7 +12,6 @@ import numpy as np
 from shallow_mimic import (
   ensembles,
   family,
-  inputs,
   latencies,
   logits,
   models,
@@ -24,7 +23,7 @@ from shallow_mimic import (
   training,
 )
 from shallow_mimic.data import dataset as datasets
-from shallow_mimic.data import store
+from shallow_mimic.data import mixtures, store
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.runs.workdir import require
 
@@ -96,7 +95,7 @@ def read_members(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
     trained = teachers.make_members(name, config.teachers[name])
     for place in ensembles.pick_members({name: range(len(params))}, text):
       label = f'{name}:{place}'
-      _, held_out = inputs.split_fold(trained[place].inputs)
+      _, held_out = mixtures.split_fold(trained[place].inputs)
       members[label] = ensembles.Teacher(
           net, params[place], theirs[label],
           held_out if ensemble.out_of_fold else None)
@@ -133,8 +132,8 @@ def make_origin(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
                 name: str) -> dict[str, Any]:
   """What the cache of an ensemble belongs to."""
   require(root / 'ensembles' / name, 'ensembles')
-  layout = inputs.make_layout(
-      used_teachers(config)[name], inputs.set_sizes(dataset)
+  layout = mixtures.make_layout(
+      used_teachers(config)[name], mixtures.set_sizes(dataset)
   )
   return logits.make_origin(
       dataset, workdir.read_identity(root / 'ensembles' / name), layout,

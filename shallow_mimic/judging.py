@@ -16,7 +16,7 @@ import numpy as np
 
 from shallow_mimic import evaluation, family, metrics, models, programs
 from shallow_mimic.data.dataset import Dataset
-from shallow_mimic.gathering import Targets
+from shallow_mimic.data.mixtures import Targets
 
 # Enough for a share to ± half a point; all of CIFAR-10 would cost minutes.
 TRAIN_ROWS = 10_000

@@ -14,17 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from shallow_mimic import errors, inputs
+from shallow_mimic import errors
+from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Dataset
+from shallow_mimic.data.mixtures import Targets
 from shallow_mimic.data.pools import DTYPES, take
-from shallow_mimic.gathering import Targets
 from shallow_mimic.runs import files, progress, workdir
 
 _MANIFEST = 'manifest.json'
 
 
 def make_origin(dataset: Dataset, teacher: Mapping[str, Any],
-                layout: inputs.Layout, *, part_rows: int,
+                layout: mixtures.Layout, *, part_rows: int,
                 dtype: str = 'float32') -> dict[str, Any]:
   """What a cache belongs to: all that its values depend on, as a JSON tree.
 
@@ -125,7 +126,7 @@ def read_logits(directory: os.PathLike | str,
           f' one in the manifest; delete {directory} and run again'
       )
     parts.append(block.astype(np.float32))
-  layout = inputs.Layout(tuple(map(tuple, manifest['origin']['sets'])))
+  layout = mixtures.Layout(tuple(map(tuple, manifest['origin']['sets'])))
   return Targets(layout, np.concatenate(parts))
 
 
@@ -176,8 +177,8 @@ def _read_rows(dataset, sets, start, stop):
   for name, count in sets:
     low, high = max(start - first, 0), min(stop - first, count)
     if low < high:
-      blocks.append(take(inputs.set_pool(dataset, name), np.arange(low, high)))
-      folds.append(inputs.set_folds(dataset, name)[low:high])
+      blocks.append(take(mixtures.set_pool(dataset, name), np.arange(low, high)))
+      folds.append(mixtures.set_folds(dataset, name)[low:high])
     first += count
   return np.concatenate(blocks), np.concatenate(folds)
 

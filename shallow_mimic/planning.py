@@ -11,18 +11,17 @@ import jax
 import jax.numpy as jnp
 
 from shallow_mimic import (
-    ensembles,
-    errors,
-    family,
-    handover,
-    inputs,
-    models,
-    plan_tables,
-    students,
-    teachers,
-    validation,
+  ensembles,
+  errors,
+  family,
+  handover,
+  models,
+  plan_tables,
+  students,
+  teachers,
+  validation,
 )
-from shallow_mimic.data import arrays
+from shallow_mimic.data import arrays, mixtures
 from shallow_mimic.speech import features, phones
 
 # A step is a forward pass and about twice as much again going backward.
@@ -184,7 +183,7 @@ def _labelled_rows(config: Any, rows: Mapping[str, int | None]
 def _count_rows(texts, rows):
   """How many inputs some texts name in all, of the sets that are known."""
   known = {name: count or 10**12 for name, count in rows.items()}
-  return sum(count for name, count in inputs.make_layout(texts, known).sets
+  return sum(count for name, count in mixtures.make_layout(texts, known).sets
              if rows[name])
 
 

@@ -15,10 +15,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from shallow_mimic import evaluation, family, fit, gathering, inputs, programs
-from shallow_mimic.data import pools
+from shallow_mimic import evaluation, family, fit, gathering, programs
+from shallow_mimic.data import mixtures, pools
 from shallow_mimic.data.dataset import Dataset
-from shallow_mimic.data.sequences import Sequences
+from shallow_mimic.data.utterances import Sequences
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.speech import hmm, phones, viterbi
 
@@ -52,12 +52,12 @@ def write_realignment(directory: os.PathLike | str, stage: str,
       phones=len(phones.PHONES), states=phones.STATES)
   digests, changes = {}, {}
   for name in labelled_sets(dataset):
-    pool = inputs.set_pool(dataset, name)
-    before = inputs.known_sets(dataset)[name].y
+    pool = mixtures.set_pool(dataset, name)
+    before = mixtures.known_sets(dataset)[name].y
     after = align_utterances(
         lambda start, stop, pool=pool: evaluation.predict(
             net, trained.params, pools.cut_pool(pool, start, stop)),
-        inputs.set_sequences(dataset, name), model)
+        mixtures.set_sequences(dataset, name), model)
     files.write_array(directory / f'{name}.npy', after)
     digests[name] = files.digest_array(after)
     changes[name] = float(np.mean(after != before))
@@ -67,7 +67,7 @@ def write_realignment(directory: os.PathLike | str, stage: str,
 
 def labelled_sets(dataset: Dataset) -> list[str]:
   """`train`, and the transfer sets that have labels."""
-  return [name for name, part in inputs.known_sets(dataset).items()
+  return [name for name, part in mixtures.known_sets(dataset).items()
           if (part.y >= 0).all()]
 
 

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 from shallow_mimic.data.dataset import Dataset
-from shallow_mimic.data.sequences import Sequences
+from shallow_mimic.data.utterances import Sequences
 from shallow_mimic.runs import files
 from shallow_mimic.speech import hmm, phones, scoring, viterbi
 

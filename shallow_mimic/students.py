@@ -30,7 +30,8 @@ from shallow_mimic import (
   widths,
 )
 from shallow_mimic.data.dataset import Dataset
-from shallow_mimic.gathering import Targets, gather_inputs
+from shallow_mimic.data.mixtures import Targets
+from shallow_mimic.gathering import gather_inputs
 from shallow_mimic.runs import checkpoints, files, workdir
 
 

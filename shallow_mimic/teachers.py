@@ -22,8 +22,8 @@ from shallow_mimic import (
   recognition,
 )
 from shallow_mimic.data.dataset import Dataset
+from shallow_mimic.data.mixtures import split_fold
 from shallow_mimic.gathering import gather_inputs
-from shallow_mimic.inputs import split_fold
 from shallow_mimic.runs import checkpoints, files, workdir
 
 _CROSS_ENTROPY = family.Objective('cross_entropy')

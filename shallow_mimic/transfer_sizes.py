@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from shallow_mimic import comparisons, drawing, figures, inputs, summaries
+from shallow_mimic import comparisons, drawing, figures, summaries
+from shallow_mimic.data import mixtures
 from shallow_mimic.drawing import Label
 from shallow_mimic.summaries import Spread, Summary
 from shallow_mimic.tables import show, signed
@@ -48,7 +49,7 @@ def find_lines(points: Sequence[Summary]) -> list[Line]:
     count = s.values('inputs_count')
     if s.role == 'student' and s.teacher and s.test.count and count:
       key = s.net, comparisons.name_loss(s), s.teacher
-      names = inputs.set_names(s.inputs)
+      names = mixtures.set_names(s.inputs)
       groups[key, names].setdefault(count[0], s)
   lines = []
   for (key, names), sizes in groups.items():

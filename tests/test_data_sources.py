@@ -11,16 +11,17 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from shallow_mimic import errors, inputs
+from shallow_mimic import errors
 from shallow_mimic.data import (
-    fields,
-    mnist1d,
-    pools,
-    sources,
-    store,
-    tfds_source,
-    transfer,
-    views,
+  fields,
+  mixtures,
+  mnist1d,
+  pools,
+  sources,
+  store,
+  tfds_source,
+  transfer,
+  views,
 )
 
 
@@ -238,10 +239,10 @@ def test_transfer_sets_in_half_precision(cache, npz, tmp_path):
   store.write_dataset(tmp_path / 'data', made)
   made = store.read_dataset(tmp_path / 'data', verify=True)
   assert made.fingerprint != single.fingerprint
-  layout = inputs.make_layout(['train+v+t'], inputs.set_sizes(made))
-  want = inputs.gather(single, layout)[0].x
-  streamed = inputs.gather(made, layout, memory=0)[0]
-  whole = inputs.gather(made, layout, memory=want.nbytes)[0]
+  layout = mixtures.make_layout(['train+v+t'], mixtures.set_sizes(made))
+  want = mixtures.gather(single, layout)[0].x
+  streamed = mixtures.gather(made, layout, memory=0)[0]
+  whole = mixtures.gather(made, layout, memory=want.nbytes)[0]
   assert streamed.streamed and not whole.streamed
   for name in half:
     assert made.transfer[name].x.dtype == np.float16

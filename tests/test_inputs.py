@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from shallow_mimic import errors, gathering, inputs
+from shallow_mimic import errors, gathering
+from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Examples, make_dataset
 from shallow_mimic.data.pools import take
-from shallow_mimic.data.sequences import Sequences
+from shallow_mimic.data.utterances import Sequences
 from shallow_mimic.family import Member, Objective
 
 KNOWN = {'train': 5, 'views': 3, 'generated': 8}
@@ -26,10 +27,10 @@ def make_data():
 
 
 def test_parse():
-  assert inputs.parse_inputs('train+views+generated[:4]', KNOWN) == [
+  assert mixtures.parse_inputs('train+views+generated[:4]', KNOWN) == [
       ('train', None), ('views', None), ('generated', 4)]
-  assert inputs.parse_inputs('generated', KNOWN) == [('generated', None)]
-  assert inputs.parse_inputs('generated[:8]', KNOWN) == [('generated', 8)]
+  assert mixtures.parse_inputs('generated', KNOWN) == [('generated', None)]
+  assert mixtures.parse_inputs('generated[:8]', KNOWN) == [('generated', 8)]
 
 
 @pytest.mark.parametrize(('text', 'message'), [
@@ -49,16 +50,16 @@ def test_parse():
      ' twice')])
 def test_refusals(text, message):
   with pytest.raises(errors.UserError) as error:
-    inputs.parse_inputs(text, KNOWN)
+    mixtures.parse_inputs(text, KNOWN)
   assert str(error.value) == message
 
 
 def test_the_layout_holds_what_any_text_needs_in_the_order_of_the_sets():
   texts = ['generated[:2]+train[:3]', 'generated[:6]', 'train[:1]']
-  layout = inputs.make_layout(texts, KNOWN)
+  layout = mixtures.make_layout(texts, KNOWN)
   assert layout.sets == (('train', 3), ('generated', 6))
   assert layout.rows == 9
-  whole = inputs.make_layout(['views', 'views[:1]'], KNOWN)
+  whole = mixtures.make_layout(['views', 'views[:1]'], KNOWN)
   assert whole.sets == (('views', 3),)
 
 
@@ -69,11 +70,11 @@ def test_the_layout_holds_what_any_text_needs_in_the_order_of_the_sets():
      [0, 1, 2, 3, 4, 100, 101, 102, 200, 201, 202, 203])])
 def test_rows_are_the_inputs_named(text, values):
   dataset = make_data()
-  known = inputs.set_sizes(dataset)
+  known = mixtures.set_sizes(dataset)
   assert known == KNOWN
-  layout = inputs.make_layout([text, 'generated[:6]', 'train'], known)
-  rows = inputs.layout_rows(text, layout, dataset)
-  pool, labels = inputs.gather(dataset, layout)
+  layout = mixtures.make_layout([text, 'generated[:6]', 'train'], known)
+  rows = mixtures.layout_rows(text, layout, dataset)
+  pool, labels = mixtures.gather(dataset, layout)
   assert rows.dtype == np.int32
   np.testing.assert_array_equal(pool.x[rows, 0], values)
   expected = {0: 1, 1: 2, 2: -1}
@@ -94,9 +95,9 @@ def test_gathering_lines_logits_up_with_their_inputs():
   targets = {}
   for name, texts in (('A', ['generated[:1]+views+train[:2]']),
                       ('B', ['train+generated'])):
-    layout = inputs.make_layout(texts, KNOWN)
-    x = inputs.gather(dataset, layout)[0].x
-    targets[name] = gathering.Targets(layout, x + np.arange(3.)[None])
+    layout = mixtures.make_layout(texts, KNOWN)
+    x = mixtures.gather(dataset, layout)[0].x
+    targets[name] = mixtures.Targets(layout, x + np.arange(3.)[None])
   got = gathering.gather_inputs(members, dataset, targets)
   assert got.sets == tuple(m.inputs for m in members)
   assert got.teachers == ('A', 'B')
@@ -136,10 +137,10 @@ def test_a_fold_is_left_out_with_the_views_that_come_from_it():
   dataset = dataclasses.replace(make_data(), folds={
       'train': np.array([0, 1, 2, 1, 0]),
       'transfer.views': np.array([1, 0, 2])})
-  layout = inputs.make_layout(['train+views+generated[:2]'], KNOWN)
-  pool, _ = inputs.gather(dataset, layout)
+  layout = mixtures.make_layout(['train+views+generated[:2]'], KNOWN)
+  pool, _ = mixtures.gather(dataset, layout)
   values = lambda text: list(
-      pool.x[inputs.layout_rows(text, layout, dataset), 0])
+      pool.x[mixtures.layout_rows(text, layout, dataset), 0])
   assert values('train+views+generated[:2]!1') == [0, 2, 4, 101, 102, 200, 201]
   assert values('train!0') == [1, 2, 3]
   with pytest.raises(errors.UserError) as error:

@@ -8,16 +8,10 @@ import pytest
 import small_family as small
 import tiny_experiment
 
-from shallow_mimic import (
-    configs,
-    evaluation,
-    family,
-    handover,
-    inputs,
-    judging,
-)
+from shallow_mimic import configs, evaluation, family, handover, judging
+from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Examples, make_dataset
-from shallow_mimic.gathering import Targets
+from shallow_mimic.data.mixtures import Targets
 
 NAMES = ('ECNN', 'DNN', 'LATER')
 MEMBERS = (small.make_member(7), small.make_member(7, small.LABELS),
@@ -38,7 +32,7 @@ def make_case():
       size=(count, small.CLASSES)).astype(np.float32)
   layouts = {'ECNN': (('views', 5), ('train', small.ROWS)),
              'DNN': (('train', small.ROWS - 1),), 'LATER': ()}
-  targets = {name: Targets(inputs.Layout(sets), logits(sum(
+  targets = {name: Targets(mixtures.Layout(sets), logits(sum(
       count for _, count in sets))) for name, sets in layouts.items()}
   theirs = {split: {name: logits(count) for name in NAMES}
             for split, count in (('dev', 9), ('test', 11))}

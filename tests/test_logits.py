@@ -7,11 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from shallow_mimic import errors, inputs, logits
+from shallow_mimic import errors, logits
+from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Dataset, Examples
 
 TEACHER = {'space': 'logits', 'teachers': {'CNN:0': 'aa', 'CNN:1': 'bb'}}
-LAYOUT = inputs.Layout((('train', 7), ('more', 6)))
+LAYOUT = mixtures.Layout((('train', 7), ('more', 6)))
 
 
 def make_examples(rng, count):

@@ -8,16 +8,9 @@ import pytest
 import tiny_experiment
 import tiny_speech
 
-from shallow_mimic import (
-  errors,
-  handover,
-  inputs,
-  pipeline,
-  realignment,
-  validation,
-)
-from shallow_mimic.data import pools
-from shallow_mimic.data.sequences import make_sequences
+from shallow_mimic import errors, handover, pipeline, realignment, validation
+from shallow_mimic.data import mixtures, pools
+from shallow_mimic.data.utterances import make_sequences
 from shallow_mimic.runs import files
 from shallow_mimic.speech import alignment, hmm, phones
 
@@ -113,15 +106,15 @@ def test_only_the_training_inputs_are_relabelled(done):
   config = make_config(corpus)
   first, last = (handover.read_dataset(config, root, r) for r in (0, 2))
   assert last.fingerprint != first.fingerprint
-  for name, before in inputs.known_sets(first).items():
-    after = inputs.known_sets(last)[name]
+  for name, before in mixtures.known_sets(first).items():
+    after = mixtures.known_sets(last)[name]
     share = np.mean(after.y != before.y)
     assert 0 < share < 0.6
     # The phones spoken stay, in their order; times are not far off.
     assert np.mean(after.y // 3 != before.y // 3) < 0.5
     np.testing.assert_array_equal(after.x, before.x)
     changes = files.read_json(root / 'realignments/2/changes.json')
-    second = inputs.known_sets(handover.read_dataset(config, root, 1))[name].y
+    second = mixtures.known_sets(handover.read_dataset(config, root, 1))[name].y
     assert changes[name] == np.mean(after.y != second)
   for split in ('dev', 'test'):
     np.testing.assert_array_equal(

@@ -11,16 +11,15 @@ import numpy as np
 
 from launch.benchmarks import timing
 from shallow_mimic import (
-    ensembles,
-    evaluation,
-    family,
-    inputs,
-    logits,
-    models,
-    programs,
-    training,
+  ensembles,
+  evaluation,
+  family,
+  logits,
+  models,
+  programs,
+  training,
 )
-from shallow_mimic.data import pools
+from shallow_mimic.data import mixtures, pools
 from shallow_mimic.data.dataset import Examples, make_dataset
 
 _STEPS = 5
@@ -88,7 +87,7 @@ def compare_cache() -> dict[str, str]:
   small = Examples(x[:10], np.arange(10, dtype=np.int32))
   dataset = make_dataset(name='noise', classes=10, train=part, dev=small,
                          test=small)
-  layout = inputs.Layout((('train', len(x)),))
+  layout = mixtures.Layout((('train', len(x)),))
   origin = logits.make_origin(dataset, {'net': 'noise'}, layout,
                               part_rows=16384)
   teacher = ensembles.Teacher(net, params)

@@ -15,7 +15,7 @@ import numpy as np
 from shallow_mimic import errors
 from shallow_mimic.data.pools import Pool, make_pool
 from shallow_mimic.data.preprocessing import NONE, Preprocessing
-from shallow_mimic.data.sequences import Sequences, check_sequences
+from shallow_mimic.data.utterances import Sequences, check_sequences
 from shallow_mimic.runs import files
 
 _CHUNK_ROWS = 4096

@@ -22,9 +22,9 @@ from shallow_mimic.data.dataset import (
   make_dataset,
 )
 from shallow_mimic.data.fields import as_mapping, field
-from shallow_mimic.data.preprocessed import make_preprocessed
 from shallow_mimic.data.preprocessing import fit_preprocessing, parse_step
 from shallow_mimic.data.splits import assign_folds, split_stratified
+from shallow_mimic.data.store import make_preprocessed
 from shallow_mimic.data.views import Views
 from shallow_mimic.runs import files
 

@@ -17,7 +17,7 @@ from shallow_mimic.data.preprocessing import (
   apply_preprocessing,
   fit_preprocessing,
 )
-from shallow_mimic.data.sequences import Sequences, make_sequences
+from shallow_mimic.data.utterances import Sequences, make_sequences
 from shallow_mimic.speech import (
   alignment,
   features,

@@ -17,7 +17,14 @@ import numpy as np
 from shallow_mimic import errors
 from shallow_mimic.data.dataset import Dataset, Examples
 from shallow_mimic.data.pools import Pool, join_pools
-from shallow_mimic.data.sequences import Sequences
+from shallow_mimic.data.utterances import Sequences
+
+
+class Targets(NamedTuple):
+  """A teacher's cached logits [N, C] and the layout of their rows."""
+
+  layout: Layout
+  logits: np.ndarray
 
 _PART = re.compile(r'([A-Za-z0-9_-]+?)(?:\[:(\d+)\])?')
 _FOLD = re.compile(r'(.*)!(\d+)')
