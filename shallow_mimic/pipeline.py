@@ -27,7 +27,8 @@ from shallow_mimic import (
   teachers,
   validation,
 )
-from shallow_mimic.data import sources, store
+from shallow_mimic.data import store
+from shallow_mimic.data.sources import read
 from shallow_mimic.runs import files, parts, workdir
 
 STAGES = ('data', 'teachers', 'ensembles', 'logits', 'students', 'latencies',
@@ -79,12 +80,12 @@ def run_data(config: Any, root: pathlib.Path, say: Callable) -> None:
   settings = configs.to_json(config)['data']
   for place in ('path', 'data_dir'):  # What is there has a digest of its own.
     del settings[place]
-  made_from = {'source': sources.source_digest(config.data),
+  made_from = {'source': read.source_digest(config.data),
                'settings': files.digest_json(settings)}
 
   def work(directory):
     say(f'data: reading {config.data.source} {config.data.name}'.rstrip())
-    made = sources.read_source(config.data, cache_dir=cache,
+    made = read.read_source(config.data, cache_dir=cache,
                                directory=directory)
     data_checks.check_inputs(config, made)
     data_checks.check_nets(config, made)

@@ -21,7 +21,8 @@ from shallow_mimic import (
   teachers,
   validation,
 )
-from shallow_mimic.data import arrays, mixtures
+from shallow_mimic.data import mixtures
+from shallow_mimic.data.sources import arrays
 from shallow_mimic.speech import features, phones
 
 # A step is a forward pass and about twice as much again going backward.

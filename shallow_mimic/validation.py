@@ -16,7 +16,8 @@ from shallow_mimic import (
   parallel,
 )
 from shallow_mimic.configs import checks
-from shallow_mimic.data import preprocessing, sources, transfer
+from shallow_mimic.data import preprocessing
+from shallow_mimic.data.sources import read, transfer
 
 _NET_OPTIONS = {f.name: f.default for f in dataclasses.fields(models.Options)}
 
@@ -67,7 +68,7 @@ def check_config(config: ml_collections.ConfigDict) -> None:
 
 
 def _check_data(data):
-  sources.check_name(data.source)
+  read.check_name(data.source)
   checks.check_counts('data', data, ('seed', 'folds', 'dev', 'limit_train'))
   checks.check_counts('data.speech', data.speech, ('fold', 'reach'))
   checks.fail(not data.memory_gib >= 0, 'data.memory_gib', data.memory_gib,

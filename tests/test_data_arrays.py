@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shallow_mimic import errors
-from shallow_mimic.data.arrays import read_arrays
+from shallow_mimic.data.sources.arrays import read_arrays
 
 HOW = ('write it with np.savez(path, x_train=…, y_train=…, x_test=…,'
        ' y_test=…) and, if you like, x_dev, y_dev and x_transfer')

@@ -12,8 +12,8 @@ import pytest
 from mnist1d.transform import transform
 
 from shallow_mimic import errors
-from shallow_mimic.data import mnist1d as builders
-from shallow_mimic.data import mnist1d_signals as signals
+from shallow_mimic.data.sources import mnist1d as builders
+from shallow_mimic.data.sources import mnist1d_signals as signals
 
 
 @pytest.fixture(name='published', scope='module')

@@ -12,17 +12,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from shallow_mimic import errors
-from shallow_mimic.data import (
-  fields,
-  mixtures,
-  mnist1d,
-  pools,
-  sources,
-  store,
-  tfds_source,
-  transfer,
-  views,
-)
+from shallow_mimic.data import fields, mixtures, pools, store, views
+from shallow_mimic.data.sources import mnist1d, tfds, transfer
+from shallow_mimic.data.sources.read import read_source, source_digest
 
 
 class InnerImages(tfds.core.GeneratorBasedBuilder):
@@ -62,7 +54,7 @@ def fixture_tfds_dir(tmp_path_factory):
   for config in ('plain', 'validated'):
     builder = InnerImages(
         data_dir=folder, config=config, file_format='array_record')
-    with tfds_source.quiet_tfds():
+    with tfds.quiet_tfds():
       builder.download_and_prepare()
   return folder
 
@@ -89,7 +81,7 @@ def read(cache, **changes):
   config = {
       'source': 'arrays', 'name': '', 'path': '', 'data_dir': '', 'dev': 10,
       'limit_train': 0, 'seed': 0, 'preprocessing': (), 'transfer': {}}
-  return sources.read_source(
+  return read_source(
       ml_collections.ConfigDict(config | changes), cache_dir=cache)
 
 
@@ -209,7 +201,7 @@ def read_into(folder, cache, path, **changes):
       'dev': 10, 'limit_train': 0, 'seed': 0, 'preprocessing': ('zca',),
       'transfer': {'v': {'kind': 'views', 'copies': 3, 'noise': 0.1},
                    't': {'kind': 'arrays'}}}
-  return sources.read_source(ml_collections.ConfigDict(config | changes),
+  return read_source(ml_collections.ConfigDict(config | changes),
                              cache_dir=cache, directory=folder)
 
 
@@ -462,43 +454,43 @@ def test_transfer_array_that_is_not_there(cache, npz):
 
 def test_mnist1d_digest_follows_the_package(cache, monkeypatch):
   config = ml_collections.ConfigDict({'source': 'mnist1d'})
-  before = sources.source_digest(config)
-  assert sources.source_digest(config) == before
+  before = source_digest(config)
+  assert source_digest(config) == before
   monkeypatch.setattr(mnist1d.metadata, 'version', lambda name: '9.9')
-  assert sources.source_digest(config) != before
+  assert source_digest(config) != before
 
 
 def test_arrays_digest_follows_the_file(cache, npz):
   path, arrays = npz
   config = ml_collections.ConfigDict({'source': 'arrays', 'path': str(path)})
-  before = sources.source_digest(config)
+  before = source_digest(config)
   arrays['x_train'][0, 0] += 1
   np.savez(path, **arrays)
-  assert sources.source_digest(config) != before
+  assert source_digest(config) != before
   path.unlink()
   with pytest.raises(errors.UserError, match=f'^cannot read {path}: No such'):
-    sources.source_digest(config)
+    source_digest(config)
 
 
 def test_tfds_digest_follows_the_files(cache, npz, tmp_path):
   path, _ = npz
   builder = InnerImages(
       data_dir=tmp_path, config='plain', file_format='array_record')
-  with tfds_source.quiet_tfds():
+  with tfds.quiet_tfds():
     builder.download_and_prepare()
   config = ml_collections.ConfigDict(of_tfds(tmp_path))
   indirect = ml_collections.ConfigDict({
       'source': 'arrays', 'path': str(path), 'transfer': {'t': {
           'kind': 'tfds', 'name': 'inner_images/plain',
           'data_dir': str(tmp_path)}}})
-  before = [sources.source_digest(each) for each in (config, indirect)]
+  before = [source_digest(each) for each in (config, indirect)]
   record = next(builder.data_path.glob('*test*'))
   record.write_bytes(record.read_bytes() + b'0')
-  after = [sources.source_digest(each) for each in (config, indirect)]
+  after = [source_digest(each) for each in (config, indirect)]
   assert all(old != new for old, new in zip(before, after, strict=True))
   config.name = 'elsewhere'
   with pytest.raises(errors.UserError, match="'elsewhere' is not ready in"):
-    sources.source_digest(config)
+    source_digest(config)
 
 
 def test_examples_of_the_docstrings():
@@ -512,5 +504,5 @@ def test_plain_objects_and_options_of_steps(cache, npz):
     dev = 10
     preprocessing = ('standardise', ('zca', {'eps': 0.5}))
 
-  made = sources.read_source(Config(), cache_dir=cache)
+  made = read_source(Config(), cache_dir=cache)
   assert made.preprocessing['steps'][1]['options'] == {'eps': 0.5}

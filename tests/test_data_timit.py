@@ -11,7 +11,7 @@ import small_timit
 from absl import logging
 
 from shallow_mimic import errors
-from shallow_mimic.data import timit
+from shallow_mimic.data.sources import timit_builder
 from shallow_mimic.speech import corpus
 
 NAMES = ('dr1-fvmh0/si1', 'dr1-fvmh0/sx2', 'dr2-mabc0/si3')
@@ -58,23 +58,23 @@ def _directly(folder):
 
 def test_what_is_read_back(folder, tmp_path, warnings):
   _assert_equal(
-      timit.read_timit(folder, tmp_path / 'cache'), _directly(folder))
+      timit_builder.read_timit(folder, tmp_path / 'cache'), _directly(folder))
   assert warnings == []
 
 
 def test_the_prepared_copy_is_used(folder, tmp_path, monkeypatch):
-  expected = timit.read_timit(folder, tmp_path / 'cache')
+  expected = timit_builder.read_timit(folder, tmp_path / 'cache')
 
   def refuse(entry):
     raise AssertionError('read anew')
 
-  monkeypatch.setattr(timit, 'read_utterance', refuse)
-  _assert_equal(timit.read_timit(folder, tmp_path / 'cache'), expected)
+  monkeypatch.setattr(timit_builder, 'read_utterance', refuse)
+  _assert_equal(timit_builder.read_timit(folder, tmp_path / 'cache'), expected)
 
 
 @pytest.mark.parametrize('change', ['phones', 'time', 'more', 'less'])
 def test_a_changed_folder_is_read_anew(folder, tmp_path, change):
-  timit.read_timit(folder, tmp_path / 'cache')
+  timit_builder.read_timit(folder, tmp_path / 'cache')
   path = folder / 'dr1-fvmh0/si1.phn'
   if change == 'phones':
     path.write_text('0 980 sh\n')
@@ -87,13 +87,13 @@ def test_a_changed_folder_is_read_anew(folder, tmp_path, change):
     path.unlink()
     path.with_suffix('.wav').unlink()
   _assert_equal(
-      timit.read_timit(folder, tmp_path / 'cache'), _directly(folder))
+      timit_builder.read_timit(folder, tmp_path / 'cache'), _directly(folder))
 
 
 def test_another_folder_is_read_anew(folder, tmp_path):
-  timit.read_timit(folder, tmp_path / 'cache')
+  timit_builder.read_timit(folder, tmp_path / 'cache')
   small_timit.write_utterance(tmp_path / 'b', 'TRAIN/DR1/FVMH0/SI1')
-  _assert_equal(timit.read_timit(tmp_path / 'b', tmp_path / 'cache'),
+  _assert_equal(timit_builder.read_timit(tmp_path / 'b', tmp_path / 'cache'),
                 _directly(tmp_path / 'b'))
 
 
@@ -103,7 +103,7 @@ def test_damage_is_refused(folder, tmp_path):
              " damaged = 'skip' to leave such utterances out")
   for _ in range(2):  # What was refused leaves no copy behind.
     with _refused(message):
-      timit.read_timit(folder, tmp_path / 'cache')
+      timit_builder.read_timit(folder, tmp_path / 'cache')
 
 
 def test_damage_is_skipped_aloud_every_time(folder, tmp_path, warnings):
@@ -112,16 +112,16 @@ def test_damage_is_skipped_aloud_every_time(folder, tmp_path, warnings):
   expected = _all_but(folder, 'fvmh0-sx2')
   left_out = (f'TIMIT in {folder}: 1 of 3 utterances are damaged and left out:'
               ' fvmh0-sx2')
-  _assert_equal(timit.read_timit(
+  _assert_equal(timit_builder.read_timit(
       folder, tmp_path / 'cache', damaged='skip'), expected)
   assert warnings == [
       f'left out fvmh0-sx2: {path} is missing; it must list the phones of'
       f' {path.with_suffix(".wav")}', left_out]
-  _assert_equal(timit.read_timit(
+  _assert_equal(timit_builder.read_timit(
       folder, tmp_path / 'cache', damaged='skip'), expected)
   assert warnings[2:] == [left_out]
   with pytest.raises(errors.UserError, match='is missing'):
-    timit.read_timit(folder, tmp_path / 'cache')
+    timit_builder.read_timit(folder, tmp_path / 'cache')
 
 
 def _all_but(folder, name):
@@ -135,17 +135,17 @@ def test_nothing_but_damage(folder, tmp_path):
   path = folder / 'dr1-fvmh0/si1.phn'
   with _refused('all 3 utterances are damaged; left out fvmh0-si1:'
                 f' {path} is empty; it must list the phones'):
-    timit.read_timit(folder, tmp_path / 'cache', damaged='skip')
+    timit_builder.read_timit(folder, tmp_path / 'cache', damaged='skip')
 
 
 def test_unknown_way_with_damage(folder, tmp_path):
   with _refused("damaged = 'mend' must be 'refuse' or 'skip'"):
-    timit.read_timit(folder, tmp_path, damaged='mend')
+    timit_builder.read_timit(folder, tmp_path, damaged='mend')
 
 
 @pytest.mark.parametrize('damage', ['cut', 'gone', 'info'])
 def test_a_damaged_copy_is_made_anew(folder, tmp_path, damage):
-  timit.read_timit(folder, tmp_path / 'cache')
+  timit_builder.read_timit(folder, tmp_path / 'cache')
   [record] = (tmp_path / 'cache').rglob('*.array_record*')
   if damage == 'cut':
     record.write_bytes(record.read_bytes()[:1000])
@@ -154,40 +154,40 @@ def test_a_damaged_copy_is_made_anew(folder, tmp_path, damage):
   else:
     (record.parent / 'dataset_info.json').unlink()
   _assert_equal(
-      timit.read_timit(folder, tmp_path / 'cache'), _directly(folder))
+      timit_builder.read_timit(folder, tmp_path / 'cache'), _directly(folder))
 
 
 def test_damage_that_comes_back_is_told(folder, tmp_path, monkeypatch):
   def damaged(builder):
     raise RuntimeError('Corrupted file\nin many lines')
 
-  monkeypatch.setattr(timit, '_read', damaged)
+  monkeypatch.setattr(timit_builder, '_read', damaged)
   with _refused(f'cannot read back TIMIT from {tmp_path}: Corrupted file;'
                 ' check that disk, or choose another folder'):
-    timit.read_timit(folder, tmp_path)
+    timit_builder.read_timit(folder, tmp_path)
 
 
 def test_folder_that_cannot_be_written(folder, tmp_path):
   cache = small_timit.write(tmp_path / 'file', '')
   with pytest.raises(errors.UserError, match=r'^cannot write .*file: [^\n]*$'):
-    timit.read_timit(folder, cache)
+    timit_builder.read_timit(folder, cache)
 
 
 def test_full_disk_is_told_in_one_line(folder, tmp_path, monkeypatch):
   def full(self):
     raise RuntimeError('write() failed: No space left on device\n')
 
-  monkeypatch.setattr(timit.Timit, 'download_and_prepare', full)
+  monkeypatch.setattr(timit_builder.Timit, 'download_and_prepare', full)
   with pytest.raises(errors.UserError, match=(
       r'^cannot write [^\n]*: write\(\) failed: No space left on device;'
       r' [^\n]*$')):
-    timit.read_timit(folder, tmp_path / 'cache')
+    timit_builder.read_timit(folder, tmp_path / 'cache')
 
 
 def test_progress_is_told(folder, tmp_path, monkeypatch, capsys):
-  monkeypatch.setattr(timit.Progress.__init__, '__kwdefaults__', {
-      **timit.Progress.__init__.__kwdefaults__, 'interval': 0.0})
-  timit.read_timit(folder, tmp_path / 'cache')
+  monkeypatch.setattr(timit_builder.Progress.__init__, '__kwdefaults__', {
+      **timit_builder.Progress.__init__.__kwdefaults__, 'interval': 0.0})
+  timit_builder.read_timit(folder, tmp_path / 'cache')
   lines = capsys.readouterr().out.splitlines()
   assert [line.split(',')[0] for line in lines] == [
       f'read TIMIT: {done}/3' for done in (1, 2, 3)]
@@ -206,6 +206,6 @@ def test_needs_no_tensorflow_and_says_nothing(folder, tmp_path):
 
 @small_timit.needs_sample
 def test_the_sample(tmp_path, warnings):
-  read = timit.read_timit(small_timit.SAMPLE, tmp_path)
+  read = timit_builder.read_timit(small_timit.SAMPLE, tmp_path)
   assert len(read) == 128 and warnings == []
   _assert_equal(read, _directly(small_timit.SAMPLE))

@@ -7,8 +7,9 @@ import pytest
 import small_timit as small
 
 from shallow_mimic import configs, errors
-from shallow_mimic.data import pools, sources, store, timit
-from shallow_mimic.data import timit_source as source
+from shallow_mimic.data import pools, store
+from shallow_mimic.data.sources import read, timit_builder
+from shallow_mimic.data.sources import timit as source
 from shallow_mimic.speech import alignment, audio, features, phones
 from shallow_mimic.speech import corpus as speech_corpus
 
@@ -43,7 +44,7 @@ def make_config(corpus, **changes):
 
 @pytest.fixture(name='dataset', scope='module')
 def make_data(corpus, tmp_path_factory):
-  return sources.read_source(
+  return read.read_source(
       make_config(corpus), cache_dir=tmp_path_factory.mktemp('cache'))
 
 
@@ -60,7 +61,7 @@ def test_inputs_are_frames_with_their_neighbours(dataset, corpus, tmp_path):
   assert dataset.input_shape == (features.STATIC, 5 * 3)
   assert dataset.classes == phones.STATES
   utterances = {f'{one.speaker}/{one.sentence}': one for one in
-                timit.read_timit(corpus, tmp_path)}
+                timit_builder.read_timit(corpus, tmp_path)}
   raw = {name: features.compute_features(one.samples)
          for name, one in utterances.items()}
   names = dataset.sequences['train'].names
@@ -86,7 +87,7 @@ def test_the_layout_of_the_ldc_gives_the_same_frames(corpus, tmp_path):
                                      ).upper(),
         small.sphere(samples), entry.phones.read_text().upper())
   ours, theirs = (source.make_frames(
-      timit.read_timit(folder, tmp_path / 'cache'), {'fabc0': 1})
+      timit_builder.read_timit(folder, tmp_path / 'cache'), {'fabc0': 1})
                   for folder in (corpus, tmp_path / 'TIMIT'))
   for one, other in zip((*ours[:2], ours.folds, *ours.sequences),
                         (*theirs[:2], theirs.folds, *theirs.sequences),
@@ -129,7 +130,7 @@ def test_recordings_without_labels(dataset, corpus, tmp_path):
   config = make_config(corpus)
   config.transfer = {'own': {'kind': 'wavs', 'path': str(corpus)},
                      'less': {'kind': 'wavs', 'path': str(corpus), 'size': 50}}
-  made = sources.read_source(config, cache_dir=tmp_path)
+  made = read.read_source(config, cache_dir=tmp_path)
   own, train = made.sequences['transfer.own'], made.sequences['train']
   assert own.names == tuple(
       f'dr1-{name}.wav' for name in train.names)
@@ -151,9 +152,9 @@ def test_the_digest_follows_the_recordings(corpus, tmp_path):
   config = make_config(corpus)
   config.transfer = {'own': {'kind': 'wavs', 'path': str(tmp_path)}}
   small.write(tmp_path / 'a.wav', small.riff(small.make_samples()))
-  before = sources.source_digest(config)
+  before = read.source_digest(config)
   small.write(tmp_path / 'b.wav', small.riff(small.make_samples()))
-  assert before != sources.source_digest(config)
+  assert before != read.source_digest(config)
 
 
 @pytest.mark.parametrize(('changes', 'message'), [
@@ -169,12 +170,12 @@ def test_refusals(corpus, tmp_path, changes, message):
     config[name] = value
   config.speech.train_speakers = 1
   with pytest.raises(errors.UserError) as error:
-    sources.read_source(config, cache_dir=tmp_path)
+    read.read_source(config, cache_dir=tmp_path)
   assert str(error.value) == message
 
 
 def test_too_many_training_speakers(corpus, tmp_path):
-  utterances = timit.read_timit(corpus, tmp_path)
+  utterances = timit_builder.read_timit(corpus, tmp_path)
   speech = types.SimpleNamespace(**(vars(SPEECH) | {'train_speakers': 9}))
   with pytest.raises(errors.UserError) as error:
     source.split_utterances(utterances, speech, 0)
@@ -185,7 +186,7 @@ def test_too_many_training_speakers(corpus, tmp_path):
 
 def test_the_digest_follows_the_files(corpus, tmp_path):
   config = make_config(corpus)
-  before = sources.source_digest(config)
-  assert before == sources.source_digest(config)
+  before = read.source_digest(config)
+  assert before == read.source_digest(config)
   small.write_utterance(corpus, 'dr1-mabc0/sx3')
-  assert before != sources.source_digest(config)
+  assert before != read.source_digest(config)

@@ -7,7 +7,7 @@ import pytest
 import small_timit as small
 
 from shallow_mimic import errors
-from shallow_mimic.data import wavs
+from shallow_mimic.data.sources import wavs
 from shallow_mimic.speech import features
 
 SKIP = "; mend it, or set damaged = 'skip' to leave such recordings out"

@@ -20,9 +20,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from shallow_mimic import errors
-from shallow_mimic.data import mnist1d_signals
 from shallow_mimic.data.dataset import Examples
-from shallow_mimic.data.tfds_source import first_line, quiet_tfds
+from shallow_mimic.data.sources import mnist1d_signals
+from shallow_mimic.data.sources.tfds import first_line, quiet_tfds
 from shallow_mimic.runs import files
 
 CLASSES = 10

@@ -23,7 +23,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from shallow_mimic import errors
-from shallow_mimic.data.tfds_source import first_line, quiet_tfds
+from shallow_mimic.data.sources.tfds import first_line, quiet_tfds
 from shallow_mimic.runs import files
 from shallow_mimic.runs.progress import Progress
 from shallow_mimic.speech.corpus import (

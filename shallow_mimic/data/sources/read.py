@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shallow_mimic import errors
-from shallow_mimic.data import arrays, store, transfer, wavs
+from shallow_mimic.data import store
 from shallow_mimic.data.dataset import (
   Dataset,
   Examples,
@@ -23,6 +23,7 @@ from shallow_mimic.data.dataset import (
 )
 from shallow_mimic.data.fields import as_mapping, field
 from shallow_mimic.data.preprocessing import fit_preprocessing, parse_step
+from shallow_mimic.data.sources import arrays, transfer, wavs
 from shallow_mimic.data.splits import assign_folds, split_stratified
 from shallow_mimic.data.store import make_preprocessed
 from shallow_mimic.data.views import Views
@@ -68,7 +69,7 @@ def read_source(config: Any, *, cache_dir: os.PathLike | str,
     parse_step(step)
   specs = transfer.transfer_specs(config)
   if config.source == 'timit':
-    from shallow_mimic.data import timit_source  # noqa: PLC0415
+    from shallow_mimic.data.sources import timit as timit_source  # noqa: PLC0415
 
     return timit_source.read_speech(config, specs, cache_dir)
   raw = _READERS[config.source](config, pathlib.Path(cache_dir))
@@ -137,12 +138,12 @@ def source_digest(config: Any) -> str:
   check_name(config.source)
   identity: dict[str, Any] = {'source': config.source}
   if config.source == 'mnist1d':
-    from shallow_mimic.data import mnist1d  # noqa: PLC0415
+    from shallow_mimic.data.sources import mnist1d  # noqa: PLC0415
 
     identity['mnist1d'] = [mnist1d.mnist1d_version(),
                            str(mnist1d.Mnist1d.VERSION)]
   if config.source == 'timit':
-    from shallow_mimic.data import timit  # noqa: PLC0415
+    from shallow_mimic.data.sources import timit_builder as timit  # noqa: PLC0415
 
     identity['timit'] = timit.folder_digest(config.path)
   if config.source == 'arrays':
@@ -199,7 +200,7 @@ def check_name(source: str) -> None:
 
 def _read_mnist1d(config: Any, cache_dir: pathlib.Path) -> Raw:
   # Imports TFDS, which arrays do without.
-  from shallow_mimic.data import mnist1d  # noqa: PLC0415
+  from shallow_mimic.data.sources import mnist1d  # noqa: PLC0415
 
   folder = pathlib.Path(
       field(config, 'data_dir', '') or cache_dir).expanduser()
@@ -222,7 +223,8 @@ def _read_arrays(config: Any, cache_dir: pathlib.Path) -> Raw:
 
 def _read_tfds(config: Any, cache_dir: pathlib.Path) -> Raw:
   del cache_dir
-  from shallow_mimic.data import tfds_source, tfds_splits  # noqa: PLC0415
+  from shallow_mimic.data.sources import tfds as tfds_source
+  from shallow_mimic.data.sources import tfds as tfds_splits  # noqa: PLC0415
 
   builder = tfds_source.open_tfds(config.name, field(config, 'data_dir', ''))
   named = tfds_splits.name_splits(
@@ -233,7 +235,7 @@ def _read_tfds(config: Any, cache_dir: pathlib.Path) -> Raw:
 
 
 def _tfds_digests(name: str, data_dir: str) -> dict[str, str]:
-  from shallow_mimic.data import tfds_source  # noqa: PLC0415
+  from shallow_mimic.data.sources import tfds as tfds_source  # noqa: PLC0415
 
   folder = pathlib.Path(tfds_source.open_tfds(name, data_dir).data_path)
   return {path.name: _digest_present(path)

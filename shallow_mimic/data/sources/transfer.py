@@ -142,7 +142,7 @@ def _read_elsewhere(
           f'transfer set {name!r}: {config.path} lacks the array x_transfer')
     return parts['transfer']
   # Imports TFDS, which the other kinds do without.
-  from shallow_mimic.data import tfds_source  # noqa: PLC0415
+  from shallow_mimic.data.sources import tfds as tfds_source  # noqa: PLC0415
 
   builder = tfds_source.open_tfds(
       spec.get('name') or config.name, transfer_data_dir(spec, config))

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shallow_mimic import errors
-from shallow_mimic.data import timit, wavs
 from shallow_mimic.data.dataset import Dataset, Examples, make_dataset
 from shallow_mimic.data.fields import field
 from shallow_mimic.data.preprocessing import (
   apply_preprocessing,
   fit_preprocessing,
 )
+from shallow_mimic.data.sources import timit_builder, wavs
 from shallow_mimic.data.utterances import Sequences, make_sequences
 from shallow_mimic.speech import (
   alignment,
@@ -62,7 +62,7 @@ def read_speech(config: Any, specs: Mapping[str, Mapping[str, Any]],
       raise errors.UserError(
           f'transfer set {name!r}: the data source \'timit\' has the kinds'
           f' \'waveforms\' and \'wavs\', not {spec["kind"]!r}')
-  utterances = timit.read_timit(
+  utterances = timit_builder.read_timit(
       config.path,
       pathlib.Path(field(config, 'data_dir', '') or cache_dir).expanduser(),
       damaged=speech.damaged)

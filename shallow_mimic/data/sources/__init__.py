@@ -1,0 +1,1 @@
+"""Where data come from: a file a source, and transfer sets."""
