@@ -3,17 +3,17 @@
 import pytest
 
 from shallow_mimic.errors import UserError
-from shallow_mimic.models import geometry
+from shallow_mimic.models import architectures
 from shallow_mimic.models.architectures import (
-    Architecture,
-    AveragePool,
-    Bottleneck,
-    Convolution,
-    Hidden,
-    MaxPool,
-    has_maps,
-    parse_architecture,
-    with_width,
+  Architecture,
+  AveragePool,
+  Bottleneck,
+  Convolution,
+  Hidden,
+  MaxPool,
+  has_maps,
+  parse_architecture,
+  with_width,
 )
 
 ITEMS = ('write items such as 128c, 128c3, p, p2, p3s2, a, 1200L, 8k, 2000 or'
@@ -121,7 +121,7 @@ def test_has_maps():
     ('p3s1', (9, 45), ((7, 45),)),
 ])
 def test_output_shapes(text, shape, shapes):
-  assert geometry.output_shapes(parse_architecture(text), shape) == shapes
+  assert architectures.output_shapes(parse_architecture(text), shape) == shapes
 
 
 @pytest.mark.parametrize(('text', 'shape', 'message'), [
@@ -135,5 +135,5 @@ def test_output_shapes(text, shape, shapes):
 ])
 def test_output_shapes_refuse(text, shape, message):
   with pytest.raises(UserError) as error:
-    geometry.output_shapes(parse_architecture(text), shape)
+    architectures.output_shapes(parse_architecture(text), shape)
   assert str(error.value) == message

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from shallow_mimic import errors
-from shallow_mimic.models import geometry
+from shallow_mimic.models import architectures
 from shallow_mimic.models.architectures import (
   Architecture,
   Hidden,
@@ -96,7 +96,7 @@ class Net:
 
   def _to_map(self, x: jax.Array) -> jax.Array:
     return x.reshape(
-        x.shape[0], *geometry.map_shape(self.architecture, self.input_shape))
+        x.shape[0], *architectures.map_shape(self.architecture, self.input_shape))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -146,7 +146,7 @@ def make_net(
   if classes < 1:
     raise errors.UserError(f'classes must be at least 1, got {classes}')
   input_shape = tuple(map(int, input_shape))
-  geometry.output_shapes(architecture, input_shape)
+  architectures.output_shapes(architecture, input_shape)
   return Net(architecture, input_shape, int(classes), options)
 
 

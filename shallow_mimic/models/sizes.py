@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from shallow_mimic import errors
-from shallow_mimic.models import geometry
+from shallow_mimic.models import architectures
 from shallow_mimic.models.absorb import without_bottlenecks
 from shallow_mimic.models.architectures import (
   Bottleneck,
@@ -112,16 +112,16 @@ def sequential_depth(net: Net) -> int:
   return sum(_fan_in(layer, before) > 0 for layer, before, _ in _layers(net))
 
 
-def _layers(net: Net) -> list[tuple[Layer, geometry.Shape, geometry.Shape]]:
+def _layers(net: Net) -> list[tuple[Layer, architectures.Shape, architectures.Shape]]:
   """Each layer, the output one last, with its shapes before and after."""
-  shapes = [geometry.map_shape(net.architecture, net.input_shape),
-            *geometry.output_shapes(net.architecture, net.input_shape),
+  shapes = [architectures.map_shape(net.architecture, net.input_shape),
+            *architectures.output_shapes(net.architecture, net.input_shape),
             (net.classes,)]
   layers = [*net.architecture.layers, Hidden(net.classes)]
   return list(zip(layers, shapes[:-1], shapes[1:], strict=True))
 
 
-def _fan_in(layer: Layer, before: geometry.Shape) -> int:
+def _fan_in(layer: Layer, before: architectures.Shape) -> int:
   """Inputs of each output value; 0 where there is no kernel."""
   match layer:
     case Convolution():
