@@ -177,7 +177,8 @@ def _read_rows(dataset, sets, start, stop):
   for name, count in sets:
     low, high = max(start - first, 0), min(stop - first, count)
     if low < high:
-      blocks.append(take(mixtures.set_pool(dataset, name), np.arange(low, high)))
+      blocks.append(take(
+          mixtures.set_pool(dataset, name), np.arange(low, high)))
       folds.append(mixtures.set_folds(dataset, name)[low:high])
     first += count
   return np.concatenate(blocks), np.concatenate(folds)

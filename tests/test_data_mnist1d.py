@@ -193,7 +193,7 @@ def test_without_the_package(monkeypatch):
 
 def test_needs_no_tensorflow_and_prints_nothing(tmp_path):
   program = (
-      'import sys; from shallow_mimic.data import mnist1d as m;'
+      'import sys; from shallow_mimic.data.sources import mnist1d as m;'
       f' m.read_mnist1d({str(tmp_path)!r}, 1000);'
       " assert 'tensorflow' not in sys.modules")
   done = subprocess.run(

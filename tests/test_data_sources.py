@@ -13,7 +13,8 @@ from PIL import Image
 
 from shallow_mimic import errors
 from shallow_mimic.data import fields, mixtures, pools, store, views
-from shallow_mimic.data.sources import mnist1d, tfds, transfer
+from shallow_mimic.data.sources import mnist1d, transfer
+from shallow_mimic.data.sources import tfds as tfds_source
 from shallow_mimic.data.sources.read import read_source, source_digest
 
 
@@ -54,7 +55,7 @@ def fixture_tfds_dir(tmp_path_factory):
   for config in ('plain', 'validated'):
     builder = InnerImages(
         data_dir=folder, config=config, file_format='array_record')
-    with tfds.quiet_tfds():
+    with tfds_source.quiet_tfds():
       builder.download_and_prepare()
   return folder
 
@@ -476,7 +477,7 @@ def test_tfds_digest_follows_the_files(cache, npz, tmp_path):
   path, _ = npz
   builder = InnerImages(
       data_dir=tmp_path, config='plain', file_format='array_record')
-  with tfds.quiet_tfds():
+  with tfds_source.quiet_tfds():
     builder.download_and_prepare()
   config = ml_collections.ConfigDict(of_tfds(tmp_path))
   indirect = ml_collections.ConfigDict({

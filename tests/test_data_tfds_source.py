@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from shallow_mimic import errors
-from shallow_mimic.data.sources import tfds
+from shallow_mimic.data.sources import tfds as tfds_source
 
 ROWS = {'train': 23, 'validation': 5, 'test': 11}
 
@@ -88,7 +88,7 @@ class TinyTensors(tfds.core.GeneratorBasedBuilder):
 
 def prepare(cls, folder, **options):
   builder = cls(data_dir=folder, **{'file_format': 'array_record', **options})
-  with tfds.quiet_tfds():
+  with tfds_source.quiet_tfds():
     builder.download_and_prepare()
   return pathlib.Path(builder.data_path)
 
@@ -111,29 +111,29 @@ def how(name, root, what):
 
 @pytest.mark.parametrize('split', ROWS)
 def test_reads_images(folder, split, monkeypatch):
-  monkeypatch.setattr(tfds, '_ROWS', 10)
-  builder = tfds.open_tfds('tiny_images', folder)
-  read = tfds.read_tfds(builder, split)
+  monkeypatch.setattr(tfds_source, '_ROWS', 10)
+  builder = tfds_source.open_tfds('tiny_images', folder)
+  read = tfds_source.read_tfds(builder, split)
   assert read.x.dtype == np.uint8
   np.testing.assert_array_equal(read.x, make_images(split))
   np.testing.assert_array_equal(read.y, np.arange(ROWS[split]) % 7)
-  assert tfds.class_count(builder) == 7
-  assert tfds.feature_keys(builder) == ('image', 'kind')
+  assert tfds_source.class_count(builder) == 7
+  assert tfds_source.feature_keys(builder) == ('image', 'kind')
 
 
 def test_reads_part_of_a_split(folder):
-  builder = tfds.open_tfds('tiny_images:1.0.0', folder)
-  read = tfds.read_tfds(builder, 'train[4:10]')
+  builder = tfds_source.open_tfds('tiny_images:1.0.0', folder)
+  read = tfds_source.read_tfds(builder, 'train[4:10]')
   np.testing.assert_array_equal(read.x, make_images('train')[4:10])
-  read = tfds.read_tfds(builder, 'train[4:]', size=3)
+  read = tfds_source.read_tfds(builder, 'train[4:]', size=3)
   np.testing.assert_array_equal(read.x, make_images('train')[4:7])
 
 
 def test_reads_tensors_of_a_config(tmp_path):
   prepare(TinyTensors, tmp_path, config='one')
-  builder = tfds.open_tfds('tiny_tensors/one', tmp_path)
-  assert tfds.feature_keys(builder) == ('signal', 'label')
-  read = tfds.read_tfds(builder, 'train')
+  builder = tfds_source.open_tfds('tiny_tensors/one', tmp_path)
+  assert tfds_source.feature_keys(builder) == ('signal', 'label')
+  read = tfds_source.read_tfds(builder, 'train')
   np.testing.assert_array_equal(
       read.x, np.arange(6) + np.arange(4.0)[:, None])
   np.testing.assert_array_equal(read.y, [0, 1, 2, 0])
@@ -142,38 +142,38 @@ def test_reads_tensors_of_a_config(tmp_path):
 @pytest.mark.parametrize('config', ['two', 'unlabelled'])
 def test_refuses_unclear_features(tmp_path, config):
   prepare(TinyTensors, tmp_path, config=config)
-  builder = tfds.open_tfds(f'tiny_tensors/{config}', tmp_path)
+  builder = tfds_source.open_tfds(f'tiny_tensors/{config}', tmp_path)
   names = {'two': 'label, note, second, signal', 'unlabelled': 'note, signal'}
   message = (f"TFDS data set 'tiny_tensors/{config}' has the features"
              f' {names[config]};'
              ' one image or tensor and one class label are needed')
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
-    tfds.read_tfds(builder, 'train')
+    tfds_source.read_tfds(builder, 'train')
 
 
 def test_refuses_a_label_without_classes(tmp_path):
   prepare(TinyTensors, tmp_path, config='regression')
-  builder = tfds.open_tfds('tiny_tensors/regression', tmp_path)
+  builder = tfds_source.open_tfds('tiny_tensors/regression', tmp_path)
   message = ("TFDS data set 'tiny_tensors/regression': 'label' is not a class"
              ' label, so there are no classes to learn')
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
-    tfds.class_count(builder)
+    tfds_source.class_count(builder)
 
 
 def test_refuses_inputs_of_several_shapes(tmp_path):
   prepare(TinyTensors, tmp_path, config='ragged')
-  builder = tfds.open_tfds('tiny_tensors/ragged', tmp_path)
+  builder = tfds_source.open_tfds('tiny_tensors/ragged', tmp_path)
   message = ("TFDS data set 'tiny_tensors/ragged', split 'train': inputs have"
              ' several shapes ((1,), (2,), (3,), (4,)); all must have one')
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
-    tfds.read_tfds(builder, 'train')
+    tfds_source.read_tfds(builder, 'train')
 
 
 def test_refuses_a_split_without_examples(folder):
-  builder = tfds.open_tfds('tiny_images', folder)
+  builder = tfds_source.open_tfds('tiny_images', folder)
   message = ("TFDS data set 'tiny_images': split 'test[:0%]' has no example")
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
-    tfds.read_tfds(builder, 'test[:0%]')
+    tfds_source.read_tfds(builder, 'test[:0%]')
 
 
 @pytest.mark.parametrize(('given', 'dev'), [
@@ -181,8 +181,8 @@ def test_refuses_a_split_without_examples(folder):
     ({'train': 'train+validation'}, None), ({'dev': 'test', 'test': 'train[:3]',
                                              'train': 'train[3:]'}, 'test')])
 def test_what_is_used_otherwise_is_not_dev(folder, given, dev):
-  named = tfds.name_splits(
-      tfds.open_tfds('tiny_images', folder), given)
+  named = tfds_source.name_splits(
+      tfds_source.open_tfds('tiny_images', folder), given)
   assert named.pop('dev', None) == dev
   assert named == {'train': 'train', 'test': 'test'} | {
       key: text for key, text in given.items() if key != 'dev'}
@@ -199,39 +199,39 @@ def test_splits_share_no_example(folder, given, count, parts):
              f' {one} ({first!r}) and {other} ({second!r}); set'
              ' config.data.splits so that none are')
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
-    tfds.name_splits(
-        tfds.open_tfds('tiny_images', folder), given)
+    tfds_source.name_splits(
+        tfds_source.open_tfds('tiny_images', folder), given)
 
 
 def test_folder_of_a_config(tmp_path):
   folder = prepare(TinyTensors, tmp_path, config='one')
   record = next(folder.glob('*array_record*'))
   record.unlink()
-  builder = tfds.open_tfds('tiny_tensors/one', tmp_path)
+  builder = tfds_source.open_tfds('tiny_tensors/one', tmp_path)
   message = how('tiny_tensors/one', tmp_path,
                 f"split 'train': {record} is missing")
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
-    tfds.read_tfds(builder, 'train')
+    tfds_source.read_tfds(builder, 'train')
 
 
 def test_absent(tmp_path):
   message = how('cifar10', tmp_path, f'there is no folder {tmp_path}/cifar10')
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
-    tfds.open_tfds('cifar10', tmp_path)
+    tfds_source.open_tfds('cifar10', tmp_path)
 
 
 def test_default_folder(monkeypatch, tmp_path):
   monkeypatch.setattr(tfds.core.constants, 'DATA_DIR', str(tmp_path))
   with pytest.raises(errors.UserError, match=re.escape(
       f'is not ready in {tmp_path}: there is no folder')):
-    tfds.open_tfds('cifar10')
+    tfds_source.open_tfds('cifar10')
   prepare(TinyImages, tmp_path)
-  assert tfds.open_tfds('tiny_images').name == 'tiny_images'
+  assert tfds_source.open_tfds('tiny_images').name == 'tiny_images'
 
 
 def test_another_version(folder):
   with pytest.raises(errors.UserError, match=r"'tiny_images:9\.9\.9' is not"):
-    tfds.open_tfds('tiny_images:9.9.9', folder)
+    tfds_source.open_tfds('tiny_images:9.9.9', folder)
 
 
 def test_without_dataset_info(folder):
@@ -239,25 +239,25 @@ def test_without_dataset_info(folder):
   missing.unlink()
   message = how('tiny_images', folder, f'{missing} is missing')
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
-    tfds.open_tfds('tiny_images', folder)
+    tfds_source.open_tfds('tiny_images', folder)
 
 
 def test_broken_dataset_info(folder):
   (folder / 'tiny_images' / '1.0.0' / 'dataset_info.json').write_text('{')
   with pytest.raises(errors.UserError, match="'tiny_images' is not ready"):
-    tfds.open_tfds('tiny_images', folder)
+    tfds_source.open_tfds('tiny_images', folder)
 
 
 def test_missing_shard(folder):
   record = (folder / 'tiny_images' / '1.0.0' /
             'tiny_images-train.array_record-00000-of-00001')
   record.unlink()
-  builder = tfds.open_tfds('tiny_images', folder)
+  builder = tfds_source.open_tfds('tiny_images', folder)
   message = how(
       'tiny_images', folder, f"split 'train': {record} is missing")
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
-    tfds.read_tfds(builder, 'train')
-  tfds.read_tfds(builder, 'test')  # That one is whole.
+    tfds_source.read_tfds(builder, 'train')
+  tfds_source.read_tfds(builder, 'test')  # That one is whole.
 
 
 @pytest.mark.parametrize('size', [0, 1000, 66_000])
@@ -266,10 +266,10 @@ def test_cut_off_shard(folder, size):
             'tiny_images-train.array_record-00000-of-00001')
   assert record.stat().st_size > size
   record.write_bytes(record.read_bytes()[:size])
-  builder = tfds.open_tfds('tiny_images', folder)
+  builder = tfds_source.open_tfds('tiny_images', folder)
   with pytest.raises(errors.UserError, match=re.escape(
       f"'tiny_images' is not ready in {folder}: split 'train': ")) as caught:
-    tfds.read_tfds(builder, 'train')
+    tfds_source.read_tfds(builder, 'train')
   assert '\n' not in str(caught.value)
 
 
@@ -279,45 +279,45 @@ def test_flipped_byte(folder):
   data = bytearray(record.read_bytes())
   data[300] ^= 255
   record.write_bytes(data)
-  builder = tfds.open_tfds('tiny_images', folder)
+  builder = tfds_source.open_tfds('tiny_images', folder)
   with pytest.raises(errors.UserError, match='hash mismatch'):
-    tfds.read_tfds(builder, 'train')
+    tfds_source.read_tfds(builder, 'train')
 
 
 def test_tfrecord_copy(folder):
   info = folder / 'tiny_images' / '1.0.0' / 'dataset_info.json'
   info.write_text(info.read_text().replace('array_record', 'tfrecord'))
-  builder = tfds.open_tfds('tiny_images', folder)
+  builder = tfds_source.open_tfds('tiny_images', folder)
   for path in info.parent.glob('*array_record*'):
     path.rename(str(path).replace('array_record', 'tfrecord'))
   message = how('tiny_images', folder,
                 'it is stored in another format than ArrayRecord')
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
-    tfds.read_tfds(builder, 'train')
+    tfds_source.read_tfds(builder, 'train')
 
 
 @pytest.mark.parametrize('split', ['dev', 'train[:x%]'])
 def test_unknown_split(folder, split):
-  builder = tfds.open_tfds('tiny_images', folder)
+  builder = tfds_source.open_tfds('tiny_images', folder)
   message = (f"TFDS data set 'tiny_images' has no split '{split}'; it has:"
              ' train, validation, test')
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
-    tfds.read_tfds(builder, split)
+    tfds_source.read_tfds(builder, split)
 
 
 def test_more_than_there_is(folder):
-  builder = tfds.open_tfds('tiny_images', folder)
+  builder = tfds_source.open_tfds('tiny_images', folder)
   message = ("TFDS data set 'tiny_images', split 'train': size = 24 is more"
              ' than its 23 examples')
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
-    tfds.read_tfds(builder, 'train', size=24)
+    tfds_source.read_tfds(builder, 'train', size=24)
 
 
 def test_quiet_restores_what_was():
-  logging = tfds.logging
+  logging = tfds_source.logging
   before = logging.get_verbosity()
   logging.set_verbosity(logging.INFO)
-  with pytest.raises(KeyError), tfds.quiet_tfds():
+  with pytest.raises(KeyError), tfds_source.quiet_tfds():
     assert logging.get_verbosity() == logging.ERROR
     raise KeyError
   assert logging.get_verbosity() == logging.INFO
@@ -325,8 +325,8 @@ def test_quiet_restores_what_was():
 
 
 def test_first_line():
-  assert tfds.first_line(ValueError('\n one\ntwo')) == 'one'
-  assert tfds.first_line(ValueError()) == 'ValueError'
+  assert tfds_source.first_line(ValueError('\n one\ntwo')) == 'one'
+  assert tfds_source.first_line(ValueError()) == 'ValueError'
 
 
 CIFAR = pathlib.Path(__file__).parents[2] / 'shared' / 'data' / 'tfds'
@@ -335,9 +335,9 @@ CIFAR = pathlib.Path(__file__).parents[2] / 'shared' / 'data' / 'tfds'
 @pytest.mark.skipif(not CIFAR.is_dir(), reason=f'{CIFAR} is not here: CIFAR-10'
                     ' as TFDS prepares it, which the project does not need')
 def test_cifar10():
-  builder = tfds.open_tfds('cifar10', str(CIFAR))
-  read = tfds.read_tfds(builder, 'test[:2000]')
+  builder = tfds_source.open_tfds('cifar10', str(CIFAR))
+  read = tfds_source.read_tfds(builder, 'test[:2000]')
   assert read.x.shape == (2000, 32, 32, 3)
-  assert tfds.class_count(builder) == 10
+  assert tfds_source.class_count(builder) == 10
   np.testing.assert_allclose(
       read.x.mean((0, 1, 2)) / 255, (.494, .485, .450), atol=0.02)

@@ -8,7 +8,7 @@ import pytest
 import small_timit
 
 from shallow_mimic import configs, metrics, pipeline, recognition
-from shallow_mimic.data import utterances as utterances
+from shallow_mimic.data import utterances
 from shallow_mimic.data.dataset import Dataset, Examples
 from shallow_mimic.speech import hmm, phones, viterbi
 

@@ -95,8 +95,8 @@ class Net:
     return Stack(self.architecture, self.classes, self.options)
 
   def _to_map(self, x: jax.Array) -> jax.Array:
-    return x.reshape(
-        x.shape[0], *architectures.map_shape(self.architecture, self.input_shape))
+    shape = architectures.map_shape(self.architecture, self.input_shape)
+    return x.reshape(x.shape[0], *shape)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -18,6 +18,7 @@ from shallow_mimic.models.architectures import (
   Convolution,
   Hidden,
   Layer,
+  Shape,
   with_width,
 )
 from shallow_mimic.models.nets import Net, Params, make_net
@@ -112,7 +113,7 @@ def sequential_depth(net: Net) -> int:
   return sum(_fan_in(layer, before) > 0 for layer, before, _ in _layers(net))
 
 
-def _layers(net: Net) -> list[tuple[Layer, architectures.Shape, architectures.Shape]]:
+def _layers(net: Net) -> list[tuple[Layer, Shape, Shape]]:
   """Each layer, the output one last, with its shapes before and after."""
   shapes = [architectures.map_shape(net.architecture, net.input_shape),
             *architectures.output_shapes(net.architecture, net.input_shape),
@@ -121,7 +122,7 @@ def _layers(net: Net) -> list[tuple[Layer, architectures.Shape, architectures.Sh
   return list(zip(layers, shapes[:-1], shapes[1:], strict=True))
 
 
-def _fan_in(layer: Layer, before: architectures.Shape) -> int:
+def _fan_in(layer: Layer, before: Shape) -> int:
   """Inputs of each output value; 0 where there is no kernel."""
   match layer:
     case Convolution():

@@ -223,11 +223,10 @@ def _read_arrays(config: Any, cache_dir: pathlib.Path) -> Raw:
 
 def _read_tfds(config: Any, cache_dir: pathlib.Path) -> Raw:
   del cache_dir
-  from shallow_mimic.data.sources import tfds as tfds_source
-  from shallow_mimic.data.sources import tfds as tfds_splits  # noqa: PLC0415
+  from shallow_mimic.data.sources import tfds as tfds_source  # noqa: PLC0415
 
   builder = tfds_source.open_tfds(config.name, field(config, 'data_dir', ''))
-  named = tfds_splits.name_splits(
+  named = tfds_source.name_splits(
       builder, as_mapping(field(config, 'splits', {})))
   return Raw(builder.name, tfds_source.class_count(builder), {
       part: tfds_source.read_tfds(builder, split)
