@@ -195,8 +195,8 @@ def test_progress_is_told(folder, tmp_path, monkeypatch, capsys):
 
 def test_needs_no_tensorflow_and_says_nothing(folder, tmp_path):
   program = (
-      'import sys; from shallow_mimic.data import timit;'
-      f' timit.read_timit({str(folder)!r}, {str(tmp_path / "cache")!r});'
+      'import sys; from shallow_mimic.data.sources import timit_builder;'
+      f' timit_builder.read_timit({str(folder)!r}, {str(tmp_path / "cache")!r});'
       " assert 'tensorflow' not in sys.modules")
   done = subprocess.run(
       [sys.executable, '-c', program], capture_output=True, text=True,

@@ -31,7 +31,7 @@ def claim_with_data(root, config):
 
 def test_two_processes_do_not_share_a_work_directory(tmp_path):
   root = tmp_path / 'run'
-  code = ('import sys, time; from shallow_mimic import workdir\n'
+  code = ('import sys, time; from shallow_mimic.runs import workdir\n'
           'with workdir.hold(sys.argv[1]): print("held", flush=True);'
           ' time.sleep(60)')
   other = subprocess.Popen([sys.executable, '-c', code, root],
