@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from shallow_mimic import (
-  errors,
-  family,
-  objectives,
-  parallel,
-  students,
-  teachers,
-)
+from shallow_mimic import errors, students, teachers
 from shallow_mimic.data import mixtures
+from shallow_mimic.training import family, objectives, parallel
 
 
 def check_inputs(config, dataset):

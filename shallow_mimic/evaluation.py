@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shallow_mimic import losses, metrics, models, objectives
+from shallow_mimic import losses, metrics, models
 from shallow_mimic.data.pools import Pool, as_pool, take
-from shallow_mimic.family import Objective
+from shallow_mimic.training import objectives
+from shallow_mimic.training.objectives import Objective
 
 
 class Judged(NamedTuple):

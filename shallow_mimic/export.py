@@ -13,17 +13,17 @@ from shallow_mimic import (
   artefacts,
   configs,
   errors,
-  gathering,
   handover,
   logits,
   students,
   summaries,
+  training,
   validation,
 )
 from shallow_mimic.data.dataset import Dataset
-from shallow_mimic.family import Member
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.summaries import Record
+from shallow_mimic.training.family import Member
 
 
 class Wanted(NamedTuple):
@@ -145,7 +145,7 @@ def _read_whole(config: Any, root: pathlib.Path, dataset: Dataset,
     targets = logits.read_logits(
         root / 'logits' / member.teacher,
         handover.make_origin(config, root, dataset, member.teacher))
-    normalizer = gathering.fit_normalizer(
+    normalizer = training.fit_normalizer(
         member, dataset, {member.teacher: targets})
   offsets = dataset.pool('dev').offsets
   return artefacts.Whole(

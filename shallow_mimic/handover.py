@@ -11,12 +11,9 @@ import numpy as np
 
 from shallow_mimic import (
   ensembles,
-  family,
   latencies,
   logits,
   models,
-  objectives,
-  programs,
   realignment,
   students,
   teachers,
@@ -26,6 +23,7 @@ from shallow_mimic.data import dataset as datasets
 from shallow_mimic.data import mixtures, store
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.runs.workdir import require
+from shallow_mimic.training import family, make_settings, objectives
 
 
 def read_dataset(config: Any, root: pathlib.Path,
@@ -47,7 +45,7 @@ def read_dataset(config: Any, root: pathlib.Path,
   return dataset
 
 
-def make_aligner(config: Any) -> tuple[family.Member, programs.Settings]:
+def make_aligner(config: Any) -> tuple[family.Member, training.Settings]:
   """The net that finds labels anew, and how it trains: one of a group.
 
   It trains on all of the group's inputs: it labels no student's targets.
@@ -62,23 +60,6 @@ def make_aligner(config: Any) -> tuple[family.Member, programs.Settings]:
 def aligner_group(config: Any) -> str:
   """The group named, or else the only one."""
   return config.data.speech.aligner or next(iter(config.teachers))
-
-
-def make_settings(config: Any, section: Any, *,
-                  steps: int = 0) -> programs.Settings:
-  """How a section's nets are trained; `steps` overrides the section's."""
-  steps = steps or section.steps
-  return programs.Settings(
-      recipe=training.Recipe(
-          steps=steps, batch=section.batch, optimizer=section.optimizer,
-          momentum=section.momentum, warmup=section.warmup, clip=section.clip,
-      ),
-      eval_every=min(section.eval_every, steps), base_seed=config.seed,
-      waste=config.students.waste, split=config.parallel.split,
-      devices=config.parallel.devices,
-      save_seconds=config.parallel.save_seconds,
-      memory_gib=config.data.memory_gib,
-  )
 
 
 def read_members(config: Any, root: pathlib.Path, dataset: datasets.Dataset,

@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shallow_mimic import evaluation, family, metrics, models, programs
+from shallow_mimic import evaluation, metrics, models, training
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
+from shallow_mimic.training import family
 
 # Enough for a share to ± half a point; all of CIFAR-10 would cost minutes.
 TRAIN_ROWS = 10_000
@@ -93,11 +94,11 @@ def _read_train(targets, count, rows):
 
 def judge(
     net: models.Net, params: Any, members: Sequence[family.Member],
-    inputs: programs.Inputs, bench: Bench,
+    inputs: training.Inputs, bench: Bench,
 ) -> tuple[list[dict[str, dict[str, float]]], list[metrics.CalibrationBins]]:
   """Metrics by split of each member of one shape, and bins on test."""
   known = tuple(dict.fromkeys(m.objective for m in members))
-  normalizers = [programs.choose_normalizer(m, inputs) for m in members]
+  normalizers = [training.choose_normalizer(m, inputs) for m in members]
   place = lambda name: bench.teachers.index(name) if name else 0
   judged = evaluation.Judged(
       params, jax.tree.map(lambda *leaves: jnp.stack(leaves), *normalizers),

@@ -21,15 +21,16 @@ from shallow_mimic import (
   handover,
   latencies,
   logits,
-  parallel,
   realignment,
   students,
   teachers,
+  training,
   validation,
 )
 from shallow_mimic.data import store
 from shallow_mimic.data.sources import read
 from shallow_mimic.runs import files, parts, workdir
+from shallow_mimic.training import parallel
 
 STAGES = ('data', 'teachers', 'ensembles', 'logits', 'students', 'latencies',
           'curves')
@@ -121,7 +122,7 @@ def run_teachers(config: Any, root: pathlib.Path, say: Callable) -> None:
   for name, group in config.teachers.items():
     made_from = {'data': dataset.fingerprint}
     work = lambda directory, name=name, group=group: teachers.write_teachers(
-        directory, name, group, dataset, handover.make_settings(config, group)
+        directory, name, group, dataset, training.make_settings(config, group)
     )
     _told(say, f'teachers {name}',
           workdir.run_once(root / 'teachers' / name, made_from, work))
@@ -182,7 +183,7 @@ def run_students(config: Any, root: pathlib.Path, say: Callable) -> None:
     students.write_search(
         directory, make_members(section, seeds=section.search_seeds),
         dataset, targets(),
-        handover.make_settings(config, section, steps=section.search_steps),
+        training.make_settings(config, section, steps=section.search_steps),
     )
 
   folder = root / 'students' / 'search'
@@ -194,7 +195,7 @@ def run_students(config: Any, root: pathlib.Path, say: Callable) -> None:
     students.write_students(
         directory, make_members(section, seeds=section.seeds, rates=rates),
         dataset, targets(), handover.read_teacher_logits(config, root),
-        handover.make_settings(config, section),
+        training.make_settings(config, section),
         independent=handover.find_independent(config),
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shallow_mimic import ensembles, evaluation, family, models
+from shallow_mimic import ensembles, evaluation, models
+from shallow_mimic.training import chunks, family
 
 
 def make_net_table(nets: Sequence[tuple[str, models.Net]],
@@ -43,7 +44,7 @@ def make_bucket_table(phase: str, buckets: Sequence[family.Bucket], batch: int,
   return format_columns([
       (phase, 'padded to', 'members', 'side by side', 'padding', 'state')] + [
       ('', str(b.net.architecture), str(len(b.indices)),
-       str(family.choose_group(b, batch, platform)), f'{b.waste:.1%}',
+       str(chunks.choose_group(b, batch, platform)), f'{b.waste:.1%}',
        name_size(count_state([b], copies))) for b in buckets])
 
 

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from shallow_mimic import (
   ensembles,
   errors,
-  family,
   handover,
   models,
   plan_tables,
@@ -24,6 +23,7 @@ from shallow_mimic import (
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.sources import arrays
 from shallow_mimic.speech import features, phones
+from shallow_mimic.training import family
 
 # A step is a forward pass and about twice as much again going backward.
 _STEP_FACTOR = 3

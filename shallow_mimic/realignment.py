@@ -15,12 +15,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from shallow_mimic import evaluation, family, fit, gathering, programs
+from shallow_mimic import evaluation, training
 from shallow_mimic.data import mixtures, pools
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.utterances import Sequences
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.speech import hmm, phones, viterbi
+from shallow_mimic.training import family, fit
 
 # Utterances at a time: bounds the memory that logits take.
 _UTTERANCES = 32
@@ -30,7 +31,7 @@ _FRAMES, _PHONES = 128, 32
 
 def write_realignment(directory: os.PathLike | str, stage: str,
                       member: family.Member, dataset: Dataset,
-                      settings: programs.Settings) -> None:
+                      settings: training.Settings) -> None:
   """Trains one net and writes the labels that it finds, and what changed.
 
   Args:
@@ -42,7 +43,7 @@ def write_realignment(directory: os.PathLike | str, stage: str,
   """
   directory = pathlib.Path(directory)
   [trained] = fit.fit(
-      [member], gathering.gather_inputs(
+      [member], training.gather_inputs(
           [member], dataset, {}, settings.memory), settings,
       directory / 'checkpoints', stage=stage)
   net = family.member_net(member, dataset.input_shape, dataset.classes)

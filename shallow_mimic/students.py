@@ -20,19 +20,16 @@ import numpy as np
 from shallow_mimic import (
   errors,
   evaluation,
-  family,
-  fit,
   judging,
   models,
-  objectives,
-  programs,
   recognition,
+  training,
   widths,
 )
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
-from shallow_mimic.gathering import gather_inputs
 from shallow_mimic.runs import checkpoints, files, workdir
+from shallow_mimic.training import family, fit, gather_inputs, objectives
 
 
 def make_members(config: Any, input_shape: tuple[int, ...], classes: int, *,
@@ -77,7 +74,7 @@ def _make_member(config, name, curve, width, seed, rate, decay):
   return family.Member(
       model=name, architecture=curve.architecture or config.architecture,
       width=width, seed=seed, learning_rate=rate, weight_decay=decay,
-      objective=family.Objective(
+      objective=objectives.Objective(
           curve.objective, curve.temperature, curve.alpha,
           tuple(curve.weights)),
       inputs=curve.inputs,
@@ -89,7 +86,7 @@ def _make_member(config, name, curve, width, seed, rate, decay):
 
 def write_search(directory: os.PathLike | str, members: Sequence[family.Member],
                  dataset: Dataset, targets: Mapping[str, Targets],
-                 settings: programs.Settings) -> None:
+                 settings: training.Settings) -> None:
   """Searches learning rates; writes what dev says and what it chose."""
   directory = pathlib.Path(directory)
   inputs = gather_inputs(members, dataset, targets, settings.memory)
@@ -117,7 +114,7 @@ def write_search(directory: os.PathLike | str, members: Sequence[family.Member],
     picked = chosen[_curve_key(member)][1] == _rate_key(member)
     records.append(evaluation.make_record(
         member, result, net, 'student', {'dev': {'accuracy': result.accuracy}},
-        inputs_count=programs.count_inputs(member, inputs), phase='search',
+        inputs_count=training.count_inputs(member, inputs), phase='search',
         selected=picked,
     ))
   files.write_json(directory / 'records.json', records)
@@ -147,7 +144,7 @@ def write_students(directory: os.PathLike | str,
                    members: Sequence[family.Member], dataset: Dataset,
                    targets: Mapping[str, Targets],
                    teacher_logits: Mapping[str, Mapping[str, np.ndarray]],
-                   settings: programs.Settings, *,
+                   settings: training.Settings, *,
                    independent: Mapping[str, str] | None = None) -> None:
   """Trains the family; writes parameters, records and digests.
 
@@ -180,7 +177,7 @@ def write_students(directory: os.PathLike | str,
     for place, index in enumerate(group):
       records[index] = evaluation.make_record(
           members[index], fitted[index], net, 'student', values[place],
-          inputs_count=programs.count_inputs(members[index], inputs),
+          inputs_count=training.count_inputs(members[index], inputs),
           calibration=bins[place],
       )
   checkpoints.write_checkpoint(directory / 'params', settings.recipe.steps,
@@ -196,7 +193,7 @@ def _predict(member, params, inputs, dataset, split):
   """Logits [N, C] of a member on a split, not normalised."""
   net = family.member_net(member, dataset.input_shape, dataset.classes)
   outputs = evaluation.predict(net, params, dataset.pool(split))
-  normalizer = programs.choose_normalizer(member, inputs)
+  normalizer = training.choose_normalizer(member, inputs)
   return np.asarray(normalizer.denormalize(outputs))
 
 

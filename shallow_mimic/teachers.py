@@ -14,19 +14,17 @@ import numpy as np
 from shallow_mimic import (
   errors,
   evaluation,
-  family,
-  fit,
   losses,
   models,
-  programs,
   recognition,
+  training,
 )
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import split_fold
-from shallow_mimic.gathering import gather_inputs
 from shallow_mimic.runs import checkpoints, files, workdir
+from shallow_mimic.training import family, fit, gather_inputs, objectives
 
-_CROSS_ENTROPY = family.Objective('cross_entropy')
+_CROSS_ENTROPY = objectives.Objective('cross_entropy')
 
 
 def make_members(name: str, group: Any) -> list[family.Member]:
@@ -49,7 +47,7 @@ def _own_inputs(group, index):
 
 
 def write_teachers(directory: os.PathLike | str, name: str, group: Any,
-                   dataset: Dataset, settings: programs.Settings) -> None:
+                   dataset: Dataset, settings: training.Settings) -> None:
   """Trains a group of teachers; writes parameters, records and digests.
 
   Args:
@@ -111,7 +109,7 @@ def read_teachers(directory: os.PathLike | str, name: str, group: Any,
 
 def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
              net: models.Net, params: Any, dataset: Dataset,
-             inputs: programs.Inputs) -> list[dict[str, Any]]:
+             inputs: training.Inputs) -> list[dict[str, Any]]:
   count, classes = len(members), dataset.classes
   judged = evaluation.Judged(
       params,
@@ -133,7 +131,7 @@ def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
           {split: {metric: float(column[i]) for metric, column in table.items()
                    if metric not in ('agreement', 'kl')}
            for split, table in values.items()},
-          inputs_count=programs.count_inputs(member, inputs),
+          inputs_count=training.count_inputs(member, inputs),
       ) for i, (member, result) in enumerate(zip(members, trained, strict=True))
   ]
   # Members of one group are one model, whichever fold each left out.

@@ -7,17 +7,11 @@ from collections.abc import Mapping
 
 import ml_collections
 
-from shallow_mimic import (
-  configs,
-  ensembles,
-  logits,
-  models,
-  objectives,
-  parallel,
-)
+from shallow_mimic import configs, ensembles, logits, models
 from shallow_mimic.configs import checks
 from shallow_mimic.data import preprocessing
 from shallow_mimic.data.sources import read, transfer
+from shallow_mimic.training import objectives, parallel
 
 _NET_OPTIONS = {f.name: f.default for f in dataclasses.fields(models.Options)}
 

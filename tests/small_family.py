@@ -9,16 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from shallow_mimic import family, losses, models, programs, training
+from shallow_mimic import losses, models, training
 from shallow_mimic.data import pools
+from shallow_mimic.training import batches, family, objectives, program
 
 FEATURES, CLASSES, ROWS = 6, 4, 40
 SETS = ('train', 'train+generated')
 TEACHERS = ('DNN', 'ECNN')
-LOGITS = family.Objective('logit_regression')
-LABELS = family.Objective('cross_entropy')
-DECISIONS = family.Objective('pseudo_label')
-SOFTENED = family.Objective('distillation_kl', temperature=3.0)
+LOGITS = objectives.Objective('logit_regression')
+LABELS = objectives.Objective('cross_entropy')
+DECISIONS = objectives.Objective('pseudo_label')
+SOFTENED = objectives.Objective('distillation_kl', temperature=3.0)
 
 
 def make_inputs(seed=0, dev=23):
@@ -29,7 +30,7 @@ def make_inputs(seed=0, dev=23):
   teachers = 3 * normal(len(TEACHERS), ROWS, CLASSES) + 1
   rows = np.zeros((2, ROWS), np.int32)
   rows[0, :25], rows[1] = np.arange(25), np.arange(ROWS)[::-1]
-  data = training.Data(
+  data = batches.Data(
       pool=pools.Pool(x),
       labels=rng.integers(0, CLASSES, ROWS).astype(np.int32),
       targets=teachers, rows=rows, sizes=np.array([25, ROWS], np.int32),
@@ -39,7 +40,7 @@ def make_inputs(seed=0, dev=23):
           teachers[t, rows[s, :data.sizes[s]]])
       for t, name in enumerate(TEACHERS) for s, text in enumerate(SETS)
   }
-  return programs.Inputs(
+  return training.Inputs(
       data, SETS, TEACHERS, normalizers, pools.Pool(normal(dev, FEATURES)),
       rng.integers(0, CLASSES, dev).astype(np.int32), CLASSES,
   )
@@ -72,7 +73,7 @@ def make_settings(steps=8, **changes):
   names = {field.name for field in dataclasses.fields(training.Recipe)}
   recipe |= {name: changes.pop(name) for name in names & set(changes)}
   changes = {'eval_every': steps, 'waste': 1.0, 'devices': 1, **changes}
-  return programs.Settings(training.Recipe(**recipe), **changes)
+  return training.Settings(training.Recipe(**recipe), **changes)
 
 
 def run_chunks(members, settings, bounds=()):
@@ -99,7 +100,7 @@ def make_program(members, settings):
 
 @functools.cache
 def _make_program(members, settings):
-  return programs.make_program(members, make_inputs(), settings)
+  return program.make_program(members, make_inputs(), settings)
 
 
 def split_up(program, members, states, means):

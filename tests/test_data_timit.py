@@ -196,7 +196,8 @@ def test_progress_is_told(folder, tmp_path, monkeypatch, capsys):
 def test_needs_no_tensorflow_and_says_nothing(folder, tmp_path):
   program = (
       'import sys; from shallow_mimic.data.sources import timit_builder;'
-      f' timit_builder.read_timit({str(folder)!r}, {str(tmp_path / "cache")!r});'
+      f' timit_builder.read_timit({str(folder)!r},'
+      f' {str(tmp_path / "cache")!r});'
       " assert 'tensorflow' not in sys.modules")
   done = subprocess.run(
       [sys.executable, '-c', program], capture_output=True, text=True,

@@ -9,8 +9,9 @@ import pytest
 import small_family as small
 from scipy.special import log_softmax, softmax
 
-from shallow_mimic import evaluation, family, fit, losses, metrics, models
+from shallow_mimic import evaluation, losses, metrics, models
 from shallow_mimic.data import pools
+from shallow_mimic.training import fit, objectives
 
 OBJECTIVES = (small.LOGITS, small.LABELS, small.SOFTENED)
 NET = models.make_net('4L-7', (small.FEATURES,), small.CLASSES)
@@ -87,7 +88,7 @@ def test_padding_of_the_last_block_is_a_batch_like_any_other():
   """DIST relates the examples of a batch: all of them twice are the same."""
   judged, split = make_case()
   run = functools.partial(
-      evaluation.evaluate, NET, [family.Objective('pearson_distance')] * 3,
+      evaluation.evaluate, NET, [objectives.Objective('pearson_distance')] * 3,
       judged, split)
   np.testing.assert_allclose(
       run(batch=46)['loss'], run(batch=23)['loss'], rtol=1e-5)

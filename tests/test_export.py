@@ -14,10 +14,10 @@ from shallow_mimic import (
   errors,
   evaluation,
   export,
-  gathering,
   handover,
   logits,
   students,
+  training,
 )
 from shallow_mimic.data import store
 from shallow_mimic.export import Wanted
@@ -49,7 +49,7 @@ def read_outputs(finished, record):
   outputs = evaluation.predict(net, params, dataset.dev.x)
   if not members[index].objective.normalized:
     return outputs
-  inputs = gathering.gather_inputs(members, dataset, targets)
+  inputs = training.gather_inputs(members, dataset, targets)
   normalizer = inputs.normalizers['EDNN', 'train+transfer']
   return np.asarray(normalizer.denormalize(outputs))
 
@@ -89,10 +89,10 @@ def test_students_are_read_back_one_by_one(finished):
 
 def test_normalizer_is_the_one_that_the_family_had(finished):
   _, members, dataset, targets = read_all(finished)
-  inputs = gathering.gather_inputs(members, dataset, targets)
+  inputs = training.gather_inputs(members, dataset, targets)
   mimic = next(m for m in members if m.model == 'SNN-MIMIC')
   for ours, theirs in zip(
-      gathering.fit_normalizer(mimic, dataset, targets),
+      training.fit_normalizer(mimic, dataset, targets),
       inputs.normalizers['EDNN', 'train+transfer'], strict=True):
     np.testing.assert_array_equal(ours, theirs)
 

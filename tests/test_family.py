@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import small_family as small
 
-from shallow_mimic import family, models
+from shallow_mimic import models
+from shallow_mimic.training import chunks, family
 
 SHAPE, CLASSES = (small.FEATURES,), small.CLASSES
 
@@ -112,7 +113,7 @@ def test_teachers_have_no_width():
 def test_choose_group(count, width, batch, platform, group):
   net = family.member_net(small.make_member(width), SHAPE, CLASSES)
   bucket = family.Bucket(net, width, tuple(range(count)), 0.0)
-  assert family.choose_group(bucket, batch, platform) == group
+  assert chunks.choose_group(bucket, batch, platform) == group
 
 
 def init_all(members, waste):

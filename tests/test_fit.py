@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import small_family as small
 
-from shallow_mimic import errors, fit, models, programs
+from shallow_mimic import errors, models
 from shallow_mimic.runs import checkpoints, progress
+from shallow_mimic.training import fit, program
 
 STEPS, EVERY = 10, 4  # the last look at dev is after fewer steps
 
@@ -47,7 +48,7 @@ def whole(tmp_path_factory):
 @functools.cache
 def compiled(members, settings):
   """A program, made and compiled once for all tests of this file."""
-  return programs.make_program(members, small.make_inputs(), settings)
+  return program.make_program(members, small.make_inputs(), settings)
 
 
 def make_program(members, _, settings):

@@ -5,12 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from shallow_mimic import errors, gathering
+from shallow_mimic import errors, training
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Examples, make_dataset
 from shallow_mimic.data.pools import take
 from shallow_mimic.data.utterances import Sequences
-from shallow_mimic.family import Member, Objective
+from shallow_mimic.training.family import Member
+from shallow_mimic.training.objectives import Objective
 
 KNOWN = {'train': 5, 'views': 3, 'generated': 8}
 
@@ -98,7 +99,7 @@ def test_gathering_lines_logits_up_with_their_inputs():
     layout = mixtures.make_layout(texts, KNOWN)
     x = mixtures.gather(dataset, layout)[0].x
     targets[name] = mixtures.Targets(layout, x + np.arange(3.)[None])
-  got = gathering.gather_inputs(members, dataset, targets)
+  got = training.gather_inputs(members, dataset, targets)
   assert got.sets == tuple(m.inputs for m in members)
   assert got.teachers == ('A', 'B')
   np.testing.assert_array_equal(got.data.sizes, [5, 8, 2])
@@ -126,7 +127,7 @@ def test_a_limit_inside_an_utterance_takes_no_neighbour_away():
                  for split in ('train', 'dev', 'test')})
   members = [Member('SNN', 'H', 3, 0, 0.1, Objective('cross_entropy'),
                     'train[:5]', '')]
-  got = gathering.gather_inputs(members, dataset, {})
+  got = training.gather_inputs(members, dataset, {})
   rows = got.data.rows[0, :got.data.sizes[0]]
   np.testing.assert_array_equal(
       take(got.data.pool, rows),

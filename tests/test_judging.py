@@ -8,10 +8,11 @@ import pytest
 import small_family as small
 import tiny_experiment
 
-from shallow_mimic import configs, evaluation, family, handover, judging
+from shallow_mimic import configs, evaluation, handover, judging
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Examples, make_dataset
 from shallow_mimic.data.mixtures import Targets
+from shallow_mimic.training import family
 
 NAMES = ('ECNN', 'DNN', 'LATER')
 MEMBERS = (small.make_member(7), small.make_member(7, small.LABELS),

@@ -3,7 +3,7 @@ import pytest
 import report_records
 
 from shallow_mimic import comparisons, loss_study, summaries
-from shallow_mimic import objectives as known
+from shallow_mimic.training import objectives as known
 
 pytestmark = pytest.mark.filterwarnings('error')
 

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from shallow_mimic import muon
+from shallow_mimic.training import optimizers
 
 SHAPES = [(7, 3), (3, 7), (5, 5), (1, 4), (64, 20)]
 
@@ -18,7 +18,7 @@ def draw(shape, seed=0):
 @pytest.mark.parametrize('shape', SHAPES)
 def test_singular_values_become_about_one(shape):
   matrix = draw(shape)
-  got = np.asarray(muon.orthogonalise(jnp.asarray(matrix)), np.float64)
+  got = np.asarray(optimizers.orthogonalise(jnp.asarray(matrix)), np.float64)
   values = np.linalg.svd(got, compute_uv=False)
   assert values.min() > 0.6 and values.max() < 1.25
   left, _, right = np.linalg.svd(matrix.astype(np.float64), full_matrices=False)
@@ -35,7 +35,7 @@ def test_the_iteration_is_the_polynomial_on_singular_values(shape):
   for _ in range(5):
     values = 3.4445 * values - 4.775 * values**3 + 2.0315 * values**5
   np.testing.assert_allclose(
-      muon.orthogonalise(jnp.asarray(matrix, jnp.float32)),
+      optimizers.orthogonalise(jnp.asarray(matrix, jnp.float32)),
       (left * values) @ right, atol=2e-5)
 
 
@@ -45,7 +45,7 @@ def test_padding_changes_nothing_and_stays_zero(shape):
   gradient = jax.tree.map(lambda p: draw(p.shape, seed=2), params)
   pad = lambda tree: jax.tree.map(
       lambda leaf: np.pad(leaf, [(0, 9)] + [(0, 2)] * (leaf.ndim - 1)), tree)
-  transform = muon.scale_by_muon(0.9)
+  transform = optimizers.scale_by_muon(0.9)
   alone, _ = transform.update(gradient, transform.init(params))
   padded, _ = transform.update(pad(gradient), transform.init(pad(params)))
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5),
@@ -54,7 +54,7 @@ def test_padding_changes_nothing_and_stays_zero(shape):
 
 def test_entries_have_a_root_mean_square_of_about_a_fifth():
   params = {'hidden_0': draw((300, 40))}
-  transform = muon.scale_by_muon(0.9)
+  transform = optimizers.scale_by_muon(0.9)
   got, _ = transform.update(params, transform.init(params))
   assert 0.15 < np.sqrt(np.mean(np.square(got['hidden_0']))) < 0.24
 
@@ -63,7 +63,7 @@ def test_filters_are_matrices_and_the_output_and_biases_have_adam():
   params = {
       'convolution_0': {'kernel': draw((3, 3, 2, 5)), 'bias': draw((5,))},
       'output': {'kernel': draw((4, 6)), 'bias': draw((4,))}}
-  transform, adam = muon.scale_by_muon(0.8), optax.scale_by_adam()
+  transform, adam = optimizers.scale_by_muon(0.8), optax.scale_by_adam()
   state, adam_state = transform.init(params), adam.init(params)
   velocity = 0
   for step in range(3):
@@ -75,14 +75,14 @@ def test_filters_are_matrices_and_the_output_and_biases_have_adam():
     velocity = raw + 0.8 * velocity
     matrix = (raw + 0.8 * velocity).reshape(18, 5)
     want['convolution_0']['kernel'] = (
-        0.2 * np.sqrt(18) * muon.orthogonalise(matrix)).reshape(raw.shape)
+        0.2 * np.sqrt(18) * optimizers.orthogonalise(matrix)).reshape(raw.shape)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
                  got, want)
 
 
 def test_no_gradient_gives_no_direction():
   params = {'hidden_0': draw((6, 3))}
-  transform = muon.scale_by_muon(0.9)
+  transform = optimizers.scale_by_muon(0.9)
   got, _ = transform.update({'hidden_0': jnp.zeros((6, 3))},
                             transform.init(params))
   np.testing.assert_array_equal(got['hidden_0'], 0)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, rel_entr, softmax
 
-from shallow_mimic import errors, losses, objectives
-from shallow_mimic.family import Objective
+from shallow_mimic import errors, losses
+from shallow_mimic.training import objectives
+from shallow_mimic.training.objectives import Objective
 
 RNG = np.random.default_rng(0)
 G, Z = RNG.normal(size=(2, 9, 5)) * 2

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import small_family as small
 
-from shallow_mimic import chunks, errors, parallel, training
+from shallow_mimic import errors
+from shallow_mimic.training import chunks, parallel, step
 
 STEPS = 5
 
@@ -42,7 +43,7 @@ def test_a_batch_split_without_the_average_is_not_the_batch():
   devices = parallel.choose_devices(4)
   results = []
   for average in (parallel.average, lambda tree: tree):
-    update = training.make_update_fn(
+    update = step.make_update_fn(
         program.buckets[0].net, [small.LOGITS], settings.recipe,
         shard=parallel.make_shard(4), average=average)
     chunk = parallel.make_batch_split(

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tiny_experiment
 
-from shallow_mimic import errors, fit, pipeline
+from shallow_mimic import errors, pipeline
+from shallow_mimic.training import fit
 
 COLUMNS = ['model', 'role', 'objective', 'width', 'seed', 'learning_rate',
            'parameters', 'multiply_adds', 'split', 'metric', 'value',

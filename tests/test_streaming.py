@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import small_family as small
 
-from shallow_mimic import fit, programs, streaming, training
 from shallow_mimic.data import pools
 from shallow_mimic.data.pools import Stacked
+from shallow_mimic.training import batches, fit
+from shallow_mimic.training import program as programs
+from shallow_mimic.training.step import make_batch_rows
 
 STEPS, EVERY = 26, 20  # Dispatches of two steps; the last look after six.
 MEMBERS = (
@@ -62,8 +64,8 @@ def run(directory, inputs, **changes):
 
 def make_windows(bounds, steps, members=MEMBERS, inputs=None):
   inputs = inputs or streamed(small.make_inputs())
-  return streaming.Windows(members, inputs.data, inputs.sets, bounds,
-                           base_seed=0, batch=8, steps=steps)
+  return batches.Windows(members, inputs.data, inputs.sets, bounds,
+                         base_seed=0, batch=8, steps=steps)
 
 
 def test_stacked_is_as_if_joined():
@@ -99,8 +101,8 @@ def test_a_window_holds_the_batches_of_its_steps():
     for place in range(len(bucket.indices)):
       hyper = jax.tree.map(lambda leaf, place=place: leaf[place], hypers)
       for step in (5, 6, 7):
-        here = training.make_batch_rows(hyper, window, step, 8)
-        there = np.asarray(training.make_batch_rows(
+        here = make_batch_rows(hyper, window, step, 8)
+        there = np.asarray(make_batch_rows(
             hyper, inputs.data, step, 8))
         np.testing.assert_array_equal(
             window.pool.x[here], inputs.data.pool.x[there])
@@ -113,7 +115,7 @@ def test_a_window_holds_the_batches_of_its_steps():
 def test_members_of_one_seed_and_set_share_their_batches():
   members = [small.make_member(width, seed=seed, inputs=text)
              for width in (3, 5) for seed in (0, 1) for text in small.SETS]
-  assert len(streaming.find_streams(members)) == 4
+  assert len(batches.find_streams(members)) == 4
   window = make_windows([(0, 2)], 2, members)[0]
   assert len(window.labels) == 4 * 2 * 8
 
@@ -157,9 +159,9 @@ def test_dispatches_are_the_same_wherever_the_data_are(tmp_path, monkeypatch):
   """A small window parts the steps more finely, for resident data too."""
   inputs, seen = small.make_inputs(), []
   bytes_a_step = 3 * 8 * small.FEATURES * 4
-  assert streaming.count_window_steps(
-      MEMBERS, inputs.data.pool, 8) == streaming.WINDOW_BYTES // bytes_a_step
-  monkeypatch.setattr(streaming, 'WINDOW_BYTES', 2 * bytes_a_step - 1)
+  assert batches.count_window_steps(
+      MEMBERS, inputs.data.pool, 8) == batches.WINDOW_BYTES // bytes_a_step
+  monkeypatch.setattr(batches, 'WINDOW_BYTES', 2 * bytes_a_step - 1)
 
   def make_watched(*args):
     program = make_program(*args)
@@ -180,7 +182,7 @@ def test_dispatches_are_the_same_wherever_the_data_are(tmp_path, monkeypatch):
 
 
 def test_streamed_data_are_not_put_on_the_device():
-  program = programs.make_program(
+  program = make_program(
       MEMBERS[:1], streamed(small.make_inputs()), make_settings())
   assert program.data is None
 

@@ -5,9 +5,10 @@ import pytest
 import small_family
 import tiny_experiment
 
-from shallow_mimic import configs, errors, fit, students
+from shallow_mimic import configs, errors, students
 from shallow_mimic.data.dataset import Dataset, Examples
 from shallow_mimic.runs import files
+from shallow_mimic.training import fit
 
 RATES = (0.01, 0.05)
 

@@ -1,7 +1,8 @@
 import pytest
 import tiny_experiment
 
-from shallow_mimic import configs, objectives, validation
+from shallow_mimic import configs, validation
+from shallow_mimic.training import objectives
 
 
 def test_every_loss_after_a_teacher_is_there_and_valid():

@@ -5,15 +5,9 @@ import pytest
 import report_records
 
 from launch.configs import cifar10_paper
-from shallow_mimic import (
-    ensembles,
-    family,
-    students,
-    summaries,
-    tables,
-    teachers,
-)
+from shallow_mimic import ensembles, students, summaries, tables, teachers
 from shallow_mimic.summaries import Spread
+from shallow_mimic.training import family
 
 
 def make(model, test=0.5, dev=0.5, **changes):

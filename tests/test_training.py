@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 import small_family as small
 
-from shallow_mimic import (
-    chunks,
-    family,
-    losses,
-    models,
-    parallel,
-    programs,
-    training,
-)
+from shallow_mimic import losses, models, training
 from shallow_mimic.data import pools
+from shallow_mimic.training import (
+  chunks,
+  family,
+  objectives,
+  optimizers,
+  parallel,
+  program,
+  step,
+)
+from shallow_mimic.training.step import make_batch_rows
 
 CASES = {
     'sgd-relu': ({'optimizer': 'sgd'}, {'activation': 'relu'}),
@@ -124,7 +126,7 @@ def test_a_further_width_changes_no_other_member():
 @pytest.mark.parametrize(('steps', 'warmup'), [
     (100, 0.05), (40, 0.25), (7, 0.5), (10, 0.0), (3, 1.0), (1, 0.05)])
 def test_schedule_in_closed_form(steps, warmup):
-  factor = training.make_schedule(
+  factor = optimizers.make_schedule(
       training.Recipe(steps=steps, batch=1, warmup=warmup))
   got = [float(factor(step)) for step in range(steps)]
   want = [small.closed_form_rate(s, steps, warmup) for s in range(steps)]
@@ -136,13 +138,13 @@ def make_hyper(member, base_seed=0):
   inputs = small.make_inputs()
   bucket = family.make_buckets(
       [member], (small.FEATURES,), small.CLASSES, batch=8, waste=0)[0]
-  hypers = programs.make_hypers(
+  hypers = program.make_hypers(
       bucket, [member], [member.objective], inputs, base_seed)
   return jax.tree.map(lambda leaf: leaf[0], hypers)
 
 
 def draw(member, step, base_seed=0, batch=64):
-  return np.asarray(training.make_batch_rows(
+  return np.asarray(make_batch_rows(
       make_hyper(member, base_seed),
       jax.tree.map(jnp.asarray, small.make_inputs().data), step, batch))
 
@@ -178,9 +180,9 @@ def test_weight_decay_is_for_kernels():
   hyper = make_hyper(small.make_member(3, weight_decay=0.25))._replace(
       learning_rate=jnp.float32(0.5), teacher=jnp.int32(0),
       normalizer=losses.LogitNormalizer(jnp.zeros(2), jnp.ones(2)))
-  update = training.make_update_fn(
-      net, [family.Objective('pseudo_label')], recipe)
-  state = training.init_state(recipe, params)._replace(params=params)
+  update = step.make_update_fn(
+      net, [objectives.Objective('pseudo_label')], recipe)
+  state = step.init_state(recipe, params)._replace(params=params)
   new, _ = jax.jit(update)(state, hyper, jax.tree.map(jnp.asarray, data), 0)
   # Inputs of zeros: the first kernel has no gradient, only decay.
   np.testing.assert_allclose(
@@ -214,7 +216,7 @@ def test_the_size_of_groups_does_not_matter(group):
   results = []
   for size in (group, len(members)):
     program = small.make_program(members, settings)
-    update = training.make_update_fn(
+    update = step.make_update_fn(
         program.buckets[0].net, objectives, settings.recipe)
     states = jax.tree.map(jnp.copy, program.states)
     chunk = parallel.make_single(chunks.make_chunk_fn([update], [size]))
@@ -237,4 +239,4 @@ def test_a_family_of_several_buckets_is_the_same_family():
     ((('dropout_hidden', 0.0),), False), ((('dropout_hidden', 0.1),), True),
     ((('activation', 'relu'), ('dropout_input', 0.5)), True)])
 def test_has_dropout(options, expected):
-  assert training.has_dropout(options) is expected
+  assert step.has_dropout(options) is expected

@@ -3,7 +3,8 @@
 import pytest
 import tiny_experiment
 
-from shallow_mimic import configs, errors, family, models, students, widths
+from shallow_mimic import configs, errors, models, students, widths
+from shallow_mimic.training import family
 
 
 @pytest.fixture(name='section')

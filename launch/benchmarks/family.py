@@ -11,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from launch.benchmarks import timing
-from shallow_mimic import family, losses, models, programs, training
+from shallow_mimic import losses, models, training
 from shallow_mimic.data import pools
+from shallow_mimic.training import batches, family, objectives
+from shallow_mimic.training.program import make_program
 
-_OBJECTIVE = family.Objective('logit_regression')
+_OBJECTIVE = objectives.Objective('logit_regression')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +54,13 @@ def make_members(case: Case) -> list[family.Member]:
   ]
 
 
-def make_inputs(case: Case) -> programs.Inputs:
+def make_inputs(case: Case) -> training.Inputs:
   """Noise in the shape of a data set and of a teacher's logits."""
   draw = np.random.default_rng(0)
   x = draw.standard_normal((case.examples, case.features), np.float32)
   targets = draw.standard_normal((1, case.examples, case.classes), np.float32)
-  return programs.Inputs(
-      data=training.Data(
+  return training.Inputs(
+      data=batches.Data(
           pools.Pool(x), np.zeros(case.examples, np.int32), targets,
           np.arange(case.examples, dtype=np.int32)[None],
           np.array([case.examples], np.int32)),
@@ -71,10 +73,10 @@ def make_inputs(case: Case) -> programs.Inputs:
 
 
 def make_run(members: Sequence[family.Member], case: Case,
-             inputs: programs.Inputs, **settings: Any) -> Callable[[], None]:
+             inputs: training.Inputs, **settings: Any) -> Callable[[], None]:
   """Returns run(): `case.steps` steps of a family, awaited."""
   recipe = training.Recipe(steps=10 ** 6, batch=case.batch)
-  program = programs.make_program(members, inputs, programs.Settings(
+  program = make_program(members, inputs, training.Settings(
       recipe, eval_every=1, **{'devices': 1, **settings}))
   states = program.states
 
@@ -89,7 +91,7 @@ def make_run(members: Sequence[family.Member], case: Case,
 
 
 def make_solo_run(members: Sequence[family.Member], case: Case,
-                  inputs: programs.Inputs) -> Callable[[], None]:
+                  inputs: training.Inputs) -> Callable[[], None]:
   """Returns run(): the same students, each by a program of its own."""
   runs = [make_run([member], case, inputs) for member in members]
 

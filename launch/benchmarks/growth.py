@@ -11,7 +11,8 @@ import jax
 
 from launch.benchmarks import family as family_bench
 from launch.benchmarks import timing
-from shallow_mimic import programs, training
+from shallow_mimic import training
+from shallow_mimic.training.program import make_program
 
 
 def grow_widths() -> list[dict[str, str]]:
@@ -21,7 +22,7 @@ def grow_widths() -> list[dict[str, str]]:
     case = family_bench.Case('', 40, 10, widths, 3, 128, steps=50)
     members = family_bench.make_members(case)
     inputs = family_bench.make_inputs(case)
-    program = programs.make_program(members, inputs, programs.Settings(
+    program = make_program(members, inputs, training.Settings(
         training.Recipe(steps=10, batch=128), eval_every=1, devices=1))
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(program.states))
     run = family_bench.make_run(members, case, inputs)

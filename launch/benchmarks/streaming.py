@@ -12,11 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from launch.benchmarks import timing
-from shallow_mimic import family, losses, programs, streaming, training
+from shallow_mimic import losses, training
 from shallow_mimic.data import pools
 from shallow_mimic.runs import files
+from shallow_mimic.training import batches, family, objectives
+from shallow_mimic.training.batches import Windows, feed
+from shallow_mimic.training.program import make_program
 
-_OBJECTIVE = family.Objective('logit_regression')
+_OBJECTIVE = objectives.Objective('logit_regression')
 _BATCH, _IMAGES = 128, 20_000
 _STEPS, _DISPATCHES = 3, 10
 
@@ -30,11 +33,11 @@ def make_members() -> list[family.Member]:
   ]
 
 
-def make_inputs(pool: pools.Pool) -> programs.Inputs:
+def make_inputs(pool: pools.Pool) -> training.Inputs:
   """Images of noise and a teacher's logits."""
   draw, count = np.random.default_rng(0), len(pool.x)
-  return programs.Inputs(
-      data=training.Data(
+  return training.Inputs(
+      data=batches.Data(
           pool, np.zeros(count, np.int32),
           draw.standard_normal((1, count, 10), np.float32),
           np.arange(count, dtype=np.int32)[None],
@@ -47,18 +50,18 @@ def make_inputs(pool: pools.Pool) -> programs.Inputs:
   )
 
 
-def make_run(inputs: programs.Inputs,
+def make_run(inputs: training.Inputs,
              stack: contextlib.ExitStack) -> Callable[[], None]:
   """Returns run(): one dispatch of some steps, awaited."""
   members = make_members()
-  program = programs.make_program(members, inputs, programs.Settings(
+  program = make_program(members, inputs, training.Settings(
       training.Recipe(steps=10 ** 6, batch=_BATCH), eval_every=1, devices=1))
   bounds = [(i * _STEPS, (i + 1) * _STEPS) for i in range(1000)]
   if program.data is None:
-    windows = streaming.Windows(members, inputs.data, inputs.sets, bounds,
+    windows = Windows(members, inputs.data, inputs.sets, bounds,
                                 base_seed=0, batch=_BATCH, steps=_STEPS)
     batches = stack.enter_context(contextlib.closing(
-        streaming.feed(windows, jax.devices()[:1])))
+        feed(windows, jax.devices()[:1])))
   states, todo = program.states, iter(bounds)
 
   def run():

@@ -10,17 +10,11 @@ import jax
 import numpy as np
 
 from launch.benchmarks import timing
-from shallow_mimic import (
-  ensembles,
-  evaluation,
-  family,
-  logits,
-  models,
-  programs,
-  training,
-)
+from shallow_mimic import ensembles, evaluation, logits, models, training
 from shallow_mimic.data import mixtures, pools
 from shallow_mimic.data.dataset import Examples, make_dataset
+from shallow_mimic.training import batches, family, objectives
+from shallow_mimic.training.program import make_program
 
 _STEPS = 5
 _CASES = (
@@ -33,14 +27,14 @@ def make_run(architecture: str, shape: tuple[int, ...], x: np.ndarray,
              labels: np.ndarray) -> Callable[[], None]:
   """Returns run(): a few training steps of one teacher, awaited."""
   member = family.Member('CNN', architecture, 0, 0, 1e-3,
-                         family.Objective('cross_entropy'), 'train')
+                         objectives.Objective('cross_entropy'), 'train')
   count = len(x)
-  data = training.Data(
+  data = batches.Data(
       pools.Pool(x), labels, np.zeros((1, count, 10), np.float32),
       np.arange(count, dtype=np.int32)[None], np.array([count], np.int32))
-  inputs = programs.Inputs(
+  inputs = training.Inputs(
       data, ('train',), (), {}, pools.Pool(x[:10]), labels[:10], 10)
-  program = programs.make_program([member], inputs, programs.Settings(
+  program = make_program([member], inputs, training.Settings(
       training.Recipe(steps=10 ** 6, batch=128), eval_every=1, devices=1))
   states = program.states
 

@@ -19,35 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from shallow_mimic import models
+from shallow_mimic.training.objectives import Objective
 
 # The fixed cost of one more bucket, in multiply-adds of a forward pass: a
 # dispatch of its operations takes about as long as this much matmul on a CPU.
 BUCKET_OVERHEAD = 500_000
-# Activations, units × batch, that stay in a CPU core's cache.
-CPU_CACHE_UNITS = 400_000
 # What runs once had better be compiled fast than run fast.
 _RUNS_ONCE = {'xla_backend_optimization_level': 0,
               'xla_llvm_disable_expensive_passes': True}
-
-
-@dataclasses.dataclass(frozen=True)
-class Objective:
-  """What a member minimises: a name of `objectives.LOSSES` and its constants.
-
-  `temperature` is used by the losses of softmaxes after a teacher, `alpha`
-  (weight of the teacher against the labels) by `blended`, `weights` by those
-  of `objectives.WEIGHTED`: of their two terms, () for the papers' own.
-  """
-
-  name: str
-  temperature: float = 1.0
-  alpha: float = 0.5
-  weights: tuple[float, ...] = ()
-
-  @property
-  def normalized(self) -> bool:
-    """Whether its outputs are logits as the normaliser scales them."""
-    return self.name == 'logit_regression'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,24 +147,6 @@ def _clashes(member, net):
       items, net.architecture.layers, strict=True) if item == 'H'}
   return any(layer in widest for item, layer in zip(
       items, net.architecture.layers, strict=True) if item != 'H')
-
-
-def choose_group(bucket: Bucket, batch: int, platform: str) -> int:
-  """How many of a bucket's members run side by side.
-
-  All of them on an accelerator. On a CPU as many as keep their activations in
-  its cache: measured up to twice as fast as all at once.
-  """
-  count = len(bucket.indices)
-  if platform != 'cpu':
-    return count
-  units = max(1, models.count_hidden_units(bucket.net)) * batch
-  most = max(1, CPU_CACHE_UNITS // units)
-  if most >= count:
-    return count
-  # An even share compiles once; a remainder is a second program.
-  even = max(size for size in range(1, most + 1) if count % size == 0)
-  return even if 2 * even > most else most
 
 
 def member_keys(base_seed: int, member: Member) -> tuple[jax.Array, jax.Array]:

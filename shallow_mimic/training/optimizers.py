@@ -12,9 +12,13 @@ And it knows what is padding: a padded member moves as it would alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
+
+from shallow_mimic.training.settings import Recipe
 
 # Quintic Newton–Schulz: after five steps singular values are within 0.7…1.2.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -99,3 +103,20 @@ def _direction_scale(kernel: jax.Array) -> jax.Array:
   present = _flat(kernel) != 0
   longest = jnp.maximum(present.any(1).sum(), present.any(0).sum())
   return _RMS * jnp.sqrt(longest.astype(jnp.float32))
+
+
+def make_schedule(recipe: Recipe) -> Callable[[jax.Array], jax.Array]:
+  """Returns factor(step): linear warm-up to 1, then a cosine to 0."""
+  warmup = max(1, round(recipe.warmup * recipe.steps))
+  return optax.warmup_cosine_decay_schedule(
+      1 / warmup, 1.0, warmup, max(recipe.steps, warmup + 1)
+  )
+
+
+def make_optimizer(recipe: Recipe) -> optax.GradientTransformation:
+  """Gradient to direction; the learning rate is the member's own."""
+  clip = optax.clip_by_global_norm(recipe.clip) if recipe.clip else None
+  moments = {'adam': optax.scale_by_adam,
+             'muon': lambda: scale_by_muon(recipe.momentum),
+             'sgd': lambda: optax.trace(recipe.momentum)}[recipe.optimizer]()
+  return optax.chain(clip, moments) if clip else moments

@@ -14,9 +14,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from shallow_mimic import errors, family, streaming
-from shallow_mimic.programs import Inputs, Settings, make_program
+from shallow_mimic import errors
 from shallow_mimic.runs import checkpoints, progress
+from shallow_mimic.training import batches, family
+from shallow_mimic.training.inputs import Inputs
+from shallow_mimic.training.program import make_program
+from shallow_mimic.training.settings import Settings
 
 # Dispatches between two looks at dev: after each, progress is told and a stop
 # is heeded.
@@ -112,7 +115,7 @@ def _saved(states, history):
 
 def _dispatch_steps(members, inputs, settings):
   """Steps of a dispatch: a tenth of those between looks at dev, or fewer."""
-  most = streaming.count_window_steps(
+  most = batches.count_window_steps(
       members, inputs.data.pool, settings.recipe.batch)
   return min(most, max(1, settings.eval_every // _DISPATCHES))
 
@@ -136,10 +139,10 @@ def _feed(program, members, inputs, settings, bounds, size):
   if program.data is not None:
     yield itertools.repeat(program.data)
     return
-  windows = streaming.Windows(
+  windows = batches.Windows(
       members, inputs.data, inputs.sets, bounds,
       base_seed=settings.base_seed, batch=settings.recipe.batch, steps=size)
-  with contextlib.closing(streaming.feed(windows, program.devices)) as fed:
+  with contextlib.closing(batches.feed(windows, program.devices)) as fed:
     yield fed
 
 

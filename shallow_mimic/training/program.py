@@ -2,70 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from shallow_mimic import (
-    chunks,
-    family,
-    losses,
-    parallel,
-    streaming,
-    training,
-)
 from shallow_mimic.data.pools import Pool
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-  """How a family is trained, beside the members' own hyper-parameters.
-
-  `eval_every` steps lie between two looks at dev; `waste` is the share of
-  work that padding may cost; a checkpoint is written when `save_seconds`
-  have passed since the last one, and at the end. Inputs of more than
-  `memory_gib` are streamed from disk.
-  """
-
-  recipe: training.Recipe
-  eval_every: int
-  base_seed: int = 0
-  waste: float = 0.25
-  bucket_overhead: int = family.BUCKET_OVERHEAD
-  split: str = 'family'
-  devices: int = 0
-  save_seconds: float = 30.0
-  memory_gib: float = math.inf
-
-  @property
-  def memory(self) -> float:
-    """Bytes of inputs that may be in memory."""
-    return self.memory_gib * 2 ** 30
-
-
-class Inputs(NamedTuple):
-  """What the members train on and are chosen by.
-
-  Attributes:
-    data: see `training.Data`.
-    sets: names of the rows of `data.rows`, in order.
-    teachers: names of the leading axis of `data.targets`.
-    normalizers: logit normaliser by (teacher, set).
-    dev: dev inputs; dev_labels: their labels.
-    classes: number of classes, C.
-  """
-
-  data: training.Data
-  sets: tuple[str, ...]
-  teachers: tuple[str, ...]
-  normalizers: dict[tuple[str, str], losses.LogitNormalizer]
-  dev: Pool
-  dev_labels: np.ndarray
-  classes: int
+from shallow_mimic.training import batches, chunks, family, parallel, step
+from shallow_mimic.training.inputs import Inputs, choose_normalizer
+from shallow_mimic.training.objectives import Objective
+from shallow_mimic.training.settings import Settings
 
 
 class Program(NamedTuple):
@@ -77,9 +24,9 @@ class Program(NamedTuple):
   """
 
   buckets: list[family.Bucket]
-  states: list[training.MemberState]
-  hypers: list[training.Hyper]
-  data: training.Data | None
+  states: list[step.MemberState]
+  hypers: list[step.Hyper]
+  data: batches.Data | None
   dev: tuple[Pool, jax.Array]
   chunk: Callable
   select: Callable
@@ -111,11 +58,11 @@ def make_program(members: Sequence[family.Member], inputs: Inputs,
     extra = dict(shard=parallel.make_shard(len(devices)),
                  spread=parallel.spread_key, average=parallel.average)
   chunk = chunks.make_chunk_fn([
-      training.make_update_fn(
+      step.make_update_fn(
           b.net, objectives, recipe, **extra,
-          dropout=training.has_dropout(members[b.indices[0]].net_options),
+          dropout=step.has_dropout(members[b.indices[0]].net_options),
       ) for b in buckets
-  ], [family.choose_group(b, recipe.batch, devices[0].platform)
+  ], [chunks.choose_group(b, recipe.batch, devices[0].platform)
       for b in buckets])
   select = chunks.make_selection_fn([b.net for b in buckets])
   counts = [len(b.indices) for b in buckets]
@@ -149,15 +96,15 @@ def _choose_placement(counts, devices, split_batch):
 
 
 def make_hypers(bucket: family.Bucket, members: Sequence[family.Member],
-                objectives: Sequence[family.Objective], inputs: Inputs,
-                base_seed: int) -> training.Hyper:
+                objectives: Sequence[Objective], inputs: Inputs,
+                base_seed: int) -> step.Hyper:
   """The constants of a bucket's members as arrays [S, …]."""
-  rows, streams = [], streaming.find_streams(members)
+  rows, streams = [], batches.find_streams(members)
   for index in bucket.indices:
     member = members[index]
     teacher = (inputs.teachers.index(member.teacher) if member.teacher else 0)
     key = family.member_keys(base_seed, member)[1]
-    rows.append(training.Hyper(
+    rows.append(step.Hyper(
         key=jax.random.key_data(key),
         stream=np.int32(streams.index((member.seed, member.inputs))),
         learning_rate=np.float32(member.learning_rate),
@@ -174,25 +121,10 @@ def make_hypers(bucket: family.Bucket, members: Sequence[family.Member],
   return stacked._replace(key=jax.random.wrap_key_data(stacked.key))
 
 
-def choose_normalizer(member: family.Member,
-                      inputs: Inputs) -> losses.LogitNormalizer:
-  """The member's logit normaliser; identity unless it imitates logits."""
-  if member.objective.normalized:
-    return inputs.normalizers[member.teacher, member.inputs]
-  return losses.LogitNormalizer(
-      np.zeros(inputs.classes, np.float32), np.ones(inputs.classes, np.float32)
-  )
-
-
-def count_inputs(member: family.Member, inputs: Inputs) -> int:
-  """How many inputs the member trains on."""
-  return int(inputs.data.sizes[inputs.sets.index(member.inputs)])
-
-
 def _init_states(bucket, members, inputs, settings):
   params = family.init_bucket(
       bucket, members, settings.base_seed,
       inputs.data.pool.input_shape, inputs.classes,
   )
-  init = lambda p: training.init_state(settings.recipe, p)
+  init = lambda p: step.init_state(settings.recipe, p)
   return jax.jit(jax.vmap(init))(params)

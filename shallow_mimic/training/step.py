@@ -7,71 +7,19 @@ family is invisible to it.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from shallow_mimic import losses, models, muon, objectives
-from shallow_mimic.data.pools import Pool, take
-from shallow_mimic.family import Objective
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-  """What all members of a family share.
-
-  `steps` updates of `batch` examples; `optimizer` is 'adam', 'muon' or 'sgd'
-  (the last two with `momentum`); the learning rate rises over `warmup` (a
-  share of the steps) and falls as a cosine; `clip` is the largest global norm
-  of a member's gradient, 0 for none.
-  """
-
-  steps: int
-  batch: int
-  optimizer: str = 'adam'
-  momentum: float = 0.9
-  warmup: float = 0.05
-  clip: float = 0.0
-
-
-class Data(NamedTuple):
-  """All that a family trains on, on the device.
-
-  Attributes:
-    pool: what inputs are gathered from, N rows.
-    labels: [N], -1 where unlabelled.
-    targets: logits of every teacher in use, [T, N, C].
-    rows: for each set of inputs, the rows it is made of, [I, R]; zero-filled.
-    sizes: how many of these count, [I].
-  """
-
-  pool: Pool
-  labels: jax.Array
-  targets: jax.Array
-  rows: jax.Array
-  sizes: jax.Array
-
-
-class Window(NamedTuple):
-  """The batches of some steps alone, where the data are not on the device.
-
-  Attributes:
-    pool: their inputs, M rows: by stream, step and place in the batch.
-    labels: [M].
-    targets: [T, M, C].
-    starts: the first row of each stream, see `streaming.find_streams`.
-    first: the step of the first batch.
-  """
-
-  pool: Pool
-  labels: jax.Array
-  targets: jax.Array
-  starts: jax.Array
-  first: jax.Array
+from shallow_mimic import losses, models
+from shallow_mimic.data.pools import take
+from shallow_mimic.training import objectives
+from shallow_mimic.training.batches import Data, Window, draw_places
+from shallow_mimic.training.objectives import Objective
+from shallow_mimic.training.optimizers import make_optimizer, make_schedule
+from shallow_mimic.training.settings import Recipe
 
 
 class Hyper(NamedTuple):
@@ -103,38 +51,12 @@ def real_units(hyper: Hyper) -> jax.Array | None:
   return hyper.unit_mask if hyper.unit_mask.size else None
 
 
-def make_schedule(recipe: Recipe) -> Callable[[jax.Array], jax.Array]:
-  """Returns factor(step): linear warm-up to 1, then a cosine to 0."""
-  warmup = max(1, round(recipe.warmup * recipe.steps))
-  return optax.warmup_cosine_decay_schedule(
-      1 / warmup, 1.0, warmup, max(recipe.steps, warmup + 1)
-  )
-
-
-def make_optimizer(recipe: Recipe) -> optax.GradientTransformation:
-  """Gradient to direction; the learning rate is the member's own."""
-  clip = optax.clip_by_global_norm(recipe.clip) if recipe.clip else None
-  moments = {'adam': optax.scale_by_adam,
-             'muon': lambda: muon.scale_by_muon(recipe.momentum),
-             'sgd': lambda: optax.trace(recipe.momentum)}[recipe.optimizer]()
-  return optax.chain(clip, moments) if clip else moments
-
-
 def init_state(recipe: Recipe, params: Any) -> MemberState:
   """The state of one member before its first step."""
   return MemberState(
       params, make_optimizer(recipe).init(params), params,
       jnp.float32(-1), jnp.int32(0),
   )
-
-
-def draw_places(key: jax.Array, size: jax.Array, step: jax.Array,
-                batch: int) -> jax.Array:
-  """Places [B] of a batch among `size` inputs: a function of key and step.
-
-  Drawn with replacement, so that a step needs no memory of earlier ones.
-  """
-  return jax.random.randint(jax.random.fold_in(key, step), (batch,), 0, size)
 
 
 def make_batch_rows(hyper: Hyper, data: Data | Window, step: jax.Array,

@@ -14,7 +14,11 @@ import jax.numpy as jnp
 
 from shallow_mimic import models
 from shallow_mimic.data.pools import Pool, take
-from shallow_mimic.training import MemberState, real_units
+from shallow_mimic.training.family import Bucket
+from shallow_mimic.training.step import MemberState, real_units
+
+# Activations, units × batch, that stay in a CPU core's cache.
+CPU_CACHE_UNITS = 400_000
 
 
 def make_chunk_fn(updates: Sequence[Callable],
@@ -143,3 +147,21 @@ def apply_in_batches(net: models.Net, params: Any, unit_mask: jax.Array | None,
   rows = jnp.minimum(jnp.arange(blocks * batch), count - 1)
   outputs = jax.lax.map(apply, rows.reshape(blocks, batch))
   return outputs.reshape(blocks * batch, -1)[:count]
+
+
+def choose_group(bucket: Bucket, batch: int, platform: str) -> int:
+  """How many of a bucket's members run side by side.
+
+  All of them on an accelerator. On a CPU as many as keep their activations in
+  its cache: measured up to twice as fast as all at once.
+  """
+  count = len(bucket.indices)
+  if platform != 'cpu':
+    return count
+  units = max(1, models.count_hidden_units(bucket.net)) * batch
+  most = max(1, CPU_CACHE_UNITS // units)
+  if most >= count:
+    return count
+  # An even share compiles once; a remainder is a second program.
+  even = max(size for size in range(1, most + 1) if count % size == 0)
+  return even if 2 * even > most else most

@@ -4,18 +4,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from shallow_mimic import family, losses, programs, training
+from shallow_mimic import losses
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
+from shallow_mimic.data.pools import Pool
+from shallow_mimic.training import batches, family
+
+
+class Inputs(NamedTuple):
+  """What the members train on and are chosen by.
+
+  Attributes:
+    data: see `training.Data`.
+    sets: names of the rows of `data.rows`, in order.
+    teachers: names of the leading axis of `data.targets`.
+    normalizers: logit normaliser by (teacher, set).
+    dev: dev inputs; dev_labels: their labels.
+    classes: number of classes, C.
+  """
+
+  data: batches.Data
+  sets: tuple[str, ...]
+  teachers: tuple[str, ...]
+  normalizers: dict[tuple[str, str], losses.LogitNormalizer]
+  dev: Pool
+  dev_labels: np.ndarray
+  classes: int
 
 
 def gather_inputs(members: Sequence[family.Member], dataset: Dataset,
                   targets: Mapping[str, Targets],
-                  memory: float = math.inf) -> programs.Inputs:
+                  memory: float = math.inf) -> Inputs:
   """The rows that any member uses, once, with every teacher's logits.
 
   Args:
@@ -35,8 +59,8 @@ def gather_inputs(members: Sequence[family.Member], dataset: Dataset,
   logits = _align(layout, targets, dataset.classes)
   pairs = {(m.teacher, m.inputs) for m in members if m.objective.normalized}
   names = tuple(targets)
-  return programs.Inputs(
-      data=training.Data(
+  return Inputs(
+      data=batches.Data(
           pool=pool, labels=labels, targets=logits, rows=table,
           sizes=np.array([len(row) for row in rows], np.int32),
       ),
@@ -87,3 +111,16 @@ def _align(layout: mixtures.Layout, targets: Mapping[str, Targets],
   return out
 
 
+def choose_normalizer(member: family.Member,
+                      inputs: Inputs) -> losses.LogitNormalizer:
+  """The member's logit normaliser; identity unless it imitates logits."""
+  if member.objective.normalized:
+    return inputs.normalizers[member.teacher, member.inputs]
+  return losses.LogitNormalizer(
+      np.zeros(inputs.classes, np.float32), np.ones(inputs.classes, np.float32)
+  )
+
+
+def count_inputs(member: family.Member, inputs: Inputs) -> int:
+  """How many inputs the member trains on."""
+  return int(inputs.data.sizes[inputs.sets.index(member.inputs)])

@@ -9,14 +9,50 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shallow_mimic import family, parallel, training
 from shallow_mimic.data.pools import Pool, take
+from shallow_mimic.training import family, parallel
+
+
+class Data(NamedTuple):
+  """All that a family trains on, on the device.
+
+  Attributes:
+    pool: what inputs are gathered from, N rows.
+    labels: [N], -1 where unlabelled.
+    targets: logits of every teacher in use, [T, N, C].
+    rows: for each set of inputs, the rows it is made of, [I, R]; zero-filled.
+    sizes: how many of these count, [I].
+  """
+
+  pool: Pool
+  labels: jax.Array
+  targets: jax.Array
+  rows: jax.Array
+  sizes: jax.Array
+
+
+class Window(NamedTuple):
+  """The batches of some steps alone, where the data are not on the device.
+
+  Attributes:
+    pool: their inputs, M rows: by stream, step and place in the batch.
+    labels: [M].
+    targets: [T, M, C].
+    starts: the first row of each stream, see `streaming.find_streams`.
+    first: the step of the first batch.
+  """
+
+  pool: Pool
+  labels: jax.Array
+  targets: jax.Array
+  starts: jax.Array
+  first: jax.Array
 
 # Inputs of one dispatch; three windows are alive at a time. Resident data keep
 # to it too: how steps are parted must not depend on where the data are.
@@ -40,7 +76,7 @@ def count_window_steps(members: Sequence[family.Member], pool: Pool,
 class Windows:
   """The windows of a family's dispatches by number; a Grain data source."""
 
-  def __init__(self, members: Sequence[family.Member], data: training.Data,
+  def __init__(self, members: Sequence[family.Member], data: Data,
                sets: Sequence[str], bounds: Sequence[tuple[int, int]], *,
                base_seed: int, batch: int, steps: int):
     """Describes the windows from `bounds`: (first, last + 1) step of each.
@@ -67,7 +103,7 @@ class Windows:
   def __len__(self) -> int:
     return len(self._bounds)
 
-  def __getitem__(self, index: int) -> training.Window:
+  def __getitem__(self, index: int) -> Window:
     start = self._bounds[index][0]
     data, sets = self._data, self._sets
     places = np.asarray(_draw(
@@ -75,7 +111,7 @@ class Windows:
         np.arange(start, start + self._steps, dtype=np.int32), self._batch))
     rows = data.rows[sets[:, None, None], places].reshape(-1)
     starts = np.arange(len(sets)) * self._steps * self._batch
-    return training.Window(
+    return Window(
         Pool(take(data.pool, rows)), data.labels[rows], data.targets[:, rows],
         starts.astype(np.int32), np.int32(start))
 
@@ -83,7 +119,7 @@ class Windows:
 @functools.partial(jax.jit, static_argnums=3)
 def _draw(keys, sizes, steps, batch):
   """Places [streams, steps, B]."""
-  of_stream = jax.vmap(training.draw_places, (None, None, 0, None))
+  of_stream = jax.vmap(draw_places, (None, None, 0, None))
   return jax.vmap(of_stream, (0, 0, None, None))(keys, sizes, steps, batch)
 
 
@@ -99,3 +135,12 @@ def feed(windows: Windows, devices: Sequence[jax.Device]) -> Iterator[Any]:
     yield from iterator
   finally:
     iterator.close()
+
+
+def draw_places(key: jax.Array, size: jax.Array, step: jax.Array,
+                batch: int) -> jax.Array:
+  """Places [B] of a batch among `size` inputs: a function of key and step.
+
+  Drawn with replacement, so that a step needs no memory of earlier ones.
+  """
+  return jax.random.randint(jax.random.fold_in(key, step), (batch,), 0, size)

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 
 from shallow_mimic import errors, losses
-from shallow_mimic.family import Objective
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+  """What a member minimises: a name of `objectives.LOSSES` and its constants.
+
+  `temperature` is used by the losses of softmaxes after a teacher, `alpha`
+  (weight of the teacher against the labels) by `blended`, `weights` by those
+  of `objectives.WEIGHTED`: of their two terms, () for the papers' own.
+  """
+
+  name: str
+  temperature: float = 1.0
+  alpha: float = 0.5
+  weights: tuple[float, ...] = ()
+
+  @property
+  def normalized(self) -> bool:
+    """Whether its outputs are logits as the normaliser scales them."""
+    return self.name == 'logit_regression'
 
 
 class Batch(NamedTuple):
