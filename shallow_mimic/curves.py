@@ -34,9 +34,11 @@ from shallow_mimic import (
   summaries,
   tables,
 )
+from shallow_mimic.evaluation import records
+from shallow_mimic.evaluation.records import Record, choose_metric
 from shallow_mimic.report import Section
 from shallow_mimic.runs import files
-from shallow_mimic.summaries import Record, Summary
+from shallow_mimic.summaries import Summary
 
 COLUMNS = ('model', 'role', 'objective', 'width', 'seed', 'learning_rate',
            'parameters', 'multiply_adds', 'split', 'metric', 'value',
@@ -87,7 +89,7 @@ def write_report(
       *latency_figure.make_sections(points, images),
       *studies.make_sections(points, images),
       *_table_sections(points, records, paper_rows, title)]
-  if summaries.choose_metric(records) == 'per':
+  if choose_metric(records) == 'per':
     notes = (*notes, 'Accuracy means 100 − phone error rate (PER).')
   page = report.make_page(title, sections, notes)
   files.write_text(directory / 'index.html', page)
@@ -120,7 +122,7 @@ def format_table(records: Sequence[Record], title: str = '') -> str:
 
 
 def _total_order(record: Record) -> tuple:
-  return (*summaries.record_order(record), json.dumps(record, sort_keys=True))
+  return (*records.record_order(record), json.dumps(record, sort_keys=True))
 
 
 def _csv_rows(record: Record) -> Iterator[dict[str, str]]:

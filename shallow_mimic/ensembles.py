@@ -12,9 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from shallow_mimic import errors, evaluation, metrics, models, recognition
+from shallow_mimic import errors, evaluation, models
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.pools import Pool, as_pool
+from shallow_mimic.evaluation import metrics, recognition
+from shallow_mimic.evaluation.records import describe_bins, make_ensemble_record
 from shallow_mimic.runs import files, workdir
 
 SPACES = ('logits', 'probabilities')
@@ -165,8 +167,8 @@ def write_ensemble(directory: os.PathLike | str, name: str, space: str,
     sums = _judge(logits, np.asarray(part.y))
     bins[split] = sums['ece']
     values[split] = {name: float(total.value) for name, total in sums.items()}
-  records = [_record(name, list(teachers.values()), values) | {
-      'calibration': evaluation.describe_bins(bins['test'])}]
+  records = [make_ensemble_record(name, list(teachers.values()), values) | {
+      'calibration': describe_bins(bins['test'])}]
   recognition.score_phones(directory, records, dataset,
                            lambda _, split: said[split])
   files.write_json(directory / 'records.json', records)
@@ -203,28 +205,3 @@ def pick_members(groups: Mapping[str, Sequence[Any]], text: str) -> list[Any]:
   """
   name, _, index = text.partition(':')
   return [groups[name][int(index)]] if index else list(groups[name])
-
-
-def describe(nets: Sequence[models.Net]) -> dict[str, Any]:
-  """The architecture of an ensemble in words, and its sizes in all."""
-  sizes = [evaluation.model_sizes(net) for net in nets]
-  total = {key: sum(size[key] for size in sizes) for key in sizes[0]}
-  # The members run side by side: the longest counts.
-  total['sequential_depth'] = max(size['sequential_depth'] for size in sizes)
-  architectures = dict.fromkeys(str(net.architecture) for net in nets)
-  return {'architecture': f'{len(nets)} × {", ".join(architectures)}', **total}
-
-
-def _record(name, teachers, values):
-  nets = [one.net for one in teachers if not one.mirrored]
-  sizes = describe(nets)
-  if len(nets) < len(teachers):
-    sizes['architecture'] += ' (+ mirror images)'
-    sizes['multiply_adds'] *= 2
-  return {
-      'model': name, 'role': 'ensemble', 'objective': 'cross_entropy',
-      'inputs': '', 'teacher': '', 'width': 0, 'seed': 0,
-      'learning_rate': None, **sizes, 'phase': 'final',
-      'selected': True, 'best_step': 0, 'diverged': False,
-      'metrics': values, 'history': {},
-  }

@@ -16,13 +16,12 @@ from shallow_mimic import (
   handover,
   logits,
   students,
-  summaries,
   training,
   validation,
 )
 from shallow_mimic.data.dataset import Dataset
+from shallow_mimic.evaluation.records import Record, choose_metric, score
 from shallow_mimic.runs import files, workdir
-from shallow_mimic.summaries import Record
 from shallow_mimic.training.family import Member
 
 
@@ -79,7 +78,7 @@ def choose_student(records: Sequence[Record], wanted: Wanted,
   Raises:
     UserError: there is none; the message lists those that there are.
   """
-  metric = summaries.choose_metric(records)
+  metric = choose_metric(records)
   found = [
       place for place, r in enumerate(records)
       if not r['diverged'] and _fits(r, wanted)]
@@ -92,7 +91,7 @@ def choose_student(records: Sequence[Record], wanted: Wanted,
         f'no student in {where} is {", ".join(asked)}; known:'
         f' {_list_known(records)}')
   # Of equals the first.
-  return max(found, key=lambda i: summaries.score(records[i], 'dev', metric))
+  return max(found, key=lambda i: score(records[i], 'dev', metric))
 
 
 def _fits(record: Record, wanted: Wanted) -> bool:

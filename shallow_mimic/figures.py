@@ -15,6 +15,7 @@ import numpy as np
 from shallow_mimic import comparisons, drawing, summaries
 from shallow_mimic.comparisons import Curve
 from shallow_mimic.drawing import Image, Label
+from shallow_mimic.evaluation import records
 from shallow_mimic.summaries import Summary
 
 _DASHES = ((0, (6, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
@@ -149,7 +150,7 @@ def _draw_teachers(
     style = {'color': '#333333', 'linewidth': 1.8 if is_ensemble else 1.2,
              'linestyle': '-' if is_ensemble else _DASHES[i % 3]}
     level = summaries.spread(
-        summaries.score(r, split, points[0].metric) for r in members)
+        records.score(r, split, points[0].metric) for r in members)
     if level.count:
       axes.axhline(level.mean, **style)
       yield Label(level.mean, name, style)

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
-from shallow_mimic import errors, recognition
+from shallow_mimic import errors
+from shallow_mimic.evaluation import recognition
 from shallow_mimic.runs import files
 from shallow_mimic.speech import corpus, scoring
 from shallow_mimic.summaries import Spread, spread

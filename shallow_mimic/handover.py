@@ -11,7 +11,6 @@ import numpy as np
 
 from shallow_mimic import (
   ensembles,
-  latencies,
   logits,
   models,
   realignment,
@@ -21,6 +20,7 @@ from shallow_mimic import (
 )
 from shallow_mimic.data import dataset as datasets
 from shallow_mimic.data import mixtures, store
+from shallow_mimic.evaluation import latencies
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.runs.workdir import require
 from shallow_mimic.training import family, make_settings, objectives

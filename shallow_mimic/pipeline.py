@@ -19,7 +19,6 @@ from shallow_mimic import (
   data_checks,
   ensembles,
   handover,
-  latencies,
   logits,
   realignment,
   students,
@@ -29,6 +28,7 @@ from shallow_mimic import (
 )
 from shallow_mimic.data import store
 from shallow_mimic.data.sources import read
+from shallow_mimic.evaluation import latencies
 from shallow_mimic.runs import files, parts, workdir
 from shallow_mimic.training import parallel
 

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 
 from shallow_mimic import comparisons, summaries
 from shallow_mimic.comparisons import History, Sweep
-from shallow_mimic.summaries import Record, Spread, Summary
+from shallow_mimic.evaluation import records
+from shallow_mimic.evaluation.records import Record
+from shallow_mimic.summaries import Spread, Summary
 from shallow_mimic.tables import show, signed
 
 Pair = tuple[Summary, Summary]
@@ -125,7 +127,7 @@ def _read_teachers(points: Sequence[Summary], curve: comparisons.Curve) -> str:
   gaps = []
   for name, members in comparisons.group_teachers(points).items():
     level = summaries.spread(
-        summaries.score(r, 'test', best.metric) for r in members)
+        records.score(r, 'test', best.metric) for r in members)
     if level.count and best.test.count:
       gap = best.test.mean - level.mean
       side = 'above' if gap >= 0 else 'below'

@@ -17,17 +17,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from shallow_mimic import (
-  errors,
-  evaluation,
-  judging,
-  models,
-  recognition,
-  training,
-  widths,
-)
+from shallow_mimic import errors, evaluation, models, training, widths
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
+from shallow_mimic.evaluation import fidelity, recognition
+from shallow_mimic.evaluation.records import make_record
 from shallow_mimic.runs import checkpoints, files, workdir
 from shallow_mimic.training import family, fit, gather_inputs, objectives
 
@@ -112,7 +106,7 @@ def write_search(directory: os.PathLike | str, members: Sequence[family.Member],
   for member, result in zip(members, fitted, strict=True):
     net = family.member_net(member, dataset.input_shape, dataset.classes)
     picked = chosen[_curve_key(member)][1] == _rate_key(member)
-    records.append(evaluation.make_record(
+    records.append(make_record(
         member, result, net, 'student', {'dev': {'accuracy': result.accuracy}},
         inputs_count=training.count_inputs(member, inputs), phase='search',
         selected=picked,
@@ -162,7 +156,7 @@ def write_students(directory: os.PathLike | str,
   inputs = gather_inputs(members, dataset, targets, settings.memory)
   fitted = fit.fit(members, inputs, settings, directory / 'checkpoints',
                    stage='students')
-  bench = judging.make_bench(dataset, targets, teacher_logits,
+  bench = fidelity.make_bench(dataset, targets, teacher_logits,
                              independent or {}, settings.base_seed)
   stacked, records, identity = {}, [None] * len(members), {}
   for label, group in group_by_net(members).items():
@@ -172,10 +166,10 @@ def write_students(directory: os.PathLike | str,
                           *(fitted[i].params for i in group))
     stacked[label] = params
     identity[label] = files.digest_tree(params)
-    values, bins = judging.judge(
+    values, bins = fidelity.judge(
         net, params, [members[i] for i in group], inputs, bench)
     for place, index in enumerate(group):
-      records[index] = evaluation.make_record(
+      records[index] = make_record(
           members[index], fitted[index], net, 'student', values[place],
           inputs_count=training.count_inputs(members[index], inputs),
           calibration=bins[place],

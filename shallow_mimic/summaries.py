@@ -13,11 +13,15 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-Record = dict[str, Any]
-
-_ROLES = ('teacher', 'ensemble', 'student')
+from shallow_mimic.evaluation.records import (
+  Record,
+  choose_metric,
+  read_metric,
+  record_order,
+  score,
+)
 
 
 class Spread(NamedTuple):
@@ -92,41 +96,12 @@ def difference(a: Spread, b: Spread) -> Spread:
   return Spread(a.mean - b.mean, math.hypot(a.sd, b.sd), min(a.count, b.count))
 
 
-def read_metric(record: Record, split: str, metric: str) -> float:
-  """A metric as it stands in the record; nan where it is null or absent."""
-  value = record['metrics'].get(split, {}).get(metric)
-  return math.nan if value is None else float(value)
-
-
-def score(record: Record, split: str, metric: str) -> float:
-  """Per cent right: 100 · accuracy or 100 · (1 − per); nan where unknown."""
-  value = read_metric(record, split, metric)
-  return 100 * (1 - value if metric == 'per' else value)
-
-
 def shorten(number: float) -> str:
   """1500 as '1.5k', 2e6 as '2M'."""
   for size, letter in ((1e9, 'G'), (1e6, 'M'), (1e3, 'k')):
     if number >= size:
       return f'{number / size:.3g}{letter}'
   return f'{number:.3g}'
-
-
-def choose_metric(records: Iterable[Record]) -> str:
-  """'per' where any record has it (speech), else 'accuracy'."""
-  return 'per' if any(
-      'per' in metrics for record in records
-      for metrics in record['metrics'].values()) else 'accuracy'
-
-
-def record_order(record: Record) -> tuple:
-  """Sort key: role, plain models before those with '/', width, rate, seed."""
-  role, model = record['role'], record['model']
-  rank = _ROLES.index(role) if role in _ROLES else len(_ROLES)
-  return (rank, role, '/' in model, model.casefold(), model,
-          record['objective'], record['inputs'], record['teacher'],
-          record['width'], record['phase'],
-          record['learning_rate'] or 0.0, record['seed'])
 
 
 def summarise(records: Sequence[Record], metric: str = '') -> list[Summary]:

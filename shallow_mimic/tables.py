@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shallow_mimic import comparisons, summaries
-from shallow_mimic.summaries import Record, Spread, Summary, times
+from shallow_mimic.evaluation.records import (
+  Record,
+  choose_metric,
+  record_order,
+  score,
+)
+from shallow_mimic.summaries import Spread, Summary, times
 
 _NONE = '–'
 
@@ -104,15 +110,15 @@ def make_search_table(records: Sequence[Record]) -> Table:
   Means over the seeds of the search, without those that diverged.
   """
   groups, found = defaultdict(list), defaultdict(dict)
-  searched = [r for r in sorted(records, key=summaries.record_order)
+  searched = [r for r in sorted(records, key=record_order)
               if r['phase'] == 'search']
-  metric = summaries.choose_metric(searched)
+  metric = choose_metric(searched)
   for r in searched:
     key = r['model'], r['width'], r['learning_rate'], r.get('weight_decay')
     groups[key].append(r)
   for (model, width, rate, _), seeds in groups.items():
     mean = summaries.spread(
-        summaries.score(r, 'dev', metric) for r in seeds
+        score(r, 'dev', metric) for r in seeds
         if not r['diverged']).mean
     cell, row = (bool(seeds[0]['selected']), mean), found[model, width]
     row[rate] = max(cell, row.get(rate, cell),

@@ -11,16 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shallow_mimic import (
-  errors,
-  evaluation,
-  losses,
-  models,
-  recognition,
-  training,
-)
+from shallow_mimic import errors, evaluation, losses, models, training
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import split_fold
+from shallow_mimic.evaluation import recognition
+from shallow_mimic.evaluation.records import make_record
 from shallow_mimic.runs import checkpoints, files, workdir
 from shallow_mimic.training import family, fit, gather_inputs, objectives
 
@@ -126,7 +121,7 @@ def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
         evaluation.Split(dataset.pool(split), part.y, nobody),
     )
   records = [
-      evaluation.make_record(
+      make_record(
           member, result, net, 'teacher',
           {split: {metric: float(column[i]) for metric, column in table.items()
                    if metric not in ('agreement', 'kl')}

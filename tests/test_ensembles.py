@@ -10,6 +10,7 @@ from scipy import special
 
 from shallow_mimic import ensembles, errors, models
 from shallow_mimic.data.dataset import Dataset, Examples
+from shallow_mimic.evaluation import records
 from shallow_mimic.runs import files, workdir
 
 
@@ -238,7 +239,7 @@ def test_mirror_images_add_work_and_no_parameters():
   teacher = ensembles.Teacher(net, net.init(jax.random.key(0)), 'a')
   values = {'dev': {'accuracy': 0.5}}
   once, twice = (
-      ensembles._record('E', list(members.values()), values) for members in
+      records.make_ensemble_record('E', list(members.values()), values) for members in
       ({'CNN:0': teacher}, ensembles.add_mirrored({'CNN:0': teacher})))
   assert twice['parameters'] == once['parameters']
   assert twice['multiply_adds'] == 2 * once['multiply_adds']

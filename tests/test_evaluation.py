@@ -9,8 +9,9 @@ import pytest
 import small_family as small
 from scipy.special import log_softmax, softmax
 
-from shallow_mimic import evaluation, losses, metrics, models
+from shallow_mimic import evaluation, losses, models
 from shallow_mimic.data import pools
+from shallow_mimic.evaluation import metrics, records
 from shallow_mimic.training import fit, objectives
 
 OBJECTIVES = (small.LOGITS, small.LABELS, small.SOFTENED)
@@ -141,7 +142,7 @@ def test_record():
   result = fit.Fitted(None, 0.5, 8, False, [4, 8], [0.25, 0.5], [2.0, 1.0])
   values = {'dev': {'accuracy': 0.5}}
   bins = metrics.CalibrationBins(*np.eye(3, dtype=np.float32))
-  got = evaluation.make_record(
+  got = records.make_record(
       member, result, NET, 'student', values, inputs_count=90,
       phase='search', selected=False, calibration=bins)
   assert got == {
@@ -164,7 +165,7 @@ def test_record():
 def test_record_tells_the_constants_of_its_loss():
   member = small.make_member(7, objective=small.SOFTENED)
   result = fit.Fitted(None, 0.5, 8, False, [], [], [])
-  got = evaluation.make_record(
+  got = records.make_record(
       member, result, NET, 'student', {}, inputs_count=90)
   assert got['temperature'] == small.SOFTENED.temperature
   assert 'calibration' not in got and 'alpha' not in got

@@ -8,10 +8,11 @@ import pytest
 import small_family as small
 import tiny_experiment
 
-from shallow_mimic import configs, evaluation, handover, judging
+from shallow_mimic import configs, evaluation, handover
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Examples, make_dataset
 from shallow_mimic.data.mixtures import Targets
+from shallow_mimic.evaluation import fidelity
 from shallow_mimic.training import family
 
 NAMES = ('ECNN', 'DNN', 'LATER')
@@ -42,10 +43,10 @@ def make_case():
 
 def judge(independent):
   dataset, targets, theirs = make_case()
-  bench = judging.make_bench(dataset, targets, theirs, independent, 0)
+  bench = fidelity.make_bench(dataset, targets, theirs, independent, 0)
   net = family.member_net(MEMBERS[0], (small.FEATURES,), small.CLASSES)
   params = jax.vmap(net.init)(jax.random.split(jax.random.key(1), 3))
-  values, bins = judging.judge(
+  values, bins = fidelity.judge(
       net, params, MEMBERS, small.make_inputs(), bench)
   return net, params, bench, values, bins
 
@@ -100,13 +101,13 @@ def test_bins_are_those_of_test():
 
 
 def test_rows_of_train_are_fixed_and_at_most_ten_thousand():
-  np.testing.assert_array_equal(judging.choose_rows(10_000, 3),
+  np.testing.assert_array_equal(fidelity.choose_rows(10_000, 3),
                                 np.arange(10_000))
-  rows = judging.choose_rows(25_000, 3)
+  rows = fidelity.choose_rows(25_000, 3)
   assert len(rows) == len(set(rows)) == 10_000
   assert (np.diff(rows) > 0).all() and rows.max() < 25_000
-  np.testing.assert_array_equal(rows, judging.choose_rows(25_000, 3))
-  assert (rows != judging.choose_rows(25_000, 4)).any()
+  np.testing.assert_array_equal(rows, fidelity.choose_rows(25_000, 3))
+  assert (rows != fidelity.choose_rows(25_000, 4)).any()
 
 
 def test_labels_are_compared_to_the_ensemble_most_imitated(tmp_path):

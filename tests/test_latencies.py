@@ -15,13 +15,13 @@ from shallow_mimic import (
   curves,
   errors,
   handover,
-  latencies,
   latency_figure,
   models,
   pipeline,
   summaries,
 )
 from shallow_mimic.data import store
+from shallow_mimic.evaluation import latencies
 from shallow_mimic.runs import files, workdir
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from shallow_mimic import metrics
+from shallow_mimic.evaluation import metrics
 
 
 def _random(examples=23, classes=5, seed=0):

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import small_timit
 
-from shallow_mimic import configs, metrics, pipeline, recognition
+from shallow_mimic import configs, pipeline
 from shallow_mimic.data import utterances
 from shallow_mimic.data.dataset import Dataset, Examples
+from shallow_mimic.evaluation import metrics, recognition
 from shallow_mimic.speech import hmm, phones, viterbi
 
 GRID = hmm.Weights.grid(language=(0.5, 2.0), insertion=(-3.0, 0.0),

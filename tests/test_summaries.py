@@ -5,6 +5,7 @@ import pytest
 import report_records
 
 from shallow_mimic import summaries
+from shallow_mimic.evaluation import records
 from shallow_mimic.summaries import Spread
 
 
@@ -37,10 +38,10 @@ def test_difference_adds_variances():
 def test_score_is_per_cent_right():
   record = report_records.make_record(
       'SNN', metrics={'dev': {'accuracy': 0.25, 'per': 0.2}, 'test': {}})
-  assert summaries.score(record, 'dev', 'accuracy') == pytest.approx(25)
-  assert summaries.score(record, 'dev', 'per') == pytest.approx(80)
-  assert math.isnan(summaries.score(record, 'test', 'per'))
-  assert math.isnan(summaries.score(record, 'train', 'per'))
+  assert records.score(record, 'dev', 'accuracy') == pytest.approx(25)
+  assert records.score(record, 'dev', 'per') == pytest.approx(80)
+  assert math.isnan(records.score(record, 'test', 'per'))
+  assert math.isnan(records.score(record, 'train', 'per'))
 
 
 def test_summaries_are_means_over_seeds_in_per_cent():

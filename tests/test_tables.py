@@ -5,7 +5,8 @@ import pytest
 import report_records
 
 from launch.configs import cifar10_paper
-from shallow_mimic import ensembles, students, summaries, tables, teachers
+from shallow_mimic import students, summaries, tables, teachers
+from shallow_mimic.evaluation.records import ensemble_sizes
 from shallow_mimic.summaries import Spread
 from shallow_mimic.training import family
 
@@ -117,7 +118,7 @@ def make_planned(config, *problem):
           ('student', shallow))
       for m in members]
   return records + [
-      make(name, role='ensemble', width=0, **ensembles.describe(
+      make(name, role='ensemble', width=0, **ensemble_sizes(
           list(map(net, deep[ensemble.members[0]]))))
       for name, ensemble in config.ensembles.items()
       if ensemble.members[0] in deep]

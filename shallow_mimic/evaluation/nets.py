@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shallow_mimic import losses, metrics, models
+from shallow_mimic import losses, models
 from shallow_mimic.data.pools import Pool, as_pool, take
+from shallow_mimic.evaluation import metrics
 from shallow_mimic.training import objectives
 from shallow_mimic.training.objectives import Objective
 
@@ -152,56 +153,3 @@ def predict(net: models.Net, params: Any, inputs: Pool | np.ndarray, *,
 @functools.lru_cache(maxsize=64)
 def _make_predict(net):
   return jax.jit(net.apply)
-
-
-def make_record(member: Any, result: Any, net: models.Net, role: str,
-                values: dict[str, dict[str, float]], *, inputs_count: int,
-                phase: str = 'final', selected: bool = True,
-                calibration: metrics.CalibrationBins | None = None,
-                ) -> dict[str, Any]:
-  """What the report learns of one trained member, as a JSON tree.
-
-  Args:
-    member: a `family.Member`.
-    result: its `fit.Fitted`.
-    net: the member's own net, for its true sizes.
-    role: 'teacher' or 'student'.
-    values: metrics by split.
-    inputs_count: how many inputs it trained on.
-    phase: 'final', or 'search' of the learning rate.
-    selected: whether it was chosen on dev.
-    calibration: its bins on test, if they are to be kept.
-  """
-  kept = {} if calibration is None else {
-      'calibration': describe_bins(calibration)}
-  return {
-      'model': member.model, 'role': role, 'objective': member.objective.name,
-      'inputs': member.inputs, 'inputs_count': inputs_count,
-      'teacher': member.teacher,
-      'architecture': str(net.architecture), 'width': member.width,
-      'seed': member.seed, 'learning_rate': member.learning_rate,
-      'weight_decay': member.weight_decay,
-      **objectives.read_constants(member.objective), **model_sizes(net),
-      'phase': phase, 'selected': selected, 'best_step': result.best_step,
-      'diverged': result.diverged, 'metrics': values,
-      'history': {'step': result.steps, 'dev_accuracy': result.dev_accuracy,
-                  'train_loss': result.train_loss},
-      **kept,
-  }
-
-
-def describe_bins(bins: metrics.CalibrationBins) -> dict[str, list[float]]:
-  """Sums of calibration bins as a JSON tree."""
-  return {name: np.asarray(part, float).tolist()
-          for name, part in bins._asdict().items()}
-
-
-def model_sizes(net: models.Net) -> dict[str, int]:
-  """True parameters, factored and absorbed, multiply-adds, units, depth."""
-  return {
-      'parameters': models.count_parameters(net),
-      'parameters_absorbed': models.count_absorbed(net),
-      'multiply_adds': models.count_multiply_adds(net),
-      'hidden_units': models.count_hidden_units(net),
-      'sequential_depth': models.sequential_depth(net),
-  }

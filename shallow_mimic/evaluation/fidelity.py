@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shallow_mimic import evaluation, metrics, models, training
+from shallow_mimic import models, training
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
+from shallow_mimic.evaluation import metrics, nets
 from shallow_mimic.training import family
 
 # Enough for a share to ± half a point; all of CIFAR-10 would cost minutes.
@@ -35,7 +36,7 @@ class Bench(NamedTuple):
       that has nothing in common with it.
   """
 
-  splits: dict[str, evaluation.Split]
+  splits: dict[str, nets.Split]
   teachers: tuple[str, ...]
   unknown: frozenset[str]
   independent: Mapping[str, str]
@@ -58,7 +59,7 @@ def make_bench(
   """
   names = tuple(teacher_logits['dev'])
   splits = {
-      split: evaluation.Split(
+      split: nets.Split(
           dataset.pool(split), np.asarray(dataset.splits[split].y),
           np.stack([theirs[name] for name in names]))
       for split, theirs in teacher_logits.items()}
@@ -66,7 +67,7 @@ def make_bench(
   known = {name: _read_train(targets.get(name), len(dataset.train.y), rows)
            for name in names}
   nothing = np.full((len(rows), dataset.classes), np.nan, np.float32)
-  splits['train'] = evaluation.Split(
+  splits['train'] = nets.Split(
       dataset.pool('train'), np.asarray(dataset.train.y)[rows],
       np.stack([nothing if theirs is None else theirs
                 for theirs in known.values()]), rows)
@@ -100,15 +101,15 @@ def judge(
   known = tuple(dict.fromkeys(m.objective for m in members))
   normalizers = [training.choose_normalizer(m, inputs) for m in members]
   place = lambda name: bench.teachers.index(name) if name else 0
-  judged = evaluation.Judged(
+  judged = nets.Judged(
       params, jax.tree.map(lambda *leaves: jnp.stack(leaves), *normalizers),
       jnp.array([known.index(m.objective) for m in members]),
       jnp.array([place(m.teacher) for m in members]),
       jnp.array([place(bench.independent.get(m.teacher, ''))
                  for m in members]) if bench.independent else None)
-  sums = {split: evaluation.measure(net, known, judged, examples)
+  sums = {split: nets.measure(net, known, judged, examples)
           for split, examples in bench.splits.items()}
-  values = {split: evaluation.read_values(each) for split, each in sums.items()}
+  values = {split: nets.read_values(each) for split, each in sums.items()}
   bins = jax.device_get(sums['test']['ece'])
   return (
       [{split: {metric: float(column[i]) for metric, column in table.items()
