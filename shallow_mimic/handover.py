@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import pathlib
 from typing import Any
 
 import numpy as np
 
-from shallow_mimic import (
-  ensembles,
-  logits,
-  models,
-  realignment,
-  students,
-  teachers,
-  training,
-)
+from shallow_mimic import ensembles, logits, models, students, teachers
 from shallow_mimic.data import dataset as datasets
 from shallow_mimic.data import mixtures, store
 from shallow_mimic.evaluation import latencies
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.runs.workdir import require
-from shallow_mimic.training import family, make_settings, objectives
+from shallow_mimic.teachers import realignment
+from shallow_mimic.training import family, objectives
 
 
 def read_dataset(config: Any, root: pathlib.Path,
@@ -43,23 +35,6 @@ def read_dataset(config: Any, root: pathlib.Path,
     require(folder, 'teachers')
     dataset = realignment.read_realignment(folder, dataset)
   return dataset
-
-
-def make_aligner(config: Any) -> tuple[family.Member, training.Settings]:
-  """The net that finds labels anew, and how it trains: one of a group.
-
-  It trains on all of the group's inputs: it labels no student's targets.
-  """
-  name = aligner_group(config)
-  group = config.teachers[name]
-  member = teachers.make_members(name, group)[0]
-  return (dataclasses.replace(member, inputs=group.inputs),
-          make_settings(config, group))
-
-
-def aligner_group(config: Any) -> str:
-  """The group named, or else the only one."""
-  return config.data.speech.aligner or next(iter(config.teachers))
 
 
 def read_members(config: Any, root: pathlib.Path, dataset: datasets.Dataset,

@@ -20,7 +20,6 @@ from shallow_mimic import (
   ensembles,
   handover,
   logits,
-  realignment,
   students,
   teachers,
   training,
@@ -30,6 +29,7 @@ from shallow_mimic.data import store
 from shallow_mimic.data.sources import read
 from shallow_mimic.evaluation import latencies
 from shallow_mimic.runs import files, parts, workdir
+from shallow_mimic.teachers import realignment
 from shallow_mimic.training import parallel
 
 STAGES = ('data', 'teachers', 'ensembles', 'logits', 'students', 'latencies',
@@ -102,7 +102,7 @@ def run_realignments(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Finds the labels of the training utterances anew, round by round."""
   for done in range(config.data.speech.realign):
     dataset = handover.read_dataset(config, root, done)
-    member, settings = handover.make_aligner(config)
+    member, settings = realignment.make_aligner(config)
     stage, folder = f'realign {done + 1}', root / 'realignments' / str(done + 1)
     work = lambda directory, stage=stage, dataset=dataset: \
         realignment.write_realignment(

@@ -23,6 +23,7 @@ from shallow_mimic import (
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.sources import arrays
 from shallow_mimic.speech import features, phones
+from shallow_mimic.teachers import realignment
 from shallow_mimic.training import family
 
 # A step is a forward pass and about twice as much again going backward.
@@ -100,7 +101,7 @@ def matmul_rate(size: int = 1024) -> float:
 class Parts(NamedTuple):
   """All that will be trained: teachers by group, students in two phases."""
 
-  teachers: dict[str, list[family.Member]]
+  train: dict[str, list[family.Member]]
   search: list[family.Member]
   final: list[family.Member]
 
@@ -212,7 +213,7 @@ def _measure_work(config: Any, shapes: Shapes, parts: Parts,
 
 
 def _realign_work(config, once):
-  member, settings = handover.make_aligner(config)
+  member, settings = realignment.make_aligner(config)
   recipe = settings.recipe
   return (_STEP_FACTOR * config.data.speech.realign * recipe.steps
           * recipe.batch * once([member]))

@@ -8,11 +8,12 @@ import pytest
 import tiny_experiment
 import tiny_speech
 
-from shallow_mimic import errors, handover, pipeline, realignment, validation
+from shallow_mimic import errors, handover, pipeline, validation
 from shallow_mimic.data import mixtures, pools
 from shallow_mimic.data.utterances import make_sequences
 from shallow_mimic.runs import files
 from shallow_mimic.speech import alignment, hmm, phones
+from shallow_mimic.teachers import realignment
 
 FATAL = [
     ('realignments/1/checkpoints/10', 'realign 1 from 9 of 20'),

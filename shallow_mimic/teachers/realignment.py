@@ -12,6 +12,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,25 @@ from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.utterances import Sequences
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.speech import hmm, phones, viterbi
-from shallow_mimic.training import family, fit
+from shallow_mimic.teachers import train
+from shallow_mimic.training import family, fit, make_settings
+
+
+def make_aligner(config: Any) -> tuple[family.Member, training.Settings]:
+  """The net that finds labels anew, and how it trains: one of a group.
+
+  It trains on all of the group's inputs: it labels no student's targets.
+  """
+  name = aligner_group(config)
+  group = config.teachers[name]
+  member = train.make_members(name, group)[0]
+  return (dataclasses.replace(member, inputs=group.inputs),
+          make_settings(config, group))
+
+
+def aligner_group(config: Any) -> str:
+  """The group named, or else the only one."""
+  return config.data.speech.aligner or next(iter(config.teachers))
 
 # Utterances at a time: bounds the memory that logits take.
 _UTTERANCES = 32

@@ -1,0 +1,11 @@
+"""Stage: deep nets trained on labels, and the labels of speech realigned."""
+
+from shallow_mimic.teachers.train import (
+    make_members,
+    read_teachers,
+    write_teachers,
+)
+
+__all__ = [
+    'make_members', 'read_teachers', 'write_teachers',
+]
