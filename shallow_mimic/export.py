@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from shallow_mimic import (
   __version__,
-  artefacts,
   configs,
   errors,
   handover,
@@ -22,6 +21,7 @@ from shallow_mimic import (
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.evaluation.records import Record, choose_metric, score
 from shallow_mimic.runs import files, workdir
+from shallow_mimic.students import artefact
 from shallow_mimic.training.family import Member
 
 
@@ -51,10 +51,10 @@ def export_student(config: Any, root: os.PathLike | str, wanted: Wanted,
       configuration, it has no such student, or the target is not empty.
   """
   root = pathlib.Path(root).resolve()
-  artefacts.check_target(target)
+  artefact.check_target(target)
   _check_workdir(config, root)
   dataset = handover.read_dataset(config, root)
-  if dataset.raw_dtype not in artefacts.RAW_DTYPES:
+  if dataset.raw_dtype not in artefact.RAW_DTYPES:
     raise errors.UserError(
         f'{root / "data"} does not say of what type its raw inputs were;'
         ' delete that folder and run again to make it anew')
@@ -64,7 +64,7 @@ def export_student(config: Any, root: os.PathLike | str, wanted: Wanted,
   members = read_members(config, root, dataset)
   whole = _read_whole(config, root, dataset, members, index)
   facts = _make_facts(config, root, dataset, members[index], records[index])
-  artefacts.write_artefact(target, whole, facts)
+  artefact.write_artefact(target, whole, facts)
   return records[index]
 
 
@@ -135,7 +135,7 @@ def read_members(config: Any, root: pathlib.Path,
 
 
 def _read_whole(config: Any, root: pathlib.Path, dataset: Dataset,
-                members: Sequence[Member], index: int) -> artefacts.Whole:
+                members: Sequence[Member], index: int) -> artefact.Whole:
   member = members[index]
   net, params = students.read_student(
       root / 'students' / 'final', members, index, dataset)
@@ -147,7 +147,7 @@ def _read_whole(config: Any, root: pathlib.Path, dataset: Dataset,
     normalizer = training.fit_normalizer(
         member, dataset, {member.teacher: targets})
   offsets = dataset.pool('dev').offsets
-  return artefacts.Whole(
+  return artefact.Whole(
       net, params, dataset.raw_dtype, dataset.fitted,
       0 if offsets is None else len(offsets), normalizer)
 

@@ -7,25 +7,18 @@ import re
 import subprocess
 import sys
 
-import jax
 import jax.export
 import numpy as np
 import pytest
 from safetensors import numpy as tensors
 
-from shallow_mimic import (
-    artefacts,
-    errors,
-    evaluation,
-    loader,
-    losses,
-    models,
-)
+from shallow_mimic import errors, evaluation, losses, models
 from shallow_mimic.data import pools
 from shallow_mimic.data.preprocessing import (
-    apply_preprocessing,
-    fit_preprocessing,
+  apply_preprocessing,
+  fit_preprocessing,
 )
+from shallow_mimic.students import artefact, load
 
 CLASSES = 5
 FILES = ['load.py', 'manifest.json', 'model.stablehlo', 'weights.safetensors']
@@ -81,7 +74,7 @@ def make_whole(architecture='4c3-p2-3L-20', shape=(8, 8, 3), dtype='uint8',
   outputs = evaluation.predict(net, params, apply_preprocessing(fitted, x))
   if normalizer:
     outputs = np.asarray(normalizer.denormalize(outputs))
-  whole = artefacts.Whole(net, params, dtype, fitted, 0, normalizer)
+  whole = artefact.Whole(net, params, dtype, fitted, 0, normalizer)
   return whole, x, outputs
 
 
@@ -94,7 +87,7 @@ def check_close(ours, expected):
 def make_artefact(tmp_path_factory):
   folder = tmp_path_factory.mktemp('made') / 'deep' / 'artefact'
   whole, x, outputs = make_whole()
-  artefacts.write_artefact(folder, whole, {'model': 'mine'})
+  artefact.write_artefact(folder, whole, {'model': 'mine'})
   return folder, whole, x, outputs
 
 
@@ -114,10 +107,10 @@ def test_a_process_without_the_package_gives_the_same_outputs(made, tmp_path):
 ], ids=lambda case: case['architecture'])
 def test_exported_equals_its_own_net(case):
   whole, x, expected = make_whole(**case)
-  whole = artefacts.absorb(whole)
-  run = jax.export.deserialize(artefacts.export_apply(whole).serialize()).call
+  whole = artefact.absorb(whole)
+  run = jax.export.deserialize(artefact.export_apply(whole).serialize()).call
   for size in (1, 7):
-    check_close(run(artefacts.name_weights(whole), x[:size]), expected[:size])
+    check_close(run(artefact.name_weights(whole), x[:size]), expected[:size])
 
 
 def test_speech_takes_gathered_frames_that_are_not_normalised():
@@ -133,9 +126,9 @@ def test_speech_takes_gathered_frames_that_are_not_normalised():
     return pools.take(pool, np.arange(40))
 
   expected = net.apply(params, gather(apply_preprocessing(fitted, frames)))
-  whole = artefacts.Whole(net, params, 'float32', fitted, 2 * reach + 1)
-  run = artefacts.export_apply(whole).call
-  check_close(run(artefacts.name_weights(whole), gather(frames)), expected)
+  whole = artefact.Whole(net, params, 'float32', fitted, 2 * reach + 1)
+  run = artefact.export_apply(whole).call
+  check_close(run(artefact.name_weights(whole), gather(frames)), expected)
 
 
 def test_bottleneck_is_absorbed_and_weights_are_no_part_of_the_program(made):
@@ -174,12 +167,12 @@ def test_manifest_says_what_it_is(made):
 def test_program_names_platforms_and_no_path_of_this_machine(made):
   data = (made[0] / 'model.stablehlo').read_bytes()
   program = jax.export.deserialize(bytearray(data))
-  assert program.platforms == artefacts.PLATFORMS
+  assert program.platforms == artefact.PLATFORMS
   assert not re.search(rb'[\w/]+\.py', data)
 
 
 def test_equal_nets_give_equal_bytes(made, tmp_path):
-  artefacts.write_artefact(tmp_path / 'again', make_whole()[0],
+  artefact.write_artefact(tmp_path / 'again', make_whole()[0],
                            {'model': 'mine'})
   for name in FILES:
     assert (tmp_path / 'again' / name).read_bytes() == (
@@ -217,10 +210,10 @@ def test_full_folders_and_files_are_no_targets(tmp_path):
   for target, problem in ((tmp_path, 'is not empty; empty it or choose'),
                           (tmp_path / 'file', 'is a file; choose')):
     with pytest.raises(errors.UserError) as error:
-      artefacts.write_artefact(target, whole, {})
+      artefact.write_artefact(target, whole, {})
     assert str(error.value).startswith(f'{target} {problem} ')
   (tmp_path / 'empty').mkdir()
-  artefacts.write_artefact(tmp_path / 'empty', whole, {})
+  artefact.write_artefact(tmp_path / 'empty', whole, {})
   assert sorted(p.name for p in (tmp_path / 'empty').iterdir()) == FILES
   assert not [p for p in tmp_path.iterdir() if p.name.endswith('.tmp')]
 
@@ -230,7 +223,7 @@ def test_an_empty_folder_stays_the_same_one(tmp_path):
   (tmp_path / 'real').mkdir(mode=0o750)
   before = (tmp_path / 'real').stat()
   (tmp_path / 'link').symlink_to(tmp_path / 'real')
-  artefacts.write_artefact(tmp_path / 'link', whole, {})
+  artefact.write_artefact(tmp_path / 'link', whole, {})
   assert sorted(p.name for p in (tmp_path / 'real').iterdir()) == FILES
   after = (tmp_path / 'real').stat()
   assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
@@ -241,9 +234,9 @@ def test_an_empty_folder_stays_the_same_one(tmp_path):
 def test_numbers_of_any_type_are_taken_where_numbers_are_meant(
     tmp_path, dtype):
   whole, *_ = make_whole('6', (9,), 'float32', ())
-  artefacts.write_artefact(tmp_path / 'made', whole, {})
+  artefact.write_artefact(tmp_path / 'made', whole, {})
   x = np.random.default_rng(0).integers(0, 2, (3, 9)).astype(dtype)
-  run = loader.load(tmp_path / 'made')
+  run = load.load(tmp_path / 'made')
   np.testing.assert_array_equal(run(x), run(x.astype(np.float32)))
   with pytest.raises(ValueError, match='Dtype mismatch'):
     run(x.astype(np.uint8))  # They would be scaled.
@@ -260,9 +253,9 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
   replace = os.replace
   monkeypatch.setattr(os, 'replace', fail)
   with pytest.raises(errors.UserError, match='No space left on device'):
-    artefacts.write_artefact(tmp_path / 'artefact', whole, {})
+    artefact.write_artefact(tmp_path / 'artefact', whole, {})
   assert list(tmp_path.iterdir()) == []
   (tmp_path / 'artefact').mkdir()
   with pytest.raises(errors.UserError, match='No space left on device'):
-    artefacts.write_artefact(tmp_path / 'artefact', whole, {})
+    artefact.write_artefact(tmp_path / 'artefact', whole, {})
   assert [p.name for p in tmp_path.rglob('*')] == ['artefact']

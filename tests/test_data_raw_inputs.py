@@ -4,11 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from shallow_mimic.data import pools, raw_inputs
+from shallow_mimic.data import pools
 from shallow_mimic.data.preprocessing import (
-    apply_preprocessing,
-    fit_preprocessing,
+  apply_preprocessing,
+  fit_preprocessing,
 )
+from shallow_mimic.students import raw_inputs
 
 STEPS = [
     (), ('standardise',), ('gcn',), ('zca',), ('gcn', 'zca'),

@@ -10,7 +10,6 @@ from report_records import make_record
 from test_artefacts import FILES, check_close, run_alone
 
 from shallow_mimic import (
-  artefacts,
   errors,
   evaluation,
   export,
@@ -22,6 +21,7 @@ from shallow_mimic import (
 from shallow_mimic.data import store
 from shallow_mimic.export import Wanted
 from shallow_mimic.runs import files, workdir
+from shallow_mimic.students import artefact, train
 
 RAW = tiny_experiment.make_arrays()
 
@@ -77,7 +77,7 @@ def test_outputs_are_those_of_the_pipelines_own_student(
 def test_students_are_read_back_one_by_one(finished):
   _, members, dataset, _ = read_all(finished)
   identity = workdir.read_identity(finished[1] / 'students/final')
-  groups = students.group_by_net(members)
+  groups = train.group_by_net(members)
   for label, group in groups.items():
     read = [students.read_student(
         finished[1] / 'students/final', members, i, dataset)[1] for i in group]
@@ -211,4 +211,4 @@ def test_full_target_is_refused_before_any_work(finished, tmp_path,
   with pytest.raises(errors.UserError, match='is not empty; empty it or'):
     run_export(finished, Wanted(), tmp_path)
   assert [path.name for path in tmp_path.iterdir()] == ['mine']
-  assert len(FILES) == 4 and artefacts.LOADER in FILES
+  assert len(FILES) == 4 and artefact.LOADER in FILES

@@ -8,6 +8,7 @@ import tiny_experiment
 from shallow_mimic import configs, errors, students
 from shallow_mimic.data.dataset import Dataset, Examples
 from shallow_mimic.runs import files
+from shallow_mimic.students import train
 from shallow_mimic.training import fit
 
 RATES = (0.01, 0.05)
@@ -121,9 +122,9 @@ def test_a_curve_may_have_an_architecture_of_its_own(section):
   assert {(m.model, m.architecture, m.width) for m in members} == {
       ('SNN', 'H', 3), ('SNN', 'H', 5), ('deep', 'H-H', 3), ('deep', 'H-H', 5)}
   assert {frozenset(members[i].model for i in group)
-          for group in students.group_by_net(members).values()} == {
+          for group in train.group_by_net(members).values()} == {
               frozenset({'SNN'}), frozenset({'deep'})}
-  assert len(students.group_by_net(members)) == 4
+  assert len(train.group_by_net(members)) == 4
 
 
 def test_rates_of_two_architectures_are_chosen_apart(
@@ -152,11 +153,11 @@ def test_a_student_of_labels_has_no_teacher():
 
 def test_members_of_one_shape_are_grouped(section):
   members = make_members(section, seeds=2)
-  groups = students.group_by_net(members)
+  groups = train.group_by_net(members)
   places = sorted(place for group in groups.values() for place in group)
   assert places == list(range(len(members)))
   for group in groups.values():
     assert len({members[i].width for i in group}) == 1
   section.curves.SNN.dropout_hidden = 0.5
   other = make_members(section, seeds=1)
-  assert len(students.group_by_net(members + other)) == 4
+  assert len(train.group_by_net(members + other)) == 4

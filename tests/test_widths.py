@@ -3,7 +3,8 @@
 import pytest
 import tiny_experiment
 
-from shallow_mimic import configs, errors, models, students, widths
+from shallow_mimic import configs, errors, models, students
+from shallow_mimic.students import members
 from shallow_mimic.training import family
 
 
@@ -16,7 +17,7 @@ def make_section():
 
 
 def find(section, name='SNN'):
-  return widths.find_widths(section, name, (4,), 3)
+  return members.find_widths(section, name, (4,), 3)
 
 
 def test_widths_as_stated(section):
@@ -68,7 +69,7 @@ def test_sizes_that_are_one_width(section):
 
 
 def test_rates_are_scaled_with_the_width():
-  assert widths.scale_rates([0.01, 0.03], 256, 1024) == [0.005, 0.015]
-  assert widths.scale_rates([0.01], 256, 64) == [0.02]
-  assert widths.scale_rates([0.01], 1000, 250) == [0.02]
-  assert widths.scale_rates([0.0123456], 0, 64) == [0.0123456]
+  assert members.scale_rates([0.01, 0.03], 256, 1024) == [0.005, 0.015]
+  assert members.scale_rates([0.01], 256, 64) == [0.02]
+  assert members.scale_rates([0.01], 1000, 250) == [0.02]
+  assert members.scale_rates([0.0123456], 0, 64) == [0.0123456]

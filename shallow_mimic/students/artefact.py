@@ -17,9 +17,9 @@ import numpy as np
 import safetensors.numpy
 
 from shallow_mimic import errors, losses, models
-from shallow_mimic.data import raw_inputs
 from shallow_mimic.data.preprocessing import NONE, Preprocessing
 from shallow_mimic.runs import files
+from shallow_mimic.students import raw_inputs
 
 PLATFORMS = ('cpu', 'cuda', 'rocm', 'tpu')
 MODEL, WEIGHTS = 'model.stablehlo', 'weights.safetensors'

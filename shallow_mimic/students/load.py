@@ -12,7 +12,6 @@ import hashlib
 import json
 import pathlib
 
-import jax
 import jax.export
 import numpy as np
 import safetensors.numpy

@@ -8,7 +8,6 @@ program too, and chosen on dev.
 from __future__ import annotations
 
 import collections
-import itertools
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -17,121 +16,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from shallow_mimic import errors, evaluation, models, training, widths
+from shallow_mimic import errors, evaluation, models, training
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
 from shallow_mimic.evaluation import fidelity, recognition
 from shallow_mimic.evaluation.records import make_record
 from shallow_mimic.runs import checkpoints, files, workdir
-from shallow_mimic.training import family, fit, gather_inputs, objectives
-
-
-def make_members(config: Any, input_shape: tuple[int, ...], classes: int, *,
-                 seeds: int,
-                 rates: Mapping[tuple[str, int], tuple[float, float]] | None
-                 = None) -> list[family.Member]:
-  """The family that a configuration describes.
-
-  Args:
-    config: `config.students`.
-    input_shape: shape of one input.
-    classes: number of classes, C.
-    seeds: how many seeds of each.
-    rates: the (learning rate, weight decay) chosen for each (curve, width);
-      None for all that are to be searched.
-  """
-  members = []
-  for name, curve in sorted(config.curves.items()):
-    for width in widths.find_widths(config, name, input_shape, classes,
-                                    **_net_options(config, curve)):
-      if rates is None:
-        grid = itertools.product(
-            widths.scale_rates(
-                curve.learning_rates or config.learning_rates,
-                config.rate_width, width),
-            curve.weight_decays)
-      else:
-        grid = [rates[name, width]]
-      for (rate, decay), seed in itertools.product(grid, range(seeds)):
-        members.append(_make_member(config, name, curve, width, seed, rate,
-                                    decay))
-  return members
-
-
-def _net_options(config, curve):
-  return {'activation': config.activation, 'bias_spread': config.bias_spread,
-          'dropout_input': curve.dropout_input,
-          'dropout_hidden': curve.dropout_hidden}
-
-
-def _make_member(config, name, curve, width, seed, rate, decay):
-  return family.Member(
-      model=name, architecture=curve.architecture or config.architecture,
-      width=width, seed=seed, learning_rate=rate, weight_decay=decay,
-      objective=objectives.Objective(
-          curve.objective, curve.temperature, curve.alpha,
-          tuple(curve.weights)),
-      inputs=curve.inputs,
-      teacher=(curve.teacher
-               if curve.objective in objectives.NEEDS_TEACHER else ''),
-      net_options=tuple(sorted(_net_options(config, curve).items())),
-  )
-
-
-def write_search(directory: os.PathLike | str, members: Sequence[family.Member],
-                 dataset: Dataset, targets: Mapping[str, Targets],
-                 settings: training.Settings) -> None:
-  """Searches learning rates; writes what dev says and what it chose."""
-  directory = pathlib.Path(directory)
-  inputs = gather_inputs(members, dataset, targets, settings.memory)
-  fitted = fit.fit(members, inputs, settings, directory / 'checkpoints',
-                   stage='students search')
-  scores = collections.defaultdict(list)
-  for member, result in zip(members, fitted, strict=True):
-    value = -1.0 if result.diverged else result.accuracy
-    scores[_curve_key(member), _rate_key(member)].append(value)
-  chosen = {}
-  for (curve, rate), values in scores.items():
-    best = chosen.get(curve)
-    if best is None or np.mean(values) > best[0]:
-      chosen[curve] = (float(np.mean(values)), rate)
-  for name, width in chosen:
-    if all(max(values) < 0 for (curve, _), values in scores.items()
-           if curve == (name, width)):
-      raise errors.UserError(
-          f'{name} of width {width} diverges at every learning rate of'
-          ' students.learning_rates; add smaller ones'
-      )
-  records = []
-  for member, result in zip(members, fitted, strict=True):
-    net = family.member_net(member, dataset.input_shape, dataset.classes)
-    picked = chosen[_curve_key(member)][1] == _rate_key(member)
-    records.append(make_record(
-        member, result, net, 'student', {'dev': {'accuracy': result.accuracy}},
-        inputs_count=training.count_inputs(member, inputs), phase='search',
-        selected=picked,
-    ))
-  files.write_json(directory / 'records.json', records)
-  workdir.write_identity(directory, [
-      [name, width, *rate] for (name, width), (_, rate)
-      in sorted(chosen.items())
-  ])
-
-
-def read_rates(
-    directory: os.PathLike | str,
-) -> dict[tuple[str, int], tuple[float, float]]:
-  """(learning rate, weight decay) chosen for each (curve, width)."""
-  return {(name, width): (rate, decay) for name, width, rate, decay
-          in workdir.read_identity(directory)}
-
-
-def _curve_key(member):
-  return member.model, member.width
-
-
-def _rate_key(member):
-  return member.learning_rate, member.weight_decay
+from shallow_mimic.training import family, fit, gather_inputs
 
 
 def write_students(directory: os.PathLike | str,

@@ -1,0 +1,109 @@
+"""The widths of a student curve, and learning rates that follow the width."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shallow_mimic import errors, models
+from shallow_mimic.training import family, objectives
+
+
+def make_members(config: Any, input_shape: tuple[int, ...], classes: int, *,
+                 seeds: int,
+                 rates: Mapping[tuple[str, int], tuple[float, float]] | None
+                 = None) -> list[family.Member]:
+  """The family that a configuration describes.
+
+  Args:
+    config: `config.students`.
+    input_shape: shape of one input.
+    classes: number of classes, C.
+    seeds: how many seeds of each.
+    rates: the (learning rate, weight decay) chosen for each (curve, width);
+      None for all that are to be searched.
+  """
+  members = []
+  for name, curve in sorted(config.curves.items()):
+    for width in find_widths(config, name, input_shape, classes,
+                                    **_net_options(config, curve)):
+      if rates is None:
+        grid = itertools.product(
+            scale_rates(
+                curve.learning_rates or config.learning_rates,
+                config.rate_width, width),
+            curve.weight_decays)
+      else:
+        grid = [rates[name, width]]
+      for (rate, decay), seed in itertools.product(grid, range(seeds)):
+        members.append(_make_member(config, name, curve, width, seed, rate,
+                                    decay))
+  return members
+
+
+def _net_options(config, curve):
+  return {'activation': config.activation, 'bias_spread': config.bias_spread,
+          'dropout_input': curve.dropout_input,
+          'dropout_hidden': curve.dropout_hidden}
+
+
+def _make_member(config, name, curve, width, seed, rate, decay):
+  return family.Member(
+      model=name, architecture=curve.architecture or config.architecture,
+      width=width, seed=seed, learning_rate=rate, weight_decay=decay,
+      objective=objectives.Objective(
+          curve.objective, curve.temperature, curve.alpha,
+          tuple(curve.weights)),
+      inputs=curve.inputs,
+      teacher=(curve.teacher
+               if curve.objective in objectives.NEEDS_TEACHER else ''),
+      net_options=tuple(sorted(_net_options(config, curve).items())),
+  )
+
+
+def find_widths(config: Any, name: str, input_shape: tuple[int, ...],
+                classes: int, **options: Any) -> tuple[int, ...]:
+  """Widths of a curve: as stated, or those that give the stated sizes.
+
+  Args:
+    config: `config.students`.
+    name: the curve's.
+    input_shape: shape of one input.
+    classes: number of classes, C.
+    **options: of the curve's nets.
+
+  Raises:
+    UserError: a size is too small for the architecture, or two are so near
+      to each other that they give one width.
+  """
+  curve = config.curves[name]
+  if curve.widths or not (curve.parameters or config.parameters):
+    return tuple(curve.widths or config.widths)
+  found = {}
+  for wanted in curve.parameters or config.parameters:
+    text = curve.architecture or config.architecture
+    width = models.find_width(text, input_shape, classes, wanted, **options)
+    if width in found:
+      raise errors.UserError(
+          f'{found[width]:,} and {wanted:,} parameters are both nearest to'
+          f' width {width} of {text}; leave one out for the curve {name!r}')
+    found[width] = wanted
+  return tuple(found)
+
+
+def scale_rates(rates: Sequence[float], rate_width: int,
+                width: int) -> list[float]:
+  """Learning rates for a width from those meant for `rate_width` units.
+
+  A step of Adam moves the outputs by the rate times the number of units, so
+  that wide nets want smaller ones: × √(rate_width / width), to 3 digits. The
+  same for all widths where `rate_width` is 0.
+
+  >>> scale_rates([0.01, 0.02], 1000, 4000)
+  [0.005, 0.01]
+  """
+  factor = math.sqrt(rate_width / width) if rate_width else 1.0
+  return [float(f'{rate * factor:.3g}') if rate_width else rate
+          for rate in rates]
