@@ -101,7 +101,7 @@ def matmul_rate(size: int = 1024) -> float:
 class Parts(NamedTuple):
   """All that will be trained: teachers by group, students in two phases."""
 
-  train: dict[str, list[family.Member]]
+  teachers: dict[str, list[family.Member]]
   search: list[family.Member]
   final: list[family.Member]
 

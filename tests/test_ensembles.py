@@ -239,8 +239,9 @@ def test_mirror_images_add_work_and_no_parameters():
   teacher = ensembles.Teacher(net, net.init(jax.random.key(0)), 'a')
   values = {'dev': {'accuracy': 0.5}}
   once, twice = (
-      records.make_ensemble_record('E', list(members.values()), values) for members in
-      ({'CNN:0': teacher}, ensembles.add_mirrored({'CNN:0': teacher})))
+      records.make_ensemble_record('E', list(members.values()), values)
+      for members in (
+          {'CNN:0': teacher}, ensembles.add_mirrored({'CNN:0': teacher})))
   assert twice['parameters'] == once['parameters']
   assert twice['multiply_adds'] == 2 * once['multiply_adds']
   assert twice['architecture'] == '1 × 3c3-p2-5 (+ mirror images)'

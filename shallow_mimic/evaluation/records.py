@@ -28,6 +28,7 @@ def ensemble_sizes(nets: Sequence[models.Net]) -> dict[str, Any]:
 
 
 def make_ensemble_record(name, teachers, values):
+  """What the report learns of an ensemble of `ensembles.Teacher`s."""
   nets = [one.net for one in teachers if not one.mirrored]
   sizes = ensemble_sizes(nets)
   if len(nets) < len(teachers):
