@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shallow_mimic import drawing, summaries
-from shallow_mimic.drawing import Label
-from shallow_mimic.summaries import Summary, times
-from shallow_mimic.tables import Table, show
+from shallow_mimic.curves import drawing, summaries
+from shallow_mimic.curves.drawing import Label
+from shallow_mimic.curves.summaries import Summary, times
+from shallow_mimic.curves.tables import Table, show
 
 # A bin of fewer test inputs has a share of no meaning.
 _FEW = 10

@@ -9,11 +9,12 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shallow_mimic import drawing, folds
+from shallow_mimic import folds
+from shallow_mimic.curves import drawing
+from shallow_mimic.curves.summaries import times
+from shallow_mimic.curves.tables import Table, format_text, name_seeds, show
 from shallow_mimic.folds import Gain, Net, Pooled
 from shallow_mimic.runs import files
-from shallow_mimic.summaries import times
-from shallow_mimic.tables import Table, format_text, name_seeds, show
 
 # What is printed: the metric, its heading, its factor and digits.
 _SHOWN = (('phone_accuracy', 'accuracy 39, %', 100, 1),

@@ -21,10 +21,10 @@ import numpy as np
 from absl import logging
 
 from shallow_mimic import errors
+from shallow_mimic.curves.summaries import Spread, spread
 from shallow_mimic.evaluation import recognition
 from shallow_mimic.runs import files
 from shallow_mimic.speech import corpus, scoring
-from shallow_mimic.summaries import Spread, spread
 
 METRICS = ('phone_accuracy', 'phone_nll', 'per', 'per_silence_forgiven')
 _STAGES = ('teachers/*', 'ensembles/*', 'students/final')

@@ -9,11 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shallow_mimic import comparisons, drawing, summaries
-from shallow_mimic.drawing import Image, Label
-from shallow_mimic.report import Section
-from shallow_mimic.summaries import Summary
-from shallow_mimic.tables import name_score, show
+from shallow_mimic.curves import comparisons, drawing, summaries
+from shallow_mimic.curves.drawing import Image, Label
+from shallow_mimic.curves.page import Section
+from shallow_mimic.curves.summaries import Summary
+from shallow_mimic.curves.tables import name_score, show
 
 NAME = 'figure_latency'
 _MARKERS = 'Xhd8*p'

@@ -9,11 +9,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from shallow_mimic import comparisons, drawing, figures, summaries, tables
-from shallow_mimic.comparisons import LOGITS
-from shallow_mimic.readings import count_leads
-from shallow_mimic.summaries import Summary
-from shallow_mimic.tables import Table, show
+from shallow_mimic.curves import comparisons, drawing, summaries, tables
+from shallow_mimic.curves.comparisons import LOGITS
+from shallow_mimic.curves.panels import name_axis
+from shallow_mimic.curves.summaries import Summary
+from shallow_mimic.curves.tables import Table, show
+from shallow_mimic.curves.wording import count_leads
 
 # Fewer are no study: logits and pseudo-labels alone are the controls' figure.
 _LOSSES = 3
@@ -93,7 +94,7 @@ def draw_losses(points: Sequence[Summary]) -> Any:
     _write_numbers(axes, [(row, s) for row, _, s in found])
     axes.set_title(comparisons.name_net(net, study.nets), loc='left',
                    fontsize=10)
-    axes.set_xlabel(figures.name_axis(points, 'test'))
+    axes.set_xlabel(name_axis(points, 'test'))
   axes = panels[0, 0]
   axes.set_ylim(len(study.losses) - 0.4, -0.6)
   axes.set_yticks(range(len(study.losses)), study.losses)

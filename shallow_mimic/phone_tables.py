@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from shallow_mimic import summaries, tables
-from shallow_mimic.summaries import Summary
-from shallow_mimic.tables import Table
+from shallow_mimic.curves import summaries, tables
+from shallow_mimic.curves.summaries import Summary
+from shallow_mimic.curves.tables import Table
 
 _PERCENT = ('per', 'per_silence_forgiven', 'substitutions', 'deletions',
             'insertions', 'phone_accuracy', 'accuracy')

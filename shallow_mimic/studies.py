@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from shallow_mimic import drawing, fidelity, loss_study, transfer_sizes
-from shallow_mimic.drawing import Image
-from shallow_mimic.report import Section
-from shallow_mimic.summaries import Summary
+from shallow_mimic import fidelity, loss_study, transfer_sizes
+from shallow_mimic.curves import drawing
+from shallow_mimic.curves.drawing import Image
+from shallow_mimic.curves.page import Section
+from shallow_mimic.curves.summaries import Summary
 
 
 class Study(NamedTuple):

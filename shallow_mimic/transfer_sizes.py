@@ -11,11 +11,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from shallow_mimic import comparisons, drawing, figures, summaries
+from shallow_mimic.curves import comparisons, drawing, summaries
+from shallow_mimic.curves.drawing import Label
+from shallow_mimic.curves.panels import name_axis
+from shallow_mimic.curves.summaries import Spread, Summary
+from shallow_mimic.curves.tables import show, signed
 from shallow_mimic.data import mixtures
-from shallow_mimic.drawing import Label
-from shallow_mimic.summaries import Spread, Summary
-from shallow_mimic.tables import show, signed
 
 Net = tuple[int, str]  # width and architecture, see `Summary.net`
 _TRAIN = 'train'
@@ -86,7 +87,7 @@ def draw_sizes(points: Sequence[Summary]) -> Any:
     axes.set_xlabel('Inputs trained on (number, log axis)')
     drawing.scale_sizes(axes)
   for axes in panels[:, 0]:
-    axes.set_ylabel(figures.name_axis(points, 'test'))
+    axes.set_ylabel(name_axis(points, 'test'))
   drawing.label_right(panels[0, -1], list(labels.values()))
   return figure
 

@@ -1,7 +1,7 @@
 import pytest
 import report_records
 
-from shallow_mimic import comparisons, summaries
+from shallow_mimic.curves import comparisons, summaries
 
 
 def make(model, dev=0.5, test=0.5, **changes):

@@ -8,7 +8,8 @@ import random
 import pytest
 import report_records
 
-from shallow_mimic import curves, drawing, errors, figures, summaries
+from shallow_mimic import curves, errors
+from shallow_mimic.curves import drawing, panels, report, results, summaries
 
 pytestmark = pytest.mark.filterwarnings('error')
 COLUMNS = [
@@ -34,7 +35,7 @@ def read_bytes(directory):
 
 
 def read_csv(records):
-  text = curves.format_csv(records)
+  text = results.format_csv(records)
   return list(csv.DictReader(io.StringIO(text, newline='')))
 
 
@@ -75,7 +76,7 @@ def test_page_has_figures_tables_readings_and_notes(usual):
 def test_table_on_disk_is_the_one_for_the_terminal(usual):
   path, records = usual
   text = (path.parent / 'table.txt').read_text()
-  assert text == curves.format_table(records, 'Tiny')
+  assert text == report.format_table(records, 'Tiny')
   assert max(map(len, text.splitlines())) <= 100
 
 
@@ -84,7 +85,7 @@ def test_csv_columns_and_values_by_hand():
       'SNN', seed=3, best_step=750, weight_decay=1e-4, temperature=4.0,
       inputs_count=3600, metrics={
           'test': {'nll': 1 / 3, 'accuracy': 0.1}, 'dev': {'kl': None}})
-  text = curves.format_csv([record])
+  text = results.format_csv([record])
   head = 'SNN,student,cross_entropy,64,3,0.02,3210,3136,'
   assert text.split('\n') == [
       ','.join(COLUMNS), *[f'{head}{end},True' for end in (
@@ -141,8 +142,8 @@ def test_diverged_members_are_counted_and_named(tmp_path):
   records[0]['metrics']['test']['accuracy'] = math.nan
   line = ('1 member diverged and is left out of every mean: SNN-MIMIC width 64'
           ' seed 0.')
-  assert line in curves.format_table(records)
-  assert '2 (1 diverged)' in curves.format_table(records)
+  assert line in report.format_table(records)
+  assert '2 (1 diverged)' in report.format_table(records)
   assert line in write(tmp_path, records).read_text()
 
 
@@ -153,7 +154,7 @@ def test_table_has_teachers_on_top_and_rounds_to_tenths():
                                      'test': {'accuracy': 0.4}})
       for seed in range(3)]
   records += [report_records.make_record('DNN', 'teacher', width=0)]
-  lines = curves.format_table(records).splitlines()
+  lines = report.format_table(records).splitlines()
   assert lines[4].split() == ['DNN', '–', '3,210', '0.02', '1', '50.0', '50.0']
   assert lines[5].split() == [
       'SNN', '64', '3,210', '0.02', '3', *'51.0 ± 1.0'.split(),
@@ -172,7 +173,7 @@ def test_speech_reports_phone_errors(tmp_path):
       widths=(64,), seeds=1, speech=True, controls=())
   page = write(tmp_path, records).read_text()
   assert 'Accuracy means 100 − phone error rate (PER).' in page
-  assert curves.format_table(records).startswith('100 − phone error rate (%)')
+  assert report.format_table(records).startswith('100 − phone error rate (%)')
   record, = [r for r in records if r['model'] == 'DNN']
   shown = f'{100 * (1 - record["metrics"]["test"]["per"]):.1f}'
   assert f'<td>{shown}</td>' in page
@@ -189,7 +190,7 @@ def test_paper_rows_and_figure_width_reach_the_page(tmp_path):
   assert '<td>8k</td><td>~12M</td><td>23.1</td>' in page
   assert 'SNN is highest at step 8 (50.0 %)' in page
   image = drawing.render(
-      figures.draw_histories, summaries.summarise(records), 8)
+      panels.draw_histories, summaries.summarise(records), 8)
   found = tmp_path / 'figures' / 'figure2_overfitting.svg'
   assert found.read_bytes() == image.svg
 

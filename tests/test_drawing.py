@@ -6,9 +6,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import optimize
 
-from shallow_mimic import drawing
-from shallow_mimic.drawing import Label
-from shallow_mimic.summaries import Spread
+from shallow_mimic.curves import drawing
+from shallow_mimic.curves.drawing import Label
+from shallow_mimic.curves.summaries import Spread
 
 pytestmark = pytest.mark.filterwarnings('error')
 

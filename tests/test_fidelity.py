@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import report_records
 
-from shallow_mimic import fidelity, studies, summaries
+from shallow_mimic import fidelity, studies
+from shallow_mimic.curves import summaries
 
 pytestmark = pytest.mark.filterwarnings('error')
 BINS = {'counts': [0, 5, 20, 75], 'confidences': [0.0, 1.5, 12.0, 67.5],

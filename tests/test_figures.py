@@ -10,16 +10,16 @@ import report_records
 from matplotlib import image as images
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from shallow_mimic import figures, summaries
+from shallow_mimic.curves import panels, summaries
 
 pytestmark = pytest.mark.filterwarnings('error')
 NAMES = ['figure1_accuracy', 'figure1_controls', 'figure2_overfitting',
          'figure3_teachers']
 DRAW = {
-    'figure1_accuracy': figures.draw_accuracy,
-    'figure1_controls': figures.draw_controls,
-    'figure2_overfitting': lambda points: figures.draw_histories(points, None),
-    'figure3_teachers': figures.draw_sweeps}
+    'figure1_accuracy': panels.draw_accuracy,
+    'figure1_controls': panels.draw_controls,
+    'figure2_overfitting': lambda points: panels.draw_histories(points, None),
+    'figure3_teachers': panels.draw_sweeps}
 CROWD = report_records.CONTROLS + tuple(
     (f'SNN-{i}', 'blended', 'train', 'ECNN', 67.0) for i in range(3)) + tuple(
     (f'SNN/{i}', 'cross_entropy', f'set{i}', '', 60.0) for i in range(2))
@@ -44,7 +44,7 @@ def lines_by_colour(axes):
 
 @pytest.fixture(scope='module')
 def drawn(points):
-  return {name: figures.draw_figures(case) for name, case in points.items()}
+  return {name: panels.draw_figures(case) for name, case in points.items()}
 
 
 @pytest.mark.parametrize('case', [*CASES, 'nothing'])
@@ -87,11 +87,11 @@ def test_texts_do_not_overlap(points, case, name):
 
 def test_equal_summaries_give_equal_bytes(points, drawn):
   case = 'speech, one seed, one width'
-  assert figures.draw_figures(points[case]) == drawn[case]
+  assert panels.draw_figures(points[case]) == drawn[case]
 
 
 def test_figure_1_has_the_main_curves_and_teachers(points):
-  figure = figures.draw_accuracy(points['usual'])
+  figure = panels.draw_accuracy(points['usual'])
   dev, test = figure.axes
   assert (dev.get_title('left'), test.get_title('left')) == ('Dev', 'Test')
   assert dev.get_xscale() == 'log'
@@ -112,7 +112,7 @@ def test_figure_1_has_the_main_curves_and_teachers(points):
 
 
 def test_controls_have_a_panel_for_each_input_and_one_y_axis(points):
-  figure = figures.draw_controls(points['usual'])
+  figure = panels.draw_controls(points['usual'])
   assert [axes.get_title('left') for axes in figure.axes] == [
       'Inputs: train', 'Inputs: views', 'Inputs: train+generated']
   assert len({axes.get_ylim() for axes in figure.axes}) == 1
@@ -125,7 +125,7 @@ def test_controls_have_a_panel_for_each_input_and_one_y_axis(points):
 
 
 def test_histories_mark_their_peaks(points):
-  axes, = figures.draw_histories(points['usual'], 256).axes
+  axes, = panels.draw_histories(points['usual'], 256).axes
   assert axes.get_title('left') == 'Width 256'
   assert [text.get_text() for text in axes.texts] == [
       'SNN', 'SNN-dropout', 'SNN-MIMIC']
@@ -137,7 +137,7 @@ def test_histories_mark_their_peaks(points):
 
 
 def test_sweeps_have_a_line_per_width_and_the_diagonal(points):
-  axes, = figures.draw_sweeps(points['usual']).axes
+  axes, = panels.draw_sweeps(points['usual']).axes
   assert {text.get_text() for text in axes.texts} == {
       'width 256', 'width 4096', 'student = teacher', 'DNN', 'CNN', 'ECNN-2',
       'ECNN'}
@@ -177,7 +177,7 @@ def test_diverged_points_are_not_drawn():
       report_records.make_record('SNN', width=width, diverged=width == 8,
                                  parameters=50 * width)
       for width in (8, 16, 32)]
-  figure = figures.draw_accuracy(summaries.summarise(records))
+  figure = panels.draw_accuracy(summaries.summarise(records))
   line = figure.axes[1].containers[0].lines[0]
   np.testing.assert_array_equal(line.get_xdata(), [800, 1600])
 

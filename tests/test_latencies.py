@@ -12,14 +12,13 @@ import tiny_experiment
 
 from shallow_mimic import (
   configs,
-  curves,
   errors,
   handover,
   latency_figure,
   models,
   pipeline,
-  summaries,
 )
+from shallow_mimic.curves import results, summaries
 from shallow_mimic.data import store
 from shallow_mimic.evaluation import latencies
 from shallow_mimic.runs import files, workdir
@@ -189,7 +188,7 @@ def test_without_times_there_is_no_figure_and_no_row():
   points = summaries.summarise(records)
   assert latency_figure.draw_latencies(points) == {}
   assert latency_figure.make_sections(points, {}) == []
-  rows = csv.DictReader(io.StringIO(curves.format_csv(records)))
+  rows = csv.DictReader(io.StringIO(results.format_csv(records)))
   assert not [row for row in rows if 'latency' in row['metric']]
 
 

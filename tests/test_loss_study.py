@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import report_records
 
-from shallow_mimic import comparisons, loss_study, summaries
+from shallow_mimic import loss_study
+from shallow_mimic.curves import comparisons, summaries
 from shallow_mimic.training import objectives as known
 
 pytestmark = pytest.mark.filterwarnings('error')

@@ -2,7 +2,8 @@
 
 import report_records
 
-from shallow_mimic import curves, phone_tables, summaries, tables
+from shallow_mimic import curves, phone_tables
+from shallow_mimic.curves import summaries, tables
 
 
 def make_speech(name, width, seed, per, confusions, **changes):

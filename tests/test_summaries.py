@@ -4,9 +4,9 @@ import statistics
 import pytest
 import report_records
 
-from shallow_mimic import summaries
+from shallow_mimic.curves import summaries
+from shallow_mimic.curves.summaries import Spread
 from shallow_mimic.evaluation import records
-from shallow_mimic.summaries import Spread
 
 
 def make(model='SNN', dev=0.5, test=0.4, **changes):

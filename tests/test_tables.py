@@ -5,9 +5,10 @@ import pytest
 import report_records
 
 from launch.configs import cifar10_paper
-from shallow_mimic import students, summaries, tables, teachers
+from shallow_mimic import students, teachers
+from shallow_mimic.curves import summaries, tables
+from shallow_mimic.curves.summaries import Spread
 from shallow_mimic.evaluation.records import ensemble_sizes
-from shallow_mimic.summaries import Spread
 from shallow_mimic.training import family
 
 

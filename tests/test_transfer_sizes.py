@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import report_records
 
-from shallow_mimic import drawing, summaries, transfer_sizes
+from shallow_mimic import transfer_sizes
+from shallow_mimic.curves import drawing, summaries
 
 pytestmark = pytest.mark.filterwarnings('error')
 

@@ -10,12 +10,12 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-from shallow_mimic import comparisons, summaries
-from shallow_mimic.comparisons import History, Sweep
+from shallow_mimic.curves import comparisons, summaries
+from shallow_mimic.curves.comparisons import History, Sweep
+from shallow_mimic.curves.summaries import Spread, Summary
+from shallow_mimic.curves.tables import show, signed
 from shallow_mimic.evaluation import records
 from shallow_mimic.evaluation.records import Record
-from shallow_mimic.summaries import Spread, Summary
-from shallow_mimic.tables import show, signed
 
 Pair = tuple[Summary, Summary]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from shallow_mimic import comparisons, drawing, summaries
-from shallow_mimic.comparisons import Curve
-from shallow_mimic.drawing import Image, Label
+from shallow_mimic.curves import comparisons, drawing, summaries
+from shallow_mimic.curves.comparisons import Curve
+from shallow_mimic.curves.drawing import Image, Label
+from shallow_mimic.curves.summaries import Summary
 from shallow_mimic.evaluation import records
-from shallow_mimic.summaries import Summary
 
 _DASHES = ((0, (6, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 

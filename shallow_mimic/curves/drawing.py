@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shallow_mimic import comparisons
-from shallow_mimic.summaries import Spread, shorten
+from shallow_mimic.curves import comparisons
+from shallow_mimic.curves.summaries import Spread, shorten
 
 # Okabe and Ito's colours, which the colour-blind tell apart; pale yellow left
 # out, and three of Tol's. Orange, close to vermilion, stands after the places

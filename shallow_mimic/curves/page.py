@@ -7,8 +7,8 @@ import html
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from shallow_mimic.drawing import Image
-from shallow_mimic.tables import Table
+from shallow_mimic.curves.drawing import Image
+from shallow_mimic.curves.tables import Table
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff;

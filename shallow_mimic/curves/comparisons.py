@@ -8,9 +8,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from shallow_mimic import summaries
+from shallow_mimic.curves import summaries
+from shallow_mimic.curves.summaries import Spread, Summary
 from shallow_mimic.evaluation.records import Record
-from shallow_mimic.summaries import Spread, Summary
 
 LABELS, PSEUDO_LABELS, LOGITS = (
     'cross_entropy', 'pseudo_label', 'logit_regression')

@@ -7,14 +7,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from shallow_mimic import comparisons, summaries
+from shallow_mimic.curves import comparisons, summaries
+from shallow_mimic.curves.summaries import Spread, Summary, times
 from shallow_mimic.evaluation.records import (
   Record,
   choose_metric,
   record_order,
   score,
 )
-from shallow_mimic.summaries import Spread, Summary, times
 
 _NONE = '–'
 

@@ -1,0 +1,60 @@
+"""results.csv: a row per record, split and metric."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from shallow_mimic.evaluation import records
+from shallow_mimic.evaluation.records import Record
+
+COLUMNS = ('model', 'role', 'objective', 'width', 'seed', 'learning_rate',
+           'parameters', 'multiply_adds', 'split', 'metric', 'value',
+           'selected')
+# Facts of a net that have no column: rows whose split is ''.
+_FACTS = ('alpha', 'best_step', 'beta', 'diverged', 'gamma', 'hidden_units',
+          'inputs_count', 'insertion_penalty', 'language_weight',
+          'latency_ms_1', 'latency_ms_1_factored', 'latency_ms_256',
+          'latency_ms_256_factored', 'parameters_absorbed', 'prior_scale',
+          'sequential_depth', 'temperature', 'weight_decay')
+
+
+def format_csv(records: Sequence[Record]) -> str:
+  """results.csv: a row per record, split and metric, in a fixed order.
+
+  Numbers of the learning-rate search have `search_` before the metric's name;
+  facts of a net without a column of their own have no split.
+  """
+  text = io.StringIO()
+  writer = csv.DictWriter(text, COLUMNS, lineterminator='\n')
+  writer.writeheader()
+  for record in sorted(records, key=_total_order):
+    writer.writerows(_csv_rows(record))
+  return text.getvalue()
+
+
+def _total_order(record: Record) -> tuple:
+  return (*records.record_order(record), json.dumps(record, sort_keys=True))
+
+
+def _csv_rows(record: Record) -> Iterator[dict[str, str]]:
+  head = {column: _format_cell(record.get(column)) for column in COLUMNS[:8]}
+  head['selected'] = _format_cell(record['selected'])
+  prefix = 'search_' if record['phase'] == 'search' else ''
+  cells = [(split, metric, value)
+           for split, metrics in sorted(record['metrics'].items())
+           for metric, value in sorted(metrics.items())]
+  cells += [('', fact, record[fact]) for fact in _FACTS if fact in record]
+  for split, metric, value in cells:
+    yield head | {'split': split, 'metric': prefix + metric,
+                  'value': _format_cell(value)}
+
+
+def _format_cell(value: Any) -> str:
+  """Empty for None; floats so that they read back the same."""
+  if value is None:
+    return ''
+  return repr(value) if isinstance(value, float) else str(value)
