@@ -10,7 +10,8 @@ import small_timit
 import tiny_speech
 
 from launch import folds as script
-from shallow_mimic import errors, fold_tables, folds
+from shallow_mimic import errors
+from shallow_mimic.curves.folds import pool, tables
 from shallow_mimic.runs import files
 
 SEEDS = (3, 5)
@@ -68,7 +69,7 @@ def fixture_roots(tmp_path):
 
 
 def _pool(roots):
-  return folds.pool([folds.read_fold(root) for root in roots])
+  return pool.pool([pool.read_fold(root) for root in roots])
 
 
 def _net(pooled, model, width):
@@ -101,10 +102,10 @@ def test_pooled_rates_are_sums_over_sums(roots):
         'phone_nll': total('phone_nll') / total('phone_frames'),
         'per': edits / sum(sum(net['scored']['phones']) for net in raw)}
     for metric, value in want.items():
-      assert folds.rates(counts, metric)[place] == pytest.approx(value)
-  score = folds.score(counts, 'per')
-  assert score.mean == pytest.approx(np.mean(folds.rates(counts, 'per')))
-  assert score.sd == pytest.approx(np.std(folds.rates(counts, 'per'), ddof=1))
+      assert pool.rates(counts, metric)[place] == pytest.approx(value)
+  score = pool.score(counts, 'per')
+  assert score.mean == pytest.approx(np.mean(pool.rates(counts, 'per')))
+  assert score.sd == pytest.approx(np.std(pool.rates(counts, 'per'), ddof=1))
 
 
 def _mark_diverged(root, model, width, seed):
@@ -122,9 +123,9 @@ def test_a_seed_that_diverged_in_a_fold_is_left_out_of_all(roots, caplog):
   _mark_diverged(roots[1], 'SNN', 16, SEEDS[0])
   pooled = _pool(roots)
   assert pooled.nets[net].seeds == SEEDS[1:]
-  for metric in folds.METRICS:
-    assert folds.rates(pooled.nets[net], metric) == pytest.approx(
-        folds.rates(whole.nets[net], metric)[1:])
+  for metric in pool.METRICS:
+    assert pool.rates(pooled.nets[net], metric) == pytest.approx(
+        pool.rates(whole.nets[net], metric)[1:])
   assert ('SNN of width 16: left out, as they diverged in a fold: seeds 3'
           in caplog.text)
   # None of its seeds is left: the others are pooled as before.
@@ -138,28 +139,28 @@ def test_what_diverged_is_told_and_left_out_of_the_figure(roots, tmp_path):
   whole = _pool(roots)
   _mark_diverged(roots[1], 'SNN', 16, SEEDS[0])
   some = _pool(roots)
-  rows = {row[:2]: row[2] for row in fold_tables.make_table(some, 0).rows}
+  rows = {row[:2]: row[2] for row in tables.make_table(some, 0).rows}
   assert rows['SNN', '16'] == '1 (1 diverged)'
   assert rows['SNN', '8'] == '2'
   _mark_diverged(roots[1], 'SNN', 16, SEEDS[1])
   found = {4: whole, 6: _pool(roots)}
-  fold_tables.write_pooled(tmp_path / 'pooled', found, seed=0)
+  tables.write_pooled(tmp_path / 'pooled', found, seed=0)
   svg = (tmp_path / 'pooled' / 'learning.svg').read_text()
   assert 'SNN-MIMIC' in svg
 
 
 def test_pairs_are_of_equal_nets(roots):
-  pairs = list(folds.find_pairs(folds.sort_nets(_pool(roots).nets)))
+  pairs = list(pool.find_pairs(pool.sort_nets(_pool(roots).nets)))
   assert [(a.model, a.width, b.model, b.width) for a, b in pairs] == [
       ('ECNN', 0, 'SNN', 8), ('ECNN', 0, 'SNN', 16),
       ('SNN-MIMIC', 8, 'SNN', 8), ('SNN-MIMIC', 16, 'SNN', 16)]
 
 
-@pytest.mark.parametrize('metric', folds.METRICS)
+@pytest.mark.parametrize('metric', pool.METRICS)
 def test_intervals_agree_with_scipy(roots, metric):
   pooled = _pool(roots)
   mimic, plain = (_net(pooled, name, 8) for name in ('SNN-MIMIC', 'SNN'))
-  gain = folds.compare(pooled, mimic, plain, metric, seed=1)
+  gain = pool.compare(pooled, mimic, plain, metric, seed=1)
   ours, theirs = (pooled.nets[net].parts[metric].mean(0)
                   for net in (mimic, plain))
   whole = pooled.nets[plain].wholes[metric]
@@ -173,27 +174,27 @@ def test_intervals_agree_with_scipy(roots, metric):
   assert abs(gain.utterances.low - want.low) < 0.04 * width
   assert abs(gain.utterances.high - want.high) < 0.04 * width
   assert gain.speakers.difference == pytest.approx(gain.utterances.difference)
-  assert gain == folds.compare(pooled, mimic, plain, metric, seed=1)
+  assert gain == pool.compare(pooled, mimic, plain, metric, seed=1)
 
 
 def test_files(roots, tmp_path):
   pooled = _pool(roots)
-  text = fold_tables.write_pooled(tmp_path / 'p', {0: pooled}, seed=0)
+  text = tables.write_pooled(tmp_path / 'p', {0: pooled}, seed=0)
   assert (tmp_path / 'p/table.txt').read_text() == text
   assert not (tmp_path / 'p/learning.png').exists()
   row = next(line for line in text.splitlines() if line.startswith('SNN-M'))
   counts = pooled.nets[_net(pooled, 'SNN-MIMIC', 8)]
-  assert f'{100 * folds.score(counts, "phone_accuracy").mean:.1f} ±' in row
+  assert f'{100 * pool.score(counts, "phone_accuracy").mean:.1f} ±' in row
   with open(tmp_path / 'p/pooled.csv', newline='') as file:
     rows = list(csv.DictReader(file))
-  assert len(rows) == 11 * len(folds.METRICS)
+  assert len(rows) == 11 * len(pool.METRICS)
   [value] = [float(row['value']) for row in rows if (
       row['model'], row['width'], row['seed'], row['metric'])
       == ('SNN-MIMIC', '8', '5', 'per')]
-  assert value == folds.rates(counts, 'per')[1]
+  assert value == pool.rates(counts, 'per')[1]
   with open(tmp_path / 'p/gains.csv', newline='') as file:
     rows = list(csv.DictReader(file))
-  assert len(rows) == 4 * len(folds.METRICS)
+  assert len(rows) == 4 * len(pool.METRICS)
   assert all(float(row['low']) <= float(row['difference'])
              <= float(row['high']) for row in rows)
 
@@ -201,13 +202,13 @@ def test_files(roots, tmp_path):
 def test_the_learning_curve(roots, tmp_path, monkeypatch):
   drawn = []
   monkeypatch.setattr(
-      fold_tables.drawing, 'draw_bars',
+      tables.drawing, 'draw_bars',
       lambda axes, x, y, style: drawn.append((x, [s.mean for s in y])))
   few, more = _pool(roots[:2]), _pool(roots)
-  fold_tables.write_pooled(tmp_path, {3: few, 9: more}, seed=0)
+  tables.write_pooled(tmp_path, {3: few, 9: more}, seed=0)
   assert (tmp_path / 'learning.png').read_bytes().startswith(b'\x89PNG')
   mimic = _net(more, 'SNN-MIMIC', 16)
-  want = [100 * folds.score(pooled.nets[mimic], 'phone_accuracy').mean
+  want = [100 * pool.score(pooled.nets[mimic], 'phone_accuracy').mean
           for pooled in (few, more)]
   assert [y for x, y in drawn if x == [3, 9]][-1] == want
   assert len(drawn) == 3  # ECNN, SNN and SNN-MIMIC of 16 units.
@@ -228,7 +229,7 @@ def test_a_net_that_is_not_in_all_folds(roots, tmp_path):
 def test_a_folder_without_phone_errors(tmp_path):
   with _refused(f'{tmp_path} has no phone_errors.json; folds are pooled of'
                 ' speech that was run to its end'):
-    folds.read_fold(tmp_path)
+    pool.read_fold(tmp_path)
 
 
 def test_stages_of_other_utterances(roots, tmp_path):
@@ -239,13 +240,13 @@ def test_stages_of_other_utterances(roots, tmp_path):
       f'{path} is of other utterances than'
       f' {roots[0]}/teachers/CNN/phone_errors.json; delete {roots[0]} and run'
       ' again to make it anew'):
-    folds.read_fold(roots[0])
+    pool.read_fold(roots[0])
 
 
 def test_configurations_of_the_folds(tmp_path):
   config = tiny_speech.make_config(tiny_speech.write_corpus(tmp_path / 'c'))
-  folds.check_corpus(config)
-  chosen = folds.choose_fold(config, 3, 2)
+  pool.check_corpus(config)
+  chosen = pool.choose_fold(config, 3, 2)
   assert (chosen.data.speech.fold, chosen.data.speech.train_speakers) == (3, 2)
   assert (config.data.speech.fold, config.data.speech.train_speakers) == (0, 0)
 
@@ -256,11 +257,11 @@ def test_corpora_without_folds(tmp_path):
   with _refused(
       f'{tmp_path} has the official splits of TIMIT ({phn.with_suffix(".WAV")}'
       ' is in one): there are no folds to pool; use launch.run'):
-    folds.check_corpus(config)
+    pool.check_corpus(config)
   config.data.source = 'arrays'
   with _refused("folds of speakers need the data source 'timit', not"
                 " 'arrays'"):
-    folds.check_corpus(config)
+    pool.check_corpus(config)
 
 
 @pytest.mark.parametrize('word', ['0', '-3', 'all', '2.5', ''])

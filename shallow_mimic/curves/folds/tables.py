@@ -9,11 +9,11 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shallow_mimic import folds
 from shallow_mimic.curves import drawing
+from shallow_mimic.curves.folds import pool
+from shallow_mimic.curves.folds.pool import Gain, Net, Pooled
 from shallow_mimic.curves.summaries import times
 from shallow_mimic.curves.tables import Table, format_text, name_seeds, show
-from shallow_mimic.folds import Gain, Net, Pooled
 from shallow_mimic.runs import files
 
 # What is printed: the metric, its heading, its factor and digits.
@@ -39,9 +39,9 @@ def write_pooled(directory: os.PathLike | str, found: Mapping[int, Pooled],
   """
   directory = pathlib.Path(directory)
   gains = {size: [
-      folds.compare(pooled, net, other, metric, seed)
-      for net, other in folds.find_pairs(folds.sort_nets(pooled.nets))
-      for metric in folds.METRICS] for size, pooled in found.items()}
+      pool.compare(pooled, net, other, metric, seed)
+      for net, other in pool.find_pairs(pool.sort_nets(pooled.nets))
+      for metric in pool.METRICS] for size, pooled in found.items()}
   text = '\n'.join(
       format_text(table) for size, pooled in found.items()
       for table in (make_table(pooled, size),
@@ -62,9 +62,9 @@ def make_table(pooled: Pooled, size: int) -> Table:
   rows = [(
       net.model, str(net.width or '–'),
       name_seeds(len(pooled.nets[net].seeds), len(pooled.lost.get(net, ()))),
-      *(show(times(folds.score(pooled.nets[net], metric), factor), digits)
+      *(show(times(pool.score(pooled.nets[net], metric), factor), digits)
         for metric, _, factor, digits in _SHOWN))
-          for net in folds.sort_nets(pooled.nets)]
+          for net in pool.sort_nets(pooled.nets)]
   return Table(
       f'{_name_size(size)}: {len(speakers)} test speakers,'
       f' {len(pooled.utterances)} utterances, pooled over folds; mean ± sd over'
@@ -93,10 +93,10 @@ def format_scores(found: Mapping[int, Pooled]) -> str:
                       'value'), (
       (*net, size, seed, metric, repr(float(value)))
       for size, pooled in found.items()
-      for net in folds.sort_nets(pooled.nets)
-      for metric in folds.METRICS
+      for net in pool.sort_nets(pooled.nets)
+      for metric in pool.METRICS
       for seed, value in zip(
-          pooled.nets[net].seeds, folds.rates(pooled.nets[net], metric),
+          pooled.nets[net].seeds, pool.rates(pooled.nets[net], metric),
           strict=True)))
 
 
@@ -119,13 +119,13 @@ def draw_learning(found: Mapping[int, Pooled], width: int = 0) -> Any:
   figure, panels = drawing.make_panels(1, width=4.2, height=3.6)
   axes, sizes = panels[0, 0], sorted(found)
   everywhere = set.intersection(*(set(one.nets) for one in found.values()))
-  nets = folds.sort_nets(everywhere)
+  nets = pool.sort_nets(everywhere)
   width = width or max((net.width for net in nets), default=0)
   nets = [net for net in nets if net.width == width or net.role == 'ensemble']
   styles = drawing.choose_styles([net.objective for net in nets])
   labels = []
   for net, style in zip(nets, styles, strict=True):
-    scores = [times(folds.score(found[size].nets[net], 'phone_accuracy'), 100)
+    scores = [times(pool.score(found[size].nets[net], 'phone_accuracy'), 100)
               for size in sizes]
     drawing.draw_bars(axes, sizes, scores, style)
     labels.append(drawing.Label(scores[-1].mean, net.model, style))

@@ -1,0 +1,1 @@
+"""Every speaker tested in turn: folds pooled, learning curves."""
