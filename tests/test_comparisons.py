@@ -2,6 +2,11 @@ import pytest
 import report_records
 
 from shallow_mimic.curves import comparisons, summaries
+from shallow_mimic.curves.sections import (
+  controls,
+  overfitting,
+  student_vs_teacher,
+)
 
 
 def make(model, dev=0.5, test=0.5, **changes):
@@ -68,7 +73,7 @@ def test_a_curve_names_its_architecture_without_its_width(text, pattern):
 
 
 def test_inputs_of_fewest_sets_come_first():
-  groups = find(comparisons.group_by_inputs, *[
+  groups = find(controls.group_by_inputs, *[
       make(f'SNN/{inputs}', inputs=inputs)
       for inputs in ('a+b', 'views', 'train')], make('SNN', inputs='views'))
   assert {key: names(curves) for key, curves in groups.items()} == {
@@ -103,7 +108,7 @@ def test_an_ensemble_that_shares_a_teachers_name_is_told_apart():
 
 def test_gains_take_the_best_on_dev_of_each_kind():
   gain, = find(
-      comparisons.find_gains, make_ensemble(),
+      controls.find_gains, make_ensemble(),
       make('SNN', dev=0.6, test=0.9), make('SNN-dropout', dev=0.7, test=0.1),
       make_mimic('M'), make('P', objective='pseudo_label', teacher='E'),
       make('SNN', width=8), make('SNN/views', inputs='views'))
@@ -113,20 +118,20 @@ def test_gains_take_the_best_on_dev_of_each_kind():
 
 def test_gains_are_of_equal_architectures():
   gains = find(
-      comparisons.find_gains, make('SNN', architecture='64-64'),
+      controls.find_gains, make('SNN', architecture='64-64'),
       make_mimic('M', architecture='64'), make('P', architecture='64'))
   assert [(g.width, g.architecture, g.labels.model, g.logits.model)
           for g in gains] == [(64, '64', 'P', 'M')]
 
 
 def test_gains_without_one_kind():
-  gain, = find(comparisons.find_gains, make('SNN'), make_mimic('M'))
+  gain, = find(controls.find_gains, make('SNN'), make_mimic('M'))
   assert gain.pseudo_labels is None and gain.logits.model == 'M'
 
 
 def test_sweeps_go_by_teacher_accuracy_and_keep_all_else_equal():
   sweeps = find(
-      comparisons.find_sweeps, make_ensemble('E', 0.9), make_ensemble('F', 0.8),
+      student_vs_teacher.find_sweeps, make_ensemble('E', 0.9), make_ensemble('F', 0.8),
       make_mimic('M', 0.55, width=8), make_mimic('M', 0.65, width=8, seed=1),
       make_mimic('M/alike', 0.1, width=8),
       make_mimic('M/of-F', 0.5, width=8, teacher='F'),
@@ -143,34 +148,34 @@ def test_sweeps_go_by_teacher_accuracy_and_keep_all_else_equal():
 
 def test_sweeps_do_not_cross_architectures():
   sweeps = find(
-      comparisons.find_sweeps, make_ensemble('E', 0.9), make_ensemble('F', 0.8),
+      student_vs_teacher.find_sweeps, make_ensemble('E', 0.9), make_ensemble('F', 0.8),
       *[make_mimic(f'M/{text}-{teacher}', teacher=teacher, architecture=text)
         for text in ('64', '64-64') for teacher in 'EF'])
   assert [(s.architecture, s.teachers) for s in sweeps] == [
       ('64', ('F', 'E')), ('64-64', ('F', 'E'))]
-  assert comparisons.name_sweeps(sweeps) == [
+  assert student_vs_teacher.name_sweeps(sweeps) == [
       'width 64 of 64', 'width 64 of 64-64']
 
 
 def test_sweeps_are_named_by_what_differs():
   sweeps = find(
-      comparisons.find_sweeps, make_ensemble(),
+      student_vs_teacher.find_sweeps, make_ensemble(),
       make_mimic('M', width=8, architecture='8'),
       make_mimic('M', width=9, architecture='9'))
-  assert comparisons.name_sweeps(sweeps) == ['width 8', 'width 9']
-  sweeps += find(comparisons.find_sweeps, make_ensemble(),
+  assert student_vs_teacher.name_sweeps(sweeps) == ['width 8', 'width 9']
+  sweeps += find(student_vs_teacher.find_sweeps, make_ensemble(),
                  make_mimic('M', inputs='views', architecture='64'))
-  assert comparisons.name_sweeps(sweeps)[-1] == 'width 64 on views'
+  assert student_vs_teacher.name_sweeps(sweeps)[-1] == 'width 64 on views'
 
 
 def test_sweeps_of_one_teacher_remain_where_there_is_no_other():
-  sweeps = find(comparisons.find_sweeps, make_ensemble(),
+  sweeps = find(student_vs_teacher.find_sweeps, make_ensemble(),
                 make_mimic('M', width=8), make_mimic('M', width=4))
   assert [sweep.width for sweep in sweeps] == [4, 8]
 
 
 def test_an_ensemble_is_meant_before_a_teacher_of_its_name():
-  sweep, = find(comparisons.find_sweeps, make_ensemble('E', 0.9),
+  sweep, = find(student_vs_teacher.find_sweeps, make_ensemble('E', 0.9),
                 make('E', 0.5, role='teacher'), make_mimic('M'))
   assert sweep.x[0].mean == pytest.approx(90)
 
@@ -185,23 +190,23 @@ def test_histories_are_means_at_the_steps_that_seeds_share():
       make('SNN', seed=2, history=history(0.9, 0.9, 0.9), diverged=True),
       make('SNN', width=8, history=history(0.1)), make('SNN/x'),
       make('SNN-dropout', history=history(0.6)), make('SNN-none', history={})]
-  width, found = find(comparisons.find_histories, *records)
+  width, found = find(overfitting.find_histories, *records)
   assert width == 64 and names(found) == ['SNN', 'SNN-dropout']
   assert found[0].steps == (0, 20)
   assert [s.mean for s in found[0].dev] == pytest.approx([20, 40])
-  width, found = find(comparisons.find_histories, *records, width=8)
+  width, found = find(overfitting.find_histories, *records, width=8)
   assert width == 8 and names(found) == ['SNN']
   # No model has it: as if none were asked for.
-  assert find(comparisons.find_histories, *records, width=9) == find(
-      comparisons.find_histories, *records)
-  assert find(comparisons.find_histories) == (None, [])
+  assert find(overfitting.find_histories, *records, width=9) == find(
+      overfitting.find_histories, *records)
+  assert find(overfitting.find_histories) == (None, [])
 
 
 def test_seeds_without_a_common_step_have_no_history():
   records = [
       make('SNN', seed=step, history={'step': [step], 'dev_accuracy': [0.5]})
       for step in (10, 20)]
-  assert find(comparisons.find_histories, *records) == (64, [])
+  assert find(overfitting.find_histories, *records) == (64, [])
 
 
 def test_words_of_objectives():

@@ -9,7 +9,8 @@ import pytest
 import report_records
 
 from shallow_mimic import curves, errors
-from shallow_mimic.curves import drawing, panels, report, results, summaries
+from shallow_mimic.curves import drawing, report, results, summaries
+from shallow_mimic.curves.sections import overfitting
 
 pytestmark = pytest.mark.filterwarnings('error')
 COLUMNS = [
@@ -190,7 +191,7 @@ def test_paper_rows_and_figure_width_reach_the_page(tmp_path):
   assert '<td>8k</td><td>~12M</td><td>23.1</td>' in page
   assert 'SNN is highest at step 8 (50.0 %)' in page
   image = drawing.render(
-      panels.draw_histories, summaries.summarise(records), 8)
+      overfitting.draw_histories, summaries.summarise(records), 8)
   found = tmp_path / 'figures' / 'figure2_overfitting.svg'
   assert found.read_bytes() == image.svg
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import report_records
 
-from shallow_mimic import fidelity, studies
 from shallow_mimic.curves import summaries
+from shallow_mimic.curves.sections import fidelity, registry
 
 pytestmark = pytest.mark.filterwarnings('error')
 BINS = {'counts': [0, 5, 20, 75], 'confidences': [0.0, 1.5, 12.0, 67.5],
@@ -33,12 +33,12 @@ def test_likeness_on_train_on_test_and_to_another():
 
 
 def test_reading_tells_the_best_main_mimic():
-  told, = fidelity.read_likeness(summarise(
+  told, = fidelity.say_likeness(summarise(
       make('M', 0.6, teacher='E', width=8), make('M', 0.5, teacher='E'),
       make('M/x', 0.9, teacher='E'), make('SNN', 0.9)))
   assert told.startswith('M of width 8 decides as its teacher on 75.0 % of'
                          ' test, and as a teacher that it never met on 70.0 %')
-  assert fidelity.read_likeness(summarise(make('SNN'))) == []
+  assert fidelity.say_likeness(summarise(make('SNN'))) == []
 
 
 def test_bins_are_joined_over_seeds_and_those_with_few_left_out():
@@ -71,14 +71,14 @@ def test_figure_draws_the_lines_and_the_diagonal():
 
 
 def test_studies_are_drawn_where_they_are():
-  assert studies.draw_studies([]) == {} == dict(studies.make_sections([], {}))
+  assert registry.draw_studies([]) == {} == dict(registry.make_sections([], {}))
   plain = summaries.summarise(report_records.make_records(
       widths=(64,), seeds=1, controls=()))
-  assert studies.draw_studies(plain) == {}
+  assert registry.draw_studies(plain) == {}
   points = summarise(make('SNN'))
-  images = studies.draw_studies(points)
+  images = registry.draw_studies(points)
   assert list(images) == ['figure_reliability']
-  titles = [s.title for s in studies.make_sections(points, images)]
+  titles = [s.title for s in registry.make_sections(points, images)]
   assert titles == ['Reliability. Confidence and the share right',
                     'Likeness to the teacher, on train and test, and to an'
                     ' independent one']

@@ -10,16 +10,23 @@ import report_records
 from matplotlib import image as images
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from shallow_mimic.curves import panels, summaries
+from shallow_mimic.curves import summaries
+from shallow_mimic.curves.sections import (
+  accuracy,
+  controls,
+  overfitting,
+  registry,
+  student_vs_teacher,
+)
 
 pytestmark = pytest.mark.filterwarnings('error')
 NAMES = ['figure1_accuracy', 'figure1_controls', 'figure2_overfitting',
          'figure3_teachers']
 DRAW = {
-    'figure1_accuracy': panels.draw_accuracy,
-    'figure1_controls': panels.draw_controls,
-    'figure2_overfitting': lambda points: panels.draw_histories(points, None),
-    'figure3_teachers': panels.draw_sweeps}
+    'figure1_accuracy': accuracy.draw_accuracy,
+    'figure1_controls': controls.draw_controls,
+    'figure2_overfitting': lambda points: overfitting.draw_histories(points, None),
+    'figure3_teachers': student_vs_teacher.draw_sweeps}
 CROWD = report_records.CONTROLS + tuple(
     (f'SNN-{i}', 'blended', 'train', 'ECNN', 67.0) for i in range(3)) + tuple(
     (f'SNN/{i}', 'cross_entropy', f'set{i}', '', 60.0) for i in range(2))
@@ -44,7 +51,7 @@ def lines_by_colour(axes):
 
 @pytest.fixture(scope='module')
 def drawn(points):
-  return {name: panels.draw_figures(case) for name, case in points.items()}
+  return {name: registry.draw_figures(case) for name, case in points.items()}
 
 
 @pytest.mark.parametrize('case', [*CASES, 'nothing'])
@@ -87,11 +94,11 @@ def test_texts_do_not_overlap(points, case, name):
 
 def test_equal_summaries_give_equal_bytes(points, drawn):
   case = 'speech, one seed, one width'
-  assert panels.draw_figures(points[case]) == drawn[case]
+  assert registry.draw_figures(points[case]) == drawn[case]
 
 
 def test_figure_1_has_the_main_curves_and_teachers(points):
-  figure = panels.draw_accuracy(points['usual'])
+  figure = accuracy.draw_accuracy(points['usual'])
   dev, test = figure.axes
   assert (dev.get_title('left'), test.get_title('left')) == ('Dev', 'Test')
   assert dev.get_xscale() == 'log'
@@ -112,7 +119,7 @@ def test_figure_1_has_the_main_curves_and_teachers(points):
 
 
 def test_controls_have_a_panel_for_each_input_and_one_y_axis(points):
-  figure = panels.draw_controls(points['usual'])
+  figure = controls.draw_controls(points['usual'])
   assert [axes.get_title('left') for axes in figure.axes] == [
       'Inputs: train', 'Inputs: views', 'Inputs: train+generated']
   assert len({axes.get_ylim() for axes in figure.axes}) == 1
@@ -125,7 +132,7 @@ def test_controls_have_a_panel_for_each_input_and_one_y_axis(points):
 
 
 def test_histories_mark_their_peaks(points):
-  axes, = panels.draw_histories(points['usual'], 256).axes
+  axes, = overfitting.draw_histories(points['usual'], 256).axes
   assert axes.get_title('left') == 'Width 256'
   assert [text.get_text() for text in axes.texts] == [
       'SNN', 'SNN-dropout', 'SNN-MIMIC']
@@ -137,7 +144,7 @@ def test_histories_mark_their_peaks(points):
 
 
 def test_sweeps_have_a_line_per_width_and_the_diagonal(points):
-  axes, = panels.draw_sweeps(points['usual']).axes
+  axes, = student_vs_teacher.draw_sweeps(points['usual']).axes
   assert {text.get_text() for text in axes.texts} == {
       'width 256', 'width 4096', 'student = teacher', 'DNN', 'CNN', 'ECNN-2',
       'ECNN'}
@@ -177,7 +184,7 @@ def test_diverged_points_are_not_drawn():
       report_records.make_record('SNN', width=width, diverged=width == 8,
                                  parameters=50 * width)
       for width in (8, 16, 32)]
-  figure = panels.draw_accuracy(summaries.summarise(records))
+  figure = accuracy.draw_accuracy(summaries.summarise(records))
   line = figure.axes[1].containers[0].lines[0]
   np.testing.assert_array_equal(line.get_xdata(), [800, 1600])
 

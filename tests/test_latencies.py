@@ -10,15 +10,9 @@ import pytest
 import report_records
 import tiny_experiment
 
-from shallow_mimic import (
-  configs,
-  errors,
-  handover,
-  latency_figure,
-  models,
-  pipeline,
-)
+from shallow_mimic import configs, errors, handover, models, pipeline
 from shallow_mimic.curves import results, summaries
+from shallow_mimic.curves.sections import latency
 from shallow_mimic.data import store
 from shallow_mimic.evaluation import latencies
 from shallow_mimic.runs import files, workdir
@@ -159,7 +153,7 @@ def make_timed():
 
 def test_figure_has_a_point_for_every_timed_net():
   points = summaries.summarise(make_timed())
-  figure = latency_figure.draw_figure(points)
+  figure = latency.draw_figure(points)
   for axes, factor in zip(figure.axes, (1, 100), strict=True):
     assert axes.get_xscale() == 'log'
     drawn = [container.lines[0] for container in axes.containers]
@@ -177,7 +171,7 @@ def test_figure_has_a_point_for_every_timed_net():
 
 def test_words_compare_the_best_plain_mimic_with_deep_nets():
   points = summaries.summarise(make_timed())
-  first, second = latency_figure.read_latencies(points)
+  first, second = latency.read_latencies(points)
   assert first.startswith('Batch 1: SNN-MIMIC of width 256 0.4 ms (')
   assert ' layers in a row, 7.5 times as long)' in first  # 3 / 0.4
   assert second.startswith('Batch 256: SNN-MIMIC of width 256 40 ms (')
@@ -186,8 +180,8 @@ def test_words_compare_the_best_plain_mimic_with_deep_nets():
 def test_without_times_there_is_no_figure_and_no_row():
   records = report_records.make_records(widths=(64,))
   points = summaries.summarise(records)
-  assert latency_figure.draw_latencies(points) == {}
-  assert latency_figure.make_sections(points, {}) == []
+  assert latency.draw_latencies(points) == {}
+  assert latency.make_sections(points, {}) == []
   rows = csv.DictReader(io.StringIO(results.format_csv(records)))
   assert not [row for row in rows if 'latency' in row['metric']]
 

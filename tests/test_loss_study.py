@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import report_records
 
-from shallow_mimic import loss_study
 from shallow_mimic.curves import comparisons, summaries
+from shallow_mimic.curves.sections import loss_study
 from shallow_mimic.training import objectives as known
 
 pytestmark = pytest.mark.filterwarnings('error')
@@ -111,7 +111,7 @@ def test_table_has_every_loss_at_every_net(points):
 
 
 def test_readings_set_logits_against_the_best_on_dev_of_a_kind():
-  told = loss_study.read_losses(summaries.summarise([
+  told = loss_study.say_losses(summaries.summarise([
       make('logit_regression', 0.7, 0.72),
       make('distillation_kl', 0.6, 0.80, temperature=1.0),
       make('distillation_kl', 0.65, 0.70, temperature=4.0),
@@ -123,4 +123,4 @@ def test_readings_set_logits_against_the_best_on_dev_of_a_kind():
       f' +2.0 points (width 64){one}',
       'On test, logits against L2 on probabilities: ahead at 1 of 1 width,'
       f' +12.0 points (width 64){one}']
-  assert loss_study.read_losses([]) == []
+  assert loss_study.say_losses([]) == []

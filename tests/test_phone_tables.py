@@ -2,8 +2,9 @@
 
 import report_records
 
-from shallow_mimic import curves, phone_tables
+from shallow_mimic import curves
 from shallow_mimic.curves import summaries, tables
+from shallow_mimic.curves.sections import phone_errors
 
 
 def make_speech(name, width, seed, per, confusions, **changes):
@@ -30,7 +31,7 @@ def make_points():
 
 
 def test_rates_and_choices():
-  table = phone_tables.make_phone_table(make_points())
+  table = phone_errors.make_phone_table(make_points())
   rows = {row[0]: dict(zip(table.header, row, strict=True))
           for row in table.rows}
   got = rows['MIMIC']
@@ -44,7 +45,7 @@ def test_rates_and_choices():
 
 
 def test_confusions_of_the_best_on_dev():
-  table = phone_tables.make_confusion_table(make_points())
+  table = phone_errors.make_confusion_table(make_points())
   assert table.header == ('said', 'recognised', 'ECNN', 'MIMIC 64')
   assert table.rows == [
       ('s', 'z', '9', '5'), ('(nothing)', 'n', '–', '4'),
@@ -53,8 +54,8 @@ def test_confusions_of_the_best_on_dev():
 
 def test_nothing_was_spoken():
   points = summaries.summarise(report_records.make_records(seeds=1))
-  assert phone_tables.make_phone_table(points).rows == []
-  assert phone_tables.make_confusion_table(points).rows == []
+  assert phone_errors.make_phone_table(points).rows == []
+  assert phone_errors.make_confusion_table(points).rows == []
 
 
 def test_the_report_says_what_the_data_are(tmp_path):
@@ -67,4 +68,4 @@ def test_the_report_says_what_the_data_are(tmp_path):
   assert (tmp_path / 'table.txt').read_text().startswith('A sample: 100 − ')
   points = summaries.summarise(records)
   assert len(tables.make_score_table(points).rows) == len(
-      phone_tables.make_phone_table(points).rows)
+      phone_errors.make_phone_table(points).rows)

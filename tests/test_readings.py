@@ -2,6 +2,13 @@ import pytest
 import report_records
 
 from shallow_mimic.curves import summaries, wording
+from shallow_mimic.curves.sections import (
+  accuracy,
+  controls,
+  overfitting,
+  rate_search,
+  student_vs_teacher,
+)
 
 
 def make(model, *test, dev=0.5, **changes):
@@ -29,7 +36,7 @@ def read(function, *groups, **options):
 
 def test_accuracy_counts_widths_ahead_level_and_behind():
   lines = read(
-      wording.read_accuracy, make_ensemble(0.8),
+      accuracy.say_accuracy, make_ensemble(0.8),
       make('SNN', 0.60, 0.62, width=8), make_mimic(0.70, 0.72, width=8),
       make('SNN', 0.60, 0.64, width=16), make_mimic(0.61, 0.65, width=16),
       make('SNN', 0.60, 0.61, width=32), make_mimic(0.50, 0.51, width=32),
@@ -42,7 +49,7 @@ def test_accuracy_counts_widths_ahead_level_and_behind():
 
 def test_accuracy_takes_the_rival_that_is_best_on_dev():
   lines = read(
-      wording.read_accuracy, make('SNN', 0.9, dev=0.5),
+      accuracy.say_accuracy, make('SNN', 0.9, dev=0.5),
       make('SNN-dropout', 0.6, dev=0.6), make_mimic(0.7))
   assert lines[0] == (
       'On test, SNN-MIMIC against the better (on dev) of SNN and SNN-dropout'
@@ -52,7 +59,7 @@ def test_accuracy_takes_the_rival_that_is_best_on_dev():
 
 def test_accuracy_compares_equal_architectures_alone():
   lines = read(
-      wording.read_accuracy, make('SNN', 0.6), make_mimic(0.7),
+      accuracy.say_accuracy, make('SNN', 0.6), make_mimic(0.7),
       make('SNN2', 0.9, architecture='64-64'),
       make_mimic(0.8, model='MIMIC2', architecture='64-64'),
       make_mimic(0.8, model='MIMIC3', architecture='64-64-64'))
@@ -66,7 +73,7 @@ def test_accuracy_compares_equal_architectures_alone():
 
 def test_accuracy_sets_the_best_on_dev_beside_the_teachers():
   line, = read(
-      wording.read_accuracy, make_ensemble(0.9),
+      accuracy.say_accuracy, make_ensemble(0.9),
       make('DNN', 0.5, role='teacher', width=0),
       make_mimic(0.7, width=8, dev=0.8), make_mimic(0.8, width=16, dev=0.7))
   assert line == (
@@ -75,13 +82,13 @@ def test_accuracy_sets_the_best_on_dev_beside_the_teachers():
 
 
 def test_accuracy_without_mimics():
-  assert read(wording.read_accuracy, make('SNN', 0.5)) == [
+  assert read(accuracy.say_accuracy, make('SNN', 0.5)) == [
       'No mimic is among the main curves yet.']
 
 
 def test_controls_compare_at_equal_inputs():
   lines = read(
-      wording.read_controls, make_mimic(0.5),
+      controls.say_controls, make_mimic(0.5),
       make('P', 0.6, objective='pseudo_label', teacher='E'), make('SNN', 0.5))
   assert lines == [
       'On train, logits against the same teacher\'s pseudo-labels: behind at 1'
@@ -89,7 +96,7 @@ def test_controls_compare_at_equal_inputs():
       ' spread.',
       'On train, logits against labels: level at 1 of 1 width, +0.0 points'
       ' (width 64); by sign alone, for one seed has no spread.']
-  assert read(wording.read_controls) == [
+  assert read(controls.say_controls) == [
       'No two kinds of targets share inputs and width yet.']
 
 
@@ -115,17 +122,17 @@ def make_history(*values, seeds=1, noise=0.0):
      'SNN is highest at step 10 (60.0 %), its last: it does not overfit within'
      ' this training.')])
 def test_histories_tell_the_fall_from_the_peak(history, expected):
-  assert read(wording.read_histories, history, width=None) == [expected]
+  assert read(overfitting.say_histories, history, width=None) == [expected]
 
 
 def test_no_history():
-  assert read(wording.read_histories, make('SNN', 0.5), width=3) == [
+  assert read(overfitting.say_histories, make('SNN', 0.5), width=3) == [
       'No main model of this width has a history of dev accuracy.']
 
 
 def test_sweeps_tell_the_slope():
   lines = read(
-      wording.read_sweeps, make_ensemble(model='A', dev=0.7),
+      student_vs_teacher.say_sweeps, make_ensemble(model='A', dev=0.7),
       make_ensemble(model='B', dev=0.8), make_ensemble(model='C', dev=0.9),
       make_mimic(0.5, teacher='A', dev=0.5),
       make_mimic(0.5, teacher='B', dev=0.6),
@@ -137,15 +144,15 @@ def test_sweeps_tell_the_slope():
 
 
 def test_sweeps_need_two_teachers():
-  assert read(wording.read_sweeps, make_ensemble(), make_mimic(0.5)) == [
+  assert read(student_vs_teacher.say_sweeps, make_ensemble(), make_mimic(0.5)) == [
       'Mimics have one teacher only (E): there is no slope to read.']
-  assert read(wording.read_sweeps, make_ensemble()) == [
+  assert read(student_vs_teacher.say_sweeps, make_ensemble()) == [
       'No mimic on logits is here yet.']
 
 
 def test_lost_members_are_named():
-  assert read(wording.read_lost, make('SNN', 0.5)) == []
-  assert read(wording.read_lost, make('SNN', 0.5, float('nan')), make(
+  assert read(wording.say_lost, make('SNN', 0.5)) == []
+  assert read(wording.say_lost, make('SNN', 0.5, float('nan')), make(
       'CNN', 0.5, diverged=True, role='teacher', width=0)) == [
       '2 members diverged and are left out of every mean: CNN seed 0, SNN width'
       ' 64 seed 1.']
@@ -158,11 +165,11 @@ def test_search_counts_choices_at_an_end():
           selected=rate == chosen)
       for width, chosen in ((8, 0.02), (16, 0.04))
       for rate in (0.01, 0.02, 0.04)]
-  assert wording.read_search(records) == [
+  assert rate_search.say_search(records) == [
       '1 of 2 chosen learning rates stand at an end of the range searched: the'
       ' best may lie beyond it.']
-  assert wording.read_search(records[:3]) == [
+  assert rate_search.say_search(records[:3]) == [
       '0 of 1 chosen learning rates stand at an end of the range searched.']
-  assert wording.read_search(records[1:2]) == [
+  assert rate_search.say_search(records[1:2]) == [
       'No learning rate was searched.']  # one rate leaves no choice
-  assert wording.read_search([]) == ['No learning rate was searched.']
+  assert rate_search.say_search([]) == ['No learning rate was searched.']

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import report_records
 
-from shallow_mimic import transfer_sizes
 from shallow_mimic.curves import drawing, summaries
+from shallow_mimic.curves.sections import transfer_sizes
 
 pytestmark = pytest.mark.filterwarnings('error')
 
@@ -98,7 +98,7 @@ def test_figure_is_the_same_twice_and_holds_one_seed():
 
 
 def test_readings_are_made_of_the_numbers():
-  told = transfer_sizes.read_sizes(summaries.summarise([
+  told = transfer_sizes.say_sizes(summaries.summarise([
       make('train', 100, 0.6), make('train+views', 1000, 0.9),
       make('views', 900, 0.8), make('views[:70]', 70, 0.5)]))
   assert told == [

@@ -21,11 +21,14 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shallow_mimic import latency_figure, phone_tables, studies
-from shallow_mimic.curves import panels, summaries, tables, wording
-from shallow_mimic.curves.page import Section, make_page
+from shallow_mimic.curves import summaries, tables, wording
+from shallow_mimic.curves.page import make_page
 from shallow_mimic.curves.results import format_csv
-from shallow_mimic.curves.summaries import Summary
+from shallow_mimic.curves.sections import latency, registry
+from shallow_mimic.curves.sections.registry import (
+  figure_sections,
+  table_sections,
+)
 from shallow_mimic.evaluation.records import Record, choose_metric
 from shallow_mimic.runs import files
 
@@ -57,17 +60,17 @@ def write_report(
   points = summaries.summarise(records)
   files.write_text(directory / 'results.csv', format_csv(records))
   files.write_text(directory / 'table.txt', format_table(records, title))
-  images = panels.draw_figures(points, figure_width)
-  images |= latency_figure.draw_latencies(points)
-  images |= studies.draw_studies(points)
+  images = registry.draw_figures(points, figure_width)
+  images |= latency.draw_latencies(points)
+  images |= registry.draw_studies(points)
   for name, image in images.items():
     files.write_bytes(directory / 'figures' / f'{name}.png', image.png)
     files.write_bytes(directory / 'figures' / f'{name}.svg', image.svg)
   sections = [
-      *_figure_sections(points, images, figure_width),
-      *latency_figure.make_sections(points, images),
-      *studies.make_sections(points, images),
-      *_table_sections(points, records, paper_rows, title)]
+      *figure_sections(points, images, figure_width),
+      *latency.make_sections(points, images),
+      *registry.make_sections(points, images),
+      *table_sections(points, records, paper_rows, title)]
   if choose_metric(records) == 'per':
     notes = (*notes, 'Accuracy means 100 − phone error rate (PER).')
   page = make_page(title, sections, notes)
@@ -82,45 +85,5 @@ def format_table(records: Sequence[Record], title: str = '') -> str:
   if title:
     table = table._replace(title=f'{title}: {table.title}')
   text = tables.format_text(table)
-  lost = wording.read_lost(points)
+  lost = wording.say_lost(points)
   return text + ''.join(f'\n{line}\n' for line in lost)
-
-
-def _figure_sections(
-    points: Sequence[Summary], images: Mapping[str, Any],
-    figure_width: int | None,
-) -> list[Section]:
-  return [
-      Section('Figure 1. Accuracy against number of parameters',
-              'Main curves; horizontal lines are teachers. Bars: ± sd over'
-              ' seeds.', images['figure1_accuracy'],
-              [*wording.read_accuracy(points), *wording.read_lost(points)]),
-      Section('Figure 1, controls. What the targets add at equal inputs',
-              'Test set; a panel for each set of inputs, one y axis. Bars:'
-              ' ± sd over seeds.', images['figure1_controls'],
-              wording.read_controls(points), tables.make_gain_table(points)),
-      Section('Figure 2. Accuracy on dev during training',
-              'Mean over seeds, ± sd shaded; the marker is at the highest'
-              ' mean.', images['figure2_overfitting'],
-              wording.read_histories(points, figure_width)),
-      Section('Figure 3. Student against teacher',
-              'Dev set. Along a line width, inputs and objective are the same'
-              ' and the teacher changes. Bars: ± sd over seeds.',
-              images['figure3_teachers'], wording.read_sweeps(points)),
-  ]
-
-
-def _table_sections(
-    points: Sequence[Summary], records: Sequence[Record],
-    paper_rows: Sequence[Mapping[str, Any]], title: str,
-) -> list[Section]:
-  sizes = tables.make_size_table(points, paper_rows)
-  found = [
-      ((), sizes._replace(title=f'{title}: {sizes.title}')),
-      *[((), table) for table in (
-          phone_tables.make_phone_table(points),
-          phone_tables.make_confusion_table(points)) if table.rows],
-      ((), tables.make_detail_table(points)),
-      (wording.read_search(records), tables.make_search_table(records))]
-  return [Section(table.title, readings=lines, table=table)
-          for lines, table in found]

@@ -106,7 +106,7 @@ def draw_reliability(points: Sequence[Summary]) -> Any:
   return figure
 
 
-def read_likeness(points: Sequence[Summary]) -> list[str]:
+def say_likeness(points: Sequence[Summary]) -> list[str]:
   """What an independent teacher says of the best main mimic."""
   mimics = [s for s in points if s.role == 'student' and s.teacher
             and s.is_main and s.spread('test', 'agreement_independent').count]

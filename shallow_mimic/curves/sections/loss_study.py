@@ -134,7 +134,7 @@ def make_loss_table(points: Sequence[Summary]) -> Table:
        'KL to teacher (nats)', 'NLL (nats)', 'ECE (%)'), rows, words=2)
 
 
-def read_losses(points: Sequence[Summary]) -> list[str]:
+def say_losses(points: Sequence[Summary]) -> list[str]:
   """The best on dev, and logits against the best on dev of the others."""
   study = find_study(points)
   if not study:

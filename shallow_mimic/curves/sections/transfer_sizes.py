@@ -92,7 +92,7 @@ def draw_sizes(points: Sequence[Summary]) -> Any:
   return figure
 
 
-def read_sizes(points: Sequence[Summary]) -> list[str]:
+def say_sizes(points: Sequence[Summary]) -> list[str]:
   """How far more inputs help, and whether those of training are needed."""
   lines = find_lines(points)
   names, nets = _name_lines(lines), sorted({line.net for line in lines})
