@@ -8,7 +8,8 @@ import tiny_experiment
 from ml_collections import config_dict
 
 from launch import app
-from shallow_mimic import configs, errors, planning, validation
+from shallow_mimic import configs, errors
+from shallow_mimic.pipeline import plan, validation
 from shallow_mimic.runs import files
 
 
@@ -30,7 +31,7 @@ def test_configs_that_come_along(name):
   # The work directory keeps it as JSON.
   assert len(files.digest_json(configs.to_json(config))) == 64
   if config.data.source == 'mnist1d' or config.data.input_shape:
-    planning.stated_shapes(config)
+    plan.stated_shapes(config)
 
 
 def test_names_of_the_configs_that_come_along():

@@ -9,17 +9,11 @@ import tiny_experiment
 from report_records import make_record
 from test_artefacts import FILES, check_close, run_alone
 
-from shallow_mimic import (
-  errors,
-  evaluation,
-  export,
-  handover,
-  logits,
-  students,
-  training,
-)
+from shallow_mimic import errors, evaluation, logits, students, training
 from shallow_mimic.data import store
-from shallow_mimic.export import Wanted
+from shallow_mimic.pipeline import export
+from shallow_mimic.pipeline.export import Wanted
+from shallow_mimic.pipeline.finished import make_origin
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.students import artefact, train
 
@@ -34,7 +28,7 @@ def read_all(finished):
   members = export.read_members(config, root, dataset)
   targets = {'EDNN': logits.read_logits(
       root / 'logits/EDNN',
-      handover.make_origin(config, root, dataset, 'EDNN'))}
+      make_origin(config, root, dataset, 'EDNN'))}
   return config, members, dataset, targets
 
 

@@ -8,11 +8,12 @@ import pytest
 import small_family as small
 import tiny_experiment
 
-from shallow_mimic import configs, evaluation, handover
+from shallow_mimic import configs, evaluation
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Examples, make_dataset
 from shallow_mimic.data.mixtures import Targets
 from shallow_mimic.evaluation import fidelity
+from shallow_mimic.pipeline import finished, teaching
 from shallow_mimic.training import family
 
 NAMES = ('ECNN', 'DNN', 'LATER')
@@ -119,7 +120,7 @@ def test_labels_are_compared_to_the_ensemble_most_imitated(tmp_path):
       path = tmp_path / 'ensembles' / name / f'{split}.npy'
       path.parent.mkdir(parents=True, exist_ok=True)
       np.save(path, np.zeros((2, 3), np.float32))
-  first = lambda: list(handover.read_teacher_logits(config, tmp_path)['dev'])
+  first = lambda: list(finished.read_teacher_logits(config, tmp_path)['dev'])
   assert first() == ['EDNN', 'A']
   config.students.curves['SNN-MIMIC'].teacher = 'A'
   assert first() == ['A', 'EDNN']
@@ -136,4 +137,4 @@ def test_independent_shares_no_member():
       ('', {}), ('CNN', {'': 'CNN', 'EDNN': 'CNN', 'DNN:1': 'CNN'}),
       ('DNN:1', {'': 'DNN:1', 'CNN': 'DNN:1'})):
     config.report.independent = name
-    assert handover.find_independent(config) == expected
+    assert teaching.find_independent(config) == expected

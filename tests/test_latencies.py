@@ -10,11 +10,14 @@ import pytest
 import report_records
 import tiny_experiment
 
-from shallow_mimic import configs, errors, handover, models, pipeline
+from shallow_mimic import configs, errors, models
 from shallow_mimic.curves import results, summaries
 from shallow_mimic.curves.sections import latency
 from shallow_mimic.data import store
 from shallow_mimic.evaluation import latencies
+from shallow_mimic.pipeline import run
+from shallow_mimic.pipeline.finished import make_subjects
+from shallow_mimic.pipeline.run import run
 from shallow_mimic.runs import files, workdir
 
 
@@ -92,7 +95,7 @@ def test_subjects_are_all_nets_students_absorbed(finished):
   npz, root = finished
   config = tiny_experiment.make_config(npz)
   config.students.architecture = '2L-H'
-  subjects = handover.make_subjects(
+  subjects = make_subjects(
       config, root, store.read_dataset(root / 'data'))
   named = {key: {end: [str(net.architecture) for net in subject.nets]
                  for end, subject in forms.items()}
@@ -114,7 +117,7 @@ def test_a_run_that_times_reads_its_times_back(finished, tmp_path,
   workdir.claim(tmp_path, configs.to_json(config))
   for name in ('data', 'teachers', 'ensembles', 'students', 'logits'):
     (tmp_path / name).symlink_to(root / name)
-  run = lambda *stages: pipeline.run(
+  run = lambda *stages: run(
       config, tmp_path, stages=stages, say=lambda _: None)
   with pytest.raises(errors.UserError) as error:
     run('curves')
@@ -195,6 +198,6 @@ def test_other_nets_than_those_timed_are_refused(finished, tmp_path):
     (tmp_path / name).symlink_to(root / name)
   files.write_json(tmp_path / 'latencies/started.json', {'nets': 'others'})
   with pytest.raises(errors.UserError) as error:
-    pipeline.run(config, tmp_path, stages=('latencies',))
+    run.run(config, tmp_path, stages=('latencies',))
   assert str(error.value).startswith(
       f'{tmp_path}/latencies was made from another nets; delete it')

@@ -4,20 +4,28 @@ import pytest
 import tiny_experiment
 
 from launch.configs import (
-    cifar10_depths,
-    cifar10_paper,
-    cifar10_urban,
-    timit,
-    timit_sample,
+  cifar10_depths,
+  cifar10_paper,
+  cifar10_urban,
+  timit,
+  timit_sample,
 )
-from shallow_mimic import configs, errors, models, plan_tables, planning
+from shallow_mimic import configs, errors, models
+from shallow_mimic.pipeline import plan_tables
+from shallow_mimic.pipeline.plan import (
+  Shapes,
+  _make_buckets,
+  _make_parts,
+  make_plan,
+  stated_shapes,
+)
 
 RATE = 1e10
 
 
 def plan(config, shapes=None):
-  return planning.make_plan(
-      config, shapes or planning.stated_shapes(config), RATE)
+  return make_plan(
+      config, shapes or stated_shapes(config), RATE)
 
 
 def sizes(text, model):
@@ -34,7 +42,7 @@ def make_timit():
   config.students.architecture = '250L-H'
   config.students.widths = (8000, 400_000)
   config.students.curves = {'MIMIC': configs.make_curve(teacher='EDNN')}
-  return config, planning.Shapes((1845,), 183, 1_000_000)
+  return config, Shapes((1845,), 183, 1_000_000)
 
 
 def test_sizes_of_the_papers_cifar_nets():
@@ -108,7 +116,7 @@ def test_work_is_three_passes_of_every_net():
   config = tiny_experiment.make_config()
   # Two teachers, 20 steps of 16 inputs, nets 4-8-8-3.
   work = 2 * 3 * 20 * 16 * (4 * 8 + 8 * 8 + 8 * 3)
-  text = plan(config, planning.Shapes((4,), 3, 60))
+  text = plan(config, Shapes((4,), 3, 60))
   lines = [line.split()[:2] for line in text.splitlines()]
   assert ['teachers', f'{work:.3g}'] in lines
 
@@ -117,7 +125,7 @@ def test_labels_are_one_pass_of_each_teacher_of_the_ensemble():
   config = tiny_experiment.make_config()
   config.data.transfer = {'views': {'kind': 'views', 'copies': 3}}
   config.students.curves['SNN-MIMIC'].inputs = 'train+views[:100]'
-  text = plan(config, planning.Shapes((4,), 3, 60))
+  text = plan(config, Shapes((4,), 3, 60))
   # Two teachers 4-8-8-3 on 160 inputs.
   work = 2 * 160 * (4 * 8 + 8 * 8 + 8 * 3)
   assert ['logits', f'{work:.3g}'] in [
@@ -128,12 +136,12 @@ def test_labels_are_one_pass_of_each_teacher_of_the_ensemble():
 def test_memory_by_hand():
   config = tiny_experiment.make_config()
   config.students.waste = 0.99
-  shapes = planning.Shapes((4,), 3, 10**6)
+  shapes = Shapes((4,), 3, 10**6)
   text = plan(config, shapes)
   # Eight students of the wider net's 43 parameters in the search, and at the
   # end; two teachers of 139; four copies; transfer inputs are not yet known.
-  parts = planning._make_parts(config, shapes)
-  buckets = planning._make_buckets(config, parts.search, shapes)
+  parts = _make_parts(config, shapes)
+  buckets = _make_buckets(config, parts.search, shapes)
   assert plan_tables.count_state(buckets, 4) == 8 * 43 * 4
   # 8·43·16, 2·139·16, 4e6·4 and 3e6·4 bytes.
   assert ('memory    5.50kB of students, 4.45kB of teachers, 16.00MB of inputs,'
@@ -150,25 +158,25 @@ def test_inputs_that_are_streamed_are_told():
                           'unused': {'kind': 'views', 'copies': 500}}
   config.students.curves['SNN-MIMIC'].inputs = 'train+views[:1500000]'
   config.data.memory_gib = 0.04  # 42.9 MB
-  text = plan(config, planning.Shapes((4,), 3, 10**6))
+  text = plan(config, Shapes((4,), 3, 10**6))
   assert ' 40.0MB of inputs, ' in text
   config.data.memory_gib = 0.03
-  text = plan(config, planning.Shapes((4,), 3, 10**6))
+  text = plan(config, Shapes((4,), 3, 10**6))
   assert ' 40.0MB of inputs, streamed from disk, ' in text
 
 
 def test_a_limit_and_a_dev_split_are_taken_off():
   config = configs.default_config()
-  assert planning.stated_shapes(config).examples == 3600
+  assert stated_shapes(config).examples == 3600
   config.data.limit_train = 500
-  assert planning.stated_shapes(config).examples == 500
+  assert stated_shapes(config).examples == 500
   config.data.limit_train = 5000
-  assert planning.stated_shapes(config).examples == 3600
+  assert stated_shapes(config).examples == 3600
   config.data.dev = 4000
   with pytest.raises(errors.UserError, match=(
       r'^config\.data\.dev is 4000, but MNIST-1D has 4,000 training examples;'
       ' give fewer$')):
-    planning.stated_shapes(config)
+    stated_shapes(config)
 
 
 def test_frames_are_counted_without_their_neighbours():
@@ -190,7 +198,7 @@ def test_realignment_trains_one_teacher_more_each_round():
 
 
 def test_every_bucket_is_told():
-  text = plan(tiny_experiment.make_config(), planning.Shapes((4,), 3, 60))
+  text = plan(tiny_experiment.make_config(), Shapes((4,), 3, 60))
   assert 'search' in text and 'students' in text
   assert sizes(text, 'SNN') == [('3', '27'), ('5', '43')]
 
@@ -198,7 +206,7 @@ def test_every_bucket_is_told():
 def test_curves_of_several_architectures():
   config = tiny_experiment.make_config()
   config.students.curves.SNN.architecture = 'H-H'
-  text = plan(config, planning.Shapes((4,), 3, 60))
+  text = plan(config, Shapes((4,), 3, 60))
   assert sizes(text, 'SNN') == [('3-3', '39'), ('5-5', '73')]
   assert sizes(text, 'SNN-MIMIC') == [('3', '27'), ('5', '43')]
 
@@ -224,7 +232,7 @@ def test_students_of_wanted_sizes():
 def test_shapes_that_are_not_stated():
   config = tiny_experiment.make_config()
   with pytest.raises(errors.UserError) as error:
-    planning.stated_shapes(config)
+    stated_shapes(config)
   assert str(error.value) == (
       'the plan needs config.data.path, or else config.data.input_shape and'
       " config.data.classes, for the source 'arrays'")
@@ -233,19 +241,19 @@ def test_shapes_that_are_not_stated():
 def test_shapes_of_arrays_are_those_in_the_file(tmp_path):
   tiny_experiment.write_npz(tmp_path / 'tiny.npz')
   config = tiny_experiment.make_config(tmp_path / 'tiny.npz')
-  assert planning.stated_shapes(config) == ((4,), 3, 60)
+  assert stated_shapes(config) == ((4,), 3, 60)
 
 
 def test_shapes_of_mnist1d_are_known():
   config = configs.default_config()
-  assert planning.stated_shapes(config) == ((40,), 10, 3600)
+  assert stated_shapes(config) == ((40,), 10, 3600)
 
 
 def test_a_net_that_does_not_fit_the_inputs():
   config = tiny_experiment.make_config()
   config.teachers.DNN.architecture = '4c-p-8'
   with pytest.raises(errors.UserError):
-    plan(config, planning.Shapes((2,), 3, 60))
+    plan(config, Shapes((2,), 3, 60))
 
 
 def test_columns_are_aligned():

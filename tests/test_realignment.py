@@ -8,9 +8,10 @@ import pytest
 import tiny_experiment
 import tiny_speech
 
-from shallow_mimic import errors, handover, pipeline, validation
+from shallow_mimic import errors
 from shallow_mimic.data import mixtures, pools
 from shallow_mimic.data.utterances import make_sequences
+from shallow_mimic.pipeline import finished, run, validation
 from shallow_mimic.runs import files
 from shallow_mimic.speech import alignment, hmm, phones
 from shallow_mimic.teachers import realignment
@@ -97,7 +98,7 @@ def fixture_done(tmp_path_factory):
   folder = tmp_path_factory.mktemp('speech')
   corpus = tiny_speech.write_corpus(folder / 'corpus')
   said = []
-  pipeline.run(make_config(corpus), folder / 'run', say=said.append,
+  run.run(make_config(corpus), folder / 'run', say=said.append,
                stages=('data', 'teachers'))
   return corpus, folder / 'run', said
 
@@ -105,7 +106,7 @@ def fixture_done(tmp_path_factory):
 def test_only_the_training_inputs_are_relabelled(done):
   corpus, root, _ = done
   config = make_config(corpus)
-  first, last = (handover.read_dataset(config, root, r) for r in (0, 2))
+  first, last = (finished.read_dataset(config, root, r) for r in (0, 2))
   assert last.fingerprint != first.fingerprint
   for name, before in mixtures.known_sets(first).items():
     after = mixtures.known_sets(last)[name]
@@ -115,7 +116,7 @@ def test_only_the_training_inputs_are_relabelled(done):
     assert np.mean(after.y // 3 != before.y // 3) < 0.5
     np.testing.assert_array_equal(after.x, before.x)
     changes = files.read_json(root / 'realignments/2/changes.json')
-    second = mixtures.known_sets(handover.read_dataset(config, root, 1))[name].y
+    second = mixtures.known_sets(finished.read_dataset(config, root, 1))[name].y
     assert changes[name] == np.mean(after.y != second)
   for split in ('dev', 'test'):
     np.testing.assert_array_equal(
@@ -129,7 +130,7 @@ def test_the_rounds_are_told_and_not_done_again(done):
       'realign 1', 'realign 1', 'realign 2', 'realign 2']
   assert rounds[1].endswith('% of the training frames changed state')
   again = []
-  pipeline.run(make_config(corpus), root, say=again.append,
+  run.run(make_config(corpus), root, say=again.append,
                stages=('data', 'teachers'))
   assert again[1] == 'realign 1: there already, verified'
   assert again[-1] == 'teachers DNN: there already, verified'
@@ -137,7 +138,7 @@ def test_the_rounds_are_told_and_not_done_again(done):
 
 def test_teachers_train_on_the_last_labels(done):
   corpus, root, _ = done
-  dataset = handover.read_dataset(make_config(corpus), root)
+  dataset = finished.read_dataset(make_config(corpus), root)
   started = files.read_json(root / 'teachers/DNN/started.json')
   assert started == {'data': dataset.fingerprint}
 
@@ -150,11 +151,11 @@ def test_other_labels_are_refused(done, tmp_path):
   labels = files.read_array(path)
   files.write_array(path, labels[::-1])
   with pytest.raises(errors.UserError) as error:
-    pipeline.run(make_config(corpus), copy, stages=('teachers',))
+    run.run(make_config(corpus), copy, stages=('teachers',))
   assert str(error.value).startswith(f'{path} is damaged')
   shutil.rmtree(copy / 'realignments')
   with pytest.raises(errors.UserError) as error:
-    pipeline.run(make_config(corpus), copy, stages=('ensembles',))
+    run.run(make_config(corpus), copy, stages=('ensembles',))
   assert str(error.value) == (
       f'{copy}/realignments/1 is not finished; run the stage `teachers` first')
 

@@ -1,7 +1,8 @@
 import pytest
 import tiny_experiment
 
-from shallow_mimic import configs, validation
+from shallow_mimic import configs
+from shallow_mimic.pipeline import validation
 from shallow_mimic.training import objectives
 
 

@@ -15,7 +15,8 @@ import sys
 import ml_collections
 import numpy as np
 
-from shallow_mimic import configs, pipeline
+from shallow_mimic import configs
+from shallow_mimic.pipeline import run
 from shallow_mimic.runs import progress
 
 CLASSES = 3
@@ -70,7 +71,7 @@ def get_config() -> ml_collections.ConfigDict:
 
 def main(config: ml_collections.ConfigDict, workdir: str,
          fatal: str = '', *,
-         stages: tuple[str, ...] = pipeline.STAGES) -> None:
+         stages: tuple[str, ...] = run.STAGES) -> None:
   """Runs the stages; `kill -9` as the file `fatal` is to be put in place.
 
   Says for every part of the work at which step, or row, it began.
@@ -87,7 +88,7 @@ def main(config: ml_collections.ConfigDict, workdir: str,
     begin(self, stage, total, done=done, **options)
 
   os.replace, progress.Progress.__init__ = guarded_replace, told_begin
-  pipeline.run(config, workdir, stages=stages)
+  run.run(config, workdir, stages=stages)
 
 
 def start(data: os.PathLike | str, workdir: os.PathLike | str,

@@ -10,18 +10,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from shallow_mimic import (
-  ensembles,
-  errors,
-  handover,
-  models,
-  plan_tables,
-  students,
-  teachers,
-  validation,
-)
+from shallow_mimic import ensembles, errors, models, students, teachers
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.sources import arrays
+from shallow_mimic.pipeline import plan_tables, teaching, validation
 from shallow_mimic.speech import features, phones
 from shallow_mimic.teachers import realignment
 from shallow_mimic.training import family
@@ -179,7 +171,7 @@ def _labelled_rows(config: Any, rows: Mapping[str, int | None]
                    ) -> dict[str, int]:
   """How many inputs each ensemble labels, as far as this is known."""
   return {name: _count_rows(texts, rows)
-          for name, texts in handover.used_teachers(config).items()}
+          for name, texts in teaching.used_teachers(config).items()}
 
 
 def _count_rows(texts, rows):

@@ -12,6 +12,7 @@ from shallow_mimic import ensembles, logits, models, students, teachers
 from shallow_mimic.data import dataset as datasets
 from shallow_mimic.data import mixtures, store
 from shallow_mimic.evaluation import latencies
+from shallow_mimic.pipeline.teaching import used_teachers
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.runs.workdir import require
 from shallow_mimic.teachers import realignment
@@ -56,32 +57,6 @@ def read_members(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
           net, params[place], theirs[label],
           held_out if ensemble.out_of_fold else None)
   return ensembles.add_mirrored(members) if ensemble.mirror else members
-
-
-def used_teachers(config: Any) -> dict[str, list[str]]:
-  """The inputs that each ensemble has to label, by its name."""
-  used: dict[str, list[str]] = {}
-  for curve in config.students.curves.values():
-    if curve.objective in objectives.NEEDS_TEACHER:
-      used.setdefault(curve.teacher, []).append(curve.inputs)
-  return {name: used[name] for name in config.ensembles if name in used}
-
-
-def find_independent(config: Any) -> dict[str, str]:
-  """The independent ensemble by the teacher of a student, '' for labels.
-
-  Teachers that share a member with it are left out.
-  """
-  name = config.report.independent
-  if not name:
-    return {}
-  trained = {group: [f'{group}:{place}' for place in range(section.members)]
-             for group, section in config.teachers.items()}
-  members = {key: {one for text in ensemble.members
-                   for one in ensembles.pick_members(trained, text)}
-             for key, ensemble in config.ensembles.items()}
-  return {'': name} | {key: name for key, theirs in members.items()
-                       if not theirs & members[name]}
 
 
 def make_origin(config: Any, root: pathlib.Path, dataset: datasets.Dataset,

@@ -16,18 +16,16 @@ from typing import Any
 from shallow_mimic import (
   configs,
   curves,
-  data_checks,
   ensembles,
-  handover,
   logits,
   students,
   teachers,
   training,
-  validation,
 )
 from shallow_mimic.data import store
 from shallow_mimic.data.sources import read
 from shallow_mimic.evaluation import latencies
+from shallow_mimic.pipeline import finished, teaching, validation
 from shallow_mimic.runs import files, parts, workdir
 from shallow_mimic.teachers import realignment
 from shallow_mimic.training import parallel
@@ -88,8 +86,8 @@ def run_data(config: Any, root: pathlib.Path, say: Callable) -> None:
     say(f'data: reading {config.data.source} {config.data.name}'.rstrip())
     made = read.read_source(config.data, cache_dir=cache,
                                directory=directory)
-    data_checks.check_inputs(config, made)
-    data_checks.check_nets(config, made)
+    validation.check_inputs(config, made)
+    validation.check_nets(config, made)
     store.write_dataset(directory, made)
     workdir.write_identity(directory, {'fingerprint': made.fingerprint})
 
@@ -101,7 +99,7 @@ def run_data(config: Any, root: pathlib.Path, say: Callable) -> None:
 def run_realignments(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Finds the labels of the training utterances anew, round by round."""
   for done in range(config.data.speech.realign):
-    dataset = handover.read_dataset(config, root, done)
+    dataset = finished.read_dataset(config, root, done)
     member, settings = realignment.make_aligner(config)
     stage, folder = f'realign {done + 1}', root / 'realignments' / str(done + 1)
     work = lambda directory, stage=stage, dataset=dataset: \
@@ -115,10 +113,10 @@ def run_realignments(config: Any, root: pathlib.Path, say: Callable) -> None:
 
 def run_teachers(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Trains every group of teachers, on realigned labels if so configured."""
-  data_checks.check_batches(
+  validation.check_batches(
       config, len(parallel.choose_devices(config.parallel.devices)))
   run_realignments(config, root, say)
-  dataset = handover.read_dataset(config, root)
+  dataset = finished.read_dataset(config, root)
   for name, group in config.teachers.items():
     made_from = {'data': dataset.fingerprint}
     work = lambda directory, name=name, group=group: teachers.write_teachers(
@@ -130,9 +128,9 @@ def run_teachers(config: Any, root: pathlib.Path, say: Callable) -> None:
 
 def run_ensembles(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Averages teachers; keeps their logits on dev and test."""
-  dataset = handover.read_dataset(config, root)
+  dataset = finished.read_dataset(config, root)
   for name, ensemble in config.ensembles.items():
-    members = handover.read_members(config, root, dataset, ensemble)
+    members = finished.read_members(config, root, dataset, ensemble)
     made_from = {'data': dataset.fingerprint,
                  'teachers': ensembles.identify(ensemble.space, members)}
     work = lambda directory, name=name, ensemble=ensemble, members=members: \
@@ -144,13 +142,13 @@ def run_ensembles(config: Any, root: pathlib.Path, say: Callable) -> None:
 
 def run_logits(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Writes the logit cache of every ensemble that students imitate."""
-  dataset = handover.read_dataset(config, root)
-  for name in handover.used_teachers(config):
-    origin = handover.make_origin(config, root, dataset, name)
+  dataset = finished.read_dataset(config, root)
+  for name in teaching.used_teachers(config):
+    origin = finished.make_origin(config, root, dataset, name)
     ensemble = config.ensembles[name]
 
     def work(directory, name=name, origin=origin, ensemble=ensemble):
-      members = handover.read_members(config, root, dataset, ensemble)
+      members = finished.read_members(config, root, dataset, ensemble)
       apply = lambda x, folds: ensembles.apply_ensemble(
           list(members.values()), x, ensemble.space, folds)
       logits.write_logits(directory, origin, dataset, apply,
@@ -162,8 +160,8 @@ def run_logits(config: Any, root: pathlib.Path, say: Callable) -> None:
 
 def run_students(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Searches learning rates on dev, then trains the family."""
-  dataset = handover.read_dataset(config, root)
-  used = handover.used_teachers(config)
+  dataset = finished.read_dataset(config, root)
+  used = teaching.used_teachers(config)
   make_members = functools.partial(
       students.make_members, input_shape=dataset.input_shape,
       classes=dataset.classes)
@@ -171,7 +169,7 @@ def run_students(config: Any, root: pathlib.Path, say: Callable) -> None:
   def targets():
     return {name: logits.read_logits(
         root / 'logits' / name,
-        handover.make_origin(config, root, dataset, name)) for name in used}
+        finished.make_origin(config, root, dataset, name)) for name in used}
 
   for name in used:
     workdir.require(root / 'logits' / name, 'logits')
@@ -194,9 +192,9 @@ def run_students(config: Any, root: pathlib.Path, say: Callable) -> None:
     section = config.students
     students.write_students(
         directory, make_members(section, seeds=section.seeds, rates=rates),
-        dataset, targets(), handover.read_teacher_logits(config, root),
+        dataset, targets(), finished.read_teacher_logits(config, root),
         training.make_settings(config, section),
-        independent=handover.find_independent(config),
+        independent=teaching.find_independent(config),
     )
 
   made_from = {**made_from, 'search': workdir.read_identity(folder)}
@@ -208,8 +206,8 @@ def run_latencies(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Times every net, where `report.latency` asks for it."""
   if not config.report.latency:
     return
-  dataset = handover.read_dataset(config, root)
-  subjects = handover.make_subjects(config, root, dataset)
+  dataset = finished.read_dataset(config, root)
+  subjects = finished.make_subjects(config, root, dataset)
   made_from = {'nets': files.digest_json(
       [[list(key), repr(forms)] for key, forms in subjects.items()])}
   work = lambda directory: latencies.write_latencies(
@@ -220,7 +218,7 @@ def run_latencies(config: Any, root: pathlib.Path, say: Callable) -> None:
 
 def run_curves(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Writes results.csv, the figures, the tables and index.html."""
-  records = handover.read_records(config, root)
+  records = finished.read_records(config, root)
 
   def work(directory):
     curves.write_report(

@@ -12,14 +12,13 @@ from shallow_mimic import (
   __version__,
   configs,
   errors,
-  handover,
   logits,
   students,
   training,
-  validation,
 )
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.evaluation.records import Record, choose_metric, score
+from shallow_mimic.pipeline import finished, validation
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.students import artefact
 from shallow_mimic.training.family import Member
@@ -53,7 +52,7 @@ def export_student(config: Any, root: os.PathLike | str, wanted: Wanted,
   root = pathlib.Path(root).resolve()
   artefact.check_target(target)
   _check_workdir(config, root)
-  dataset = handover.read_dataset(config, root)
+  dataset = finished.read_dataset(config, root)
   if dataset.raw_dtype not in artefact.RAW_DTYPES:
     raise errors.UserError(
         f'{root / "data"} does not say of what type its raw inputs were;'
@@ -143,7 +142,7 @@ def _read_whole(config: Any, root: pathlib.Path, dataset: Dataset,
   if member.objective.normalized:
     targets = logits.read_logits(
         root / 'logits' / member.teacher,
-        handover.make_origin(config, root, dataset, member.teacher))
+        finished.make_origin(config, root, dataset, member.teacher))
     normalizer = training.fit_normalizer(
         member, dataset, {member.teacher: targets})
   offsets = dataset.pool('dev').offsets

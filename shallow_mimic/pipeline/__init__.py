@@ -1,0 +1,1 @@
+"""All stages in order: the only room that knows them all."""
