@@ -26,7 +26,7 @@ _TO = flags.DEFINE_string(
 
 def main() -> None:
   """Exports the student and says which it is."""
-  from shallow_mimic.pipeline import export  # noqa: PLC0415  (JAX loads slowly)
+  from shallow_mimic.pipeline import export  # noqa: PLC0415  (slow)
 
   wanted = export.Wanted(_MODEL.value, _WIDTH.value, _SEED.value)
   target = pathlib.Path(_TO.value or 'export').expanduser()

@@ -36,9 +36,9 @@ def parse_sizes(words: list[str], config: Any) -> list[int]:
 
 def main() -> None:
   """Runs every fold, or what is left of it, then pools."""
-  from shallow_mimic.curves.folds import pool as folds
-  from shallow_mimic.curves.folds import tables as fold_tables
-  from shallow_mimic.pipeline import run as pipeline  # noqa: PLC0415
+  from shallow_mimic import pipeline  # noqa: PLC0415
+  from shallow_mimic.curves.folds import pool as folds  # noqa: PLC0415
+  from shallow_mimic.curves.folds import tables as fold_tables  # noqa: PLC0415
 
   config, root = flags.FLAGS.config, app.chosen_workdir()
   folds.check_corpus(config)

@@ -12,7 +12,7 @@ from launch import app
 
 def main() -> None:
   """Prints the plan."""
-  from shallow_mimic.pipeline import plan as planning  # noqa: PLC0415  (JAX loads slowly)
+  from shallow_mimic.pipeline import plan as planning  # noqa: PLC0415  (slow)
 
   config = flags.FLAGS.config
   print(planning.make_plan(

@@ -16,7 +16,7 @@ from launch import app
 
 def main() -> None:
   """Runs all stages and says where the report is."""
-  from shallow_mimic.pipeline import run as pipeline  # noqa: PLC0415  (JAX loads slowly)
+  from shallow_mimic import pipeline  # noqa: PLC0415  (JAX loads slowly)
 
   started = time.monotonic()
   report = pipeline.run(flags.FLAGS.config, app.chosen_workdir())

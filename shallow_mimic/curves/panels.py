@@ -51,6 +51,7 @@ def draw_teachers(
 
 
 def is_speech(points: Sequence[Summary]) -> bool:
+  """Whether scores are made of phone error rates."""
   return any(s.metric == 'per' for s in points)
 
 
@@ -63,6 +64,7 @@ def name_axis(points: Sequence[Summary], split: str = '', whose: str = '',
 
 
 def finish(axes: Any, title: str, has_curves: bool) -> None:
+  """A panel's title and its axis of sizes."""
   axes.set_title(title, loc='left', fontsize=10)
   axes.set_xlabel('Parameters (true count, log axis)')
   if has_curves:

@@ -58,4 +58,5 @@ def _name_member(r: Record) -> str:
 
 
 def count(number: int, word: str) -> str:
+  """'1 width', '2 widths'."""
   return f'{number} {word}' + ('' if number == 1 else 's')

@@ -52,6 +52,7 @@ def figure_sections(
     points: Sequence[Summary], images: Mapping[str, Any],
     figure_width: int | None,
 ) -> list[Section]:
+  """The sections of the paper's figures."""
   return [
       Section('Figure 1. Accuracy against number of parameters',
               'Main curves; horizontal lines are teachers. Bars: ± sd over'
@@ -68,7 +69,8 @@ def figure_sections(
       Section('Figure 3. Student against teacher',
               'Dev set. Along a line width, inputs and objective are the same'
               ' and the teacher changes. Bars: ± sd over seeds.',
-              images['figure3_teachers'], student_vs_teacher.say_sweeps(points)),
+              images['figure3_teachers'],
+              student_vs_teacher.say_sweeps(points)),
   ]
 
 
@@ -76,6 +78,7 @@ def table_sections(
     points: Sequence[Summary], records: Sequence[Record],
     paper_rows: Sequence[Mapping[str, Any]], title: str,
 ) -> list[Section]:
+  """The sections of the tables that every report has."""
   sizes = make_size_table(points, paper_rows)
   found = [
       ((), sizes._replace(title=f'{title}: {sizes.title}')),

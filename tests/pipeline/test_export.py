@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 import tiny_experiment
+from exported import FILES, check_close, run_alone
 from report_records import make_record
-from test_artefacts import FILES, check_close, run_alone
 
 from shallow_mimic import errors, evaluation, logits, students, training
 from shallow_mimic.data import store
@@ -201,7 +201,7 @@ def test_raw_inputs_of_unknown_type(finished, tmp_path):
 def test_full_target_is_refused_before_any_work(finished, tmp_path,
                                                 monkeypatch):
   (tmp_path / 'mine').write_text('')
-  monkeypatch.setattr(handover, 'read_dataset', None)
+  monkeypatch.setattr(export.finished, 'read_dataset', None)
   with pytest.raises(errors.UserError, match='is not empty; empty it or'):
     run_export(finished, Wanted(), tmp_path)
   assert [path.name for path in tmp_path.iterdir()] == ['mine']

@@ -7,7 +7,7 @@ the script swallows, wraps or repeats its line.
 import pytest
 import small_timit as small
 import tiny_speech
-from test_launch import check_refused, make_launch  # noqa: F401 (a fixture)
+from scripts import check_refused
 
 from launch import run, stage
 

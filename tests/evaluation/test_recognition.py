@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import small_timit
 
-from shallow_mimic import configs
+from shallow_mimic import configs, pipeline
 from shallow_mimic.data import utterances
 from shallow_mimic.data.dataset import Dataset, Examples
 from shallow_mimic.evaluation import metrics, recognition
-from shallow_mimic.pipeline import run
 from shallow_mimic.speech import hmm, phones, viterbi
 
 GRID = hmm.Weights.grid(language=(0.5, 2.0), insertion=(-3.0, 0.0),
@@ -274,7 +273,7 @@ def make_experiment(folder):
 
 def test_every_stage_scores_phones(tmp_path):
   config = make_experiment(tmp_path / 'corpus')
-  run.run(config, tmp_path, stages=run.STAGES[:-1],
+  pipeline.run(config, tmp_path, stages=pipeline.STAGES[:-1],
                say=lambda line: None)
   names = []
   for folder in ('teachers/DNN', 'ensembles/EDNN', 'ensembles/EDNN-all',

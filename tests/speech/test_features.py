@@ -1,11 +1,11 @@
 """Features against Kaldi's definition in float64, its own code, brute force."""
 
 import doctest
-import pathlib
 import sys
 import tracemalloc
 
 import numpy as np
+import places
 import pytest
 
 from shallow_mimic import errors
@@ -14,8 +14,7 @@ from shallow_mimic.speech import features
 knf = pytest.importorskip(
     'kaldi_native_fbank', reason='needs pip install "shallow-mimic[speech]"')
 
-SAMPLE = (
-    pathlib.Path(__file__).parents[1] / '../shared/data/timit_sample').resolve()
+SAMPLE = places.SHARED / 'data/timit_sample'
 EPSILON = 2.0**-23
 
 

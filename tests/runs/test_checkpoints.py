@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+import places
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +18,7 @@ from absl import logging
 from shallow_mimic import errors
 from shallow_mimic.runs import checkpoints, orbax_arrays
 
-_ROOT = os.path.dirname(os.path.dirname(__file__))
+_ROOT = str(places.ROOT)
 
 
 class Moments(NamedTuple):

@@ -6,6 +6,7 @@ import re
 from typing import ClassVar
 
 import numpy as np
+import places
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
@@ -329,7 +330,7 @@ def test_first_line():
   assert tfds_source.first_line(ValueError()) == 'ValueError'
 
 
-CIFAR = pathlib.Path(__file__).parents[2] / 'shared' / 'data' / 'tfds'
+CIFAR = places.SHARED / 'data' / 'tfds'
 
 
 @pytest.mark.skipif(not CIFAR.is_dir(), reason=f'{CIFAR} is not here: CIFAR-10'

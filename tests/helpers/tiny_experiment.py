@@ -14,13 +14,12 @@ import sys
 
 import ml_collections
 import numpy as np
+import places
 
-from shallow_mimic import configs
-from shallow_mimic.pipeline import run
+from shallow_mimic import configs, pipeline
 from shallow_mimic.runs import progress
 
 CLASSES = 3
-ROOT = pathlib.Path(__file__).parents[1]
 
 
 def make_arrays() -> dict[str, np.ndarray]:
@@ -71,7 +70,7 @@ def get_config() -> ml_collections.ConfigDict:
 
 def main(config: ml_collections.ConfigDict, workdir: str,
          fatal: str = '', *,
-         stages: tuple[str, ...] = run.STAGES) -> None:
+         stages: tuple[str, ...] = pipeline.STAGES) -> None:
   """Runs the stages; `kill -9` as the file `fatal` is to be put in place.
 
   Says for every part of the work at which step, or row, it began.
@@ -88,7 +87,7 @@ def main(config: ml_collections.ConfigDict, workdir: str,
     begin(self, stage, total, done=done, **options)
 
   os.replace, progress.Progress.__init__ = guarded_replace, told_begin
-  run.run(config, workdir, stages=stages)
+  pipeline.run(config, workdir, stages=stages)
 
 
 def start(data: os.PathLike | str, workdir: os.PathLike | str,
@@ -103,7 +102,7 @@ def start(data: os.PathLike | str, workdir: os.PathLike | str,
   return subprocess.run(
       [sys.executable, script, str(data), str(workdir), fatal], check=False,
       capture_output=True, text=True, timeout=300, env={
-          **os.environ, 'PYTHONPATH': str(ROOT),
+          **os.environ, 'PYTHONPATH': str(places.ROOT),
           'JAX_COMPILATION_CACHE_DIR': str(folder),
           'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
           'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',

@@ -1,9 +1,9 @@
 """Phones, states and classes: the whole map, typed a second time by class."""
 
-import pathlib
 import re
 
 import numpy as np
+import places
 import pytest
 
 from shallow_mimic.speech import phones
@@ -68,7 +68,7 @@ def test_constants_cannot_be_written():
 
 
 def test_the_paper_notes_agree_where_they_are_at_hand():
-  notes = pathlib.Path(__file__).parents[2] / 'shared/PAPER.md'
+  notes = places.SHARED / 'PAPER.md'
   if not notes.is_file():
     pytest.skip(f'no {notes}')
   line = re.search(r'^61 → 39: (.*) · `q` deleted', notes.read_text(), re.M)

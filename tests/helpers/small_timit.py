@@ -1,12 +1,12 @@
 """Little corpora in TIMIT's two layouts, written by hand for the tests."""
 
-import pathlib
 import wave
 
 import numpy as np
+import places
 import pytest
 
-SAMPLE = pathlib.Path(__file__).parents[2] / 'shared/data/timit_sample'
+SAMPLE = places.SHARED / 'data/timit_sample'
 needs_sample = pytest.mark.skipif(
     not SAMPLE.is_dir(), reason=f'no NLTK TIMIT sample in {SAMPLE}')
 PHN = '0 200 h#\n200 700 aa\n700 980 h#\n'

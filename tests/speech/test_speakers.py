@@ -1,9 +1,9 @@
 """Splits: the official counts, and folds in which no speaker meets himself."""
 
 import collections
-import pathlib
 import re
 
+import places
 import pytest
 
 from shallow_mimic import errors
@@ -35,7 +35,7 @@ def test_the_lists():
 
 
 def test_the_lists_are_those_of_the_notes():
-  notes = pathlib.Path(__file__).parents[2] / 'shared/PAPER.md'
+  notes = places.SHARED / 'PAPER.md'
   if not notes.is_file():
     pytest.skip(f'no {notes}')
   text = notes.read_text()

@@ -131,7 +131,8 @@ def test_gains_without_one_kind():
 
 def test_sweeps_go_by_teacher_accuracy_and_keep_all_else_equal():
   sweeps = find(
-      student_vs_teacher.find_sweeps, make_ensemble('E', 0.9), make_ensemble('F', 0.8),
+      student_vs_teacher.find_sweeps, make_ensemble('E', 0.9),
+      make_ensemble('F', 0.8),
       make_mimic('M', 0.55, width=8), make_mimic('M', 0.65, width=8, seed=1),
       make_mimic('M/alike', 0.1, width=8),
       make_mimic('M/of-F', 0.5, width=8, teacher='F'),
@@ -148,7 +149,8 @@ def test_sweeps_go_by_teacher_accuracy_and_keep_all_else_equal():
 
 def test_sweeps_do_not_cross_architectures():
   sweeps = find(
-      student_vs_teacher.find_sweeps, make_ensemble('E', 0.9), make_ensemble('F', 0.8),
+      student_vs_teacher.find_sweeps, make_ensemble('E', 0.9),
+      make_ensemble('F', 0.8),
       *[make_mimic(f'M/{text}-{teacher}', teacher=teacher, architecture=text)
         for text in ('64', '64-64') for teacher in 'EF'])
   assert [(s.architecture, s.teachers) for s in sweeps] == [

@@ -1,9 +1,10 @@
 import base64
 from html.parser import HTMLParser
 
-from shallow_mimic.curves import page, tables
+from shallow_mimic.curves import page as pages
+from shallow_mimic.curves import tables
 from shallow_mimic.curves.drawing import Image
-from shallow_mimic.curves.page import Section, make_page
+from shallow_mimic.curves.page import Section
 
 VOID = {'meta', 'img'}
 
@@ -32,7 +33,7 @@ class Reader(HTMLParser):
 
 def make_page():
   table = tables.Table('T', ('model <a>', 'dev'), [('SNN & co', '1.0')])
-  return page.make_page('A < B', [
+  return pages.make_page('A < B', [
       Section('First', 'A caption "so"', Image(b'png', b'<svg/>'),
               ['It rises & falls.'], table),
       Section('Second')], ['Own note.'])
@@ -76,9 +77,9 @@ def test_definitions_are_told():
 
 def test_a_table_without_rows_is_left_out():
   empty = tables.Table('T', ('a',), [])
-  page = make_page('', [Section('S', table=empty)])
+  page = pages.make_page('', [Section('S', table=empty)])
   assert '<table' not in page and '<h2>S</h2>' in page
 
 
 def test_page_of_nothing():
-  Reader(page.make_page('', []))
+  Reader(pages.make_page('', []))

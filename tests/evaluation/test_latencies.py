@@ -10,14 +10,12 @@ import pytest
 import report_records
 import tiny_experiment
 
-from shallow_mimic import configs, errors, models
+from shallow_mimic import configs, errors, models, pipeline
 from shallow_mimic.curves import results, summaries
 from shallow_mimic.curves.sections import latency
 from shallow_mimic.data import store
 from shallow_mimic.evaluation import latencies
-from shallow_mimic.pipeline import run
 from shallow_mimic.pipeline.finished import make_subjects
-from shallow_mimic.pipeline.run import run
 from shallow_mimic.runs import files, workdir
 
 
@@ -117,7 +115,7 @@ def test_a_run_that_times_reads_its_times_back(finished, tmp_path,
   workdir.claim(tmp_path, configs.to_json(config))
   for name in ('data', 'teachers', 'ensembles', 'students', 'logits'):
     (tmp_path / name).symlink_to(root / name)
-  run = lambda *stages: run(
+  run = lambda *stages: pipeline.run(
       config, tmp_path, stages=stages, say=lambda _: None)
   with pytest.raises(errors.UserError) as error:
     run('curves')
@@ -198,6 +196,6 @@ def test_other_nets_than_those_timed_are_refused(finished, tmp_path):
     (tmp_path / name).symlink_to(root / name)
   files.write_json(tmp_path / 'latencies/started.json', {'nets': 'others'})
   with pytest.raises(errors.UserError) as error:
-    run.run(config, tmp_path, stages=('latencies',))
+    pipeline.run(config, tmp_path, stages=('latencies',))
   assert str(error.value).startswith(
       f'{tmp_path}/latencies was made from another nets; delete it')

@@ -25,7 +25,8 @@ NAMES = ['figure1_accuracy', 'figure1_controls', 'figure2_overfitting',
 DRAW = {
     'figure1_accuracy': accuracy.draw_accuracy,
     'figure1_controls': controls.draw_controls,
-    'figure2_overfitting': lambda points: overfitting.draw_histories(points, None),
+    'figure2_overfitting':
+        lambda points: overfitting.draw_histories(points, None),
     'figure3_teachers': student_vs_teacher.draw_sweeps}
 CROWD = report_records.CONTROLS + tuple(
     (f'SNN-{i}', 'blended', 'train', 'ECNN', 67.0) for i in range(3)) + tuple(
@@ -192,9 +193,9 @@ def test_diverged_points_are_not_drawn():
 def test_matplotlib_loads_when_a_figure_is_drawn_and_pyplot_never():
   code = (
       'import sys\n'
-      'from shallow_mimic import curves, figures\n'
+      'from shallow_mimic.curves.sections import registry\n'
       'before = "matplotlib" in sys.modules\n'
-      'figures.draw_figures([])\n'
+      'registry.draw_figures([])\n'
       'print(before, "matplotlib.pyplot" in sys.modules)')
   done = subprocess.run([sys.executable, '-c', code], check=True, text=True,
                         stdout=subprocess.PIPE)

@@ -8,10 +8,10 @@ import pytest
 import tiny_experiment
 import tiny_speech
 
-from shallow_mimic import errors
+from shallow_mimic import errors, pipeline
 from shallow_mimic.data import mixtures, pools
 from shallow_mimic.data.utterances import make_sequences
-from shallow_mimic.pipeline import finished, run, validation
+from shallow_mimic.pipeline import finished, validation
 from shallow_mimic.runs import files
 from shallow_mimic.speech import alignment, hmm, phones
 from shallow_mimic.teachers import realignment
@@ -98,7 +98,7 @@ def fixture_done(tmp_path_factory):
   folder = tmp_path_factory.mktemp('speech')
   corpus = tiny_speech.write_corpus(folder / 'corpus')
   said = []
-  run.run(make_config(corpus), folder / 'run', say=said.append,
+  pipeline.run(make_config(corpus), folder / 'run', say=said.append,
                stages=('data', 'teachers'))
   return corpus, folder / 'run', said
 
@@ -130,7 +130,7 @@ def test_the_rounds_are_told_and_not_done_again(done):
       'realign 1', 'realign 1', 'realign 2', 'realign 2']
   assert rounds[1].endswith('% of the training frames changed state')
   again = []
-  run.run(make_config(corpus), root, say=again.append,
+  pipeline.run(make_config(corpus), root, say=again.append,
                stages=('data', 'teachers'))
   assert again[1] == 'realign 1: there already, verified'
   assert again[-1] == 'teachers DNN: there already, verified'
@@ -151,11 +151,11 @@ def test_other_labels_are_refused(done, tmp_path):
   labels = files.read_array(path)
   files.write_array(path, labels[::-1])
   with pytest.raises(errors.UserError) as error:
-    run.run(make_config(corpus), copy, stages=('teachers',))
+    pipeline.run(make_config(corpus), copy, stages=('teachers',))
   assert str(error.value).startswith(f'{path} is damaged')
   shutil.rmtree(copy / 'realignments')
   with pytest.raises(errors.UserError) as error:
-    run.run(make_config(corpus), copy, stages=('ensembles',))
+    pipeline.run(make_config(corpus), copy, stages=('ensembles',))
   assert str(error.value) == (
       f'{copy}/realignments/1 is not finished; run the stage `teachers` first')
 

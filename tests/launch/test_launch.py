@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import tiny_experiment
 from absl import flags
+from scripts import check_refused, start_script
 
 from launch import app, plan, run, stage
 
 # The library that loads --config does so in an old way.
 pytestmark = pytest.mark.filterwarnings(
     'ignore:the load_module:DeprecationWarning')
-ROOT = tiny_experiment.ROOT
-TINY = f'--config={ROOT}/tests/tiny_experiment.py'
+TINY = f'--config={tiny_experiment.__file__}'
 
 
 @pytest.fixture(name='npz')
@@ -27,47 +27,6 @@ def make_npz(tmp_path):
   path = tmp_path / 'tiny.npz'
   tiny_experiment.write_npz(path)
   return path
-
-
-@pytest.fixture(name='launch')
-def make_launch(monkeypatch, capfd, tmp_path):
-  """launch(main, *arguments): status, stdout, stderr of a script, here.
-
-  Absl keeps its flags for the whole process; they are taken out afterwards.
-  """
-  monkeypatch.chdir(tmp_path)
-
-  def launch(main, *arguments):
-    monkeypatch.setattr(sys, 'argv', ['script', *arguments])
-    before = set(flags.FLAGS)
-    try:
-      with pytest.raises(SystemExit) as left:
-        app.start(main)
-    finally:
-      for name in set(flags.FLAGS) - before - {'help'}:
-        if name.split('.')[0] in ('config', 'workdir'):
-          delattr(flags.FLAGS, name)
-      flags.FLAGS.unparse_flags()
-    return left.value.code or 0, *capfd.readouterr()
-
-  return launch
-
-
-def check_refused(result, *words):
-  status, _, stderr = result
-  assert status == 2, stderr
-  assert stderr.startswith('error: ')
-  assert stderr.count('\n') == 1 and stderr.endswith('\n'), stderr
-  for word in words:
-    assert word in stderr
-
-
-def start_script(module, *arguments, cwd):
-  done = subprocess.run(
-      [sys.executable, '-m', module, *arguments], cwd=cwd, check=False,
-      capture_output=True, text=True, timeout=120,
-      env={**os.environ, 'PYTHONPATH': str(ROOT)})
-  return done.returncode, done.stdout, done.stderr
 
 
 def test_unknown_flag_of_the_real_script(tmp_path):
@@ -195,7 +154,7 @@ def test_faults_of_our_own_are_not_hidden():
           'app.start(main)')
   done = subprocess.run(
       [sys.executable, '-c', code], check=False, capture_output=True, text=True,
-      env={**os.environ, 'PYTHONPATH': str(ROOT)})
+      env={**os.environ, 'PYTHONPATH': str(places.ROOT)})
   assert done.returncode == 1
   assert 'RuntimeError: a bug' in done.stderr
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import tiny_experiment
 
-from shallow_mimic import errors
-from shallow_mimic.pipeline import run
+from shallow_mimic import errors, pipeline
 from shallow_mimic.training import fit
 
 COLUMNS = ['model', 'role', 'objective', 'width', 'seed', 'learning_rate',
@@ -78,7 +77,7 @@ def test_second_run_does_no_work(finished, monkeypatch):
   before = read_all(workdir)
   monkeypatch.setattr(fit, 'fit', None)
   said = []
-  path = run.run(tiny_experiment.make_config(npz), workdir,
+  path = pipeline.run(tiny_experiment.make_config(npz), workdir,
                       say=said.append)
   assert path == workdir / 'report' / 'index.html'
   assert said[:-1] == [f'{stage}: there already, verified' for stage in (
@@ -127,7 +126,7 @@ def test_stage_before_the_one_it_needs(finished, tmp_path, stage, needed,
   npz, workdir = copy_run(finished, tmp_path)
   shutil.rmtree(workdir / folder)
   with pytest.raises(errors.UserError) as error:
-    run.run(tiny_experiment.make_config(npz), workdir, stages=(stage,))
+    pipeline.run(tiny_experiment.make_config(npz), workdir, stages=(stage,))
   assert str(error.value) == (
       f'{workdir / folder} is not finished; run the stage `{needed}` first')
 
@@ -146,7 +145,7 @@ def test_damage_in_a_finished_stage_is_named(finished, tmp_path, name, missing):
   else:
     flip_bit(path)
   with pytest.raises(errors.UserError) as error:
-    run.run(tiny_experiment.make_config(npz), workdir)
+    pipeline.run(tiny_experiment.make_config(npz), workdir)
   what = 'missing' if missing else 'damaged'
   assert str(error.value).startswith(f'{path} is {what}')
   assert '\n' not in str(error.value)
@@ -159,7 +158,7 @@ def test_damaged_checkpoint_of_a_teacher_is_named(finished, tmp_path):
              key=lambda path: path.stat().st_size)
   flip_bit(path)
   with pytest.raises(errors.UserError) as error:
-    run.run(tiny_experiment.make_config(npz), workdir, stages=('logits',))
+    pipeline.run(tiny_experiment.make_config(npz), workdir, stages=('logits',))
   assert str(error.value).startswith(f'{path} is damaged')
 
 
@@ -169,7 +168,7 @@ def test_a_stage_alone_verifies_those_before_it(finished, tmp_path, stage):
   path = workdir / 'data/dev.x.npy'
   flip_bit(path)
   with pytest.raises(errors.UserError) as error:
-    run.run(tiny_experiment.make_config(npz), workdir, stages=(stage,))
+    pipeline.run(tiny_experiment.make_config(npz), workdir, stages=(stage,))
   assert str(error.value).startswith(f'{path} is damaged')
 
 
@@ -180,18 +179,18 @@ def test_other_data_under_the_same_name_are_refused(finished, tmp_path):
   tiny_experiment.write_npz(other, x_train=np.roll(x, 1, axis=1))
   config = tiny_experiment.make_config(other)
   with pytest.raises(errors.UserError, match='belongs to another config'):
-    run.run(config, workdir)
+    pipeline.run(config, workdir)
   # As if the file itself had been exchanged.
   text = (workdir / 'config.json').read_text()
   (workdir / 'config.json').write_text(text.replace(str(npz), str(other)))
   with pytest.raises(errors.UserError) as error:
-    run.run(config, workdir)
+    pipeline.run(config, workdir)
   assert str(error.value).startswith(
       f'{workdir / "data"} was made from another source;')
   # Data made anew: what was trained on the old ones is not used.
   shutil.rmtree(workdir / 'data')
   with pytest.raises(errors.UserError) as error:
-    run.run(config, workdir, say=lambda _: None)
+    pipeline.run(config, workdir, say=lambda _: None)
   assert str(error.value).startswith(
       f'{workdir / "teachers/DNN"} was made from another data;')
 
@@ -201,7 +200,7 @@ def test_deleted_stage_is_made_anew_alone(finished, tmp_path, monkeypatch):
   shutil.rmtree(workdir / 'report')
   monkeypatch.setattr(fit, 'fit', None)
   said = []
-  run.run(tiny_experiment.make_config(npz), workdir, say=said.append)
+  pipeline.run(tiny_experiment.make_config(npz), workdir, say=said.append)
   assert 'curves: done' in said
   name = 'report/results.csv'
   assert (workdir / name).read_bytes() == (finished[1] / name).read_bytes()
@@ -213,7 +212,7 @@ def test_unlabelled_inputs_are_no_use_to_labels(tmp_path):
   config = tiny_experiment.make_config(npz)
   config.students.curves.SNN.inputs = 'train+transfer'
   with pytest.raises(errors.UserError) as error:
-    run.run(config, tmp_path / 'run', say=lambda _: None)
+    pipeline.run(config, tmp_path / 'run', say=lambda _: None)
   assert str(error.value) == (
       "config.students.curves.SNN.inputs is 'train+transfer', but 'transfer'"
       ' has no labels to train on')
@@ -228,7 +227,7 @@ def test_nets_that_cannot_be_are_refused_before_any_work(tmp_path):
       'architecture "H" cannot be made as small as 10 parameters: it has 11 at'
       ' width 1', 'architecture "4c-p-p-3" on inputs of shape (4,): "p" needs'):
     with pytest.raises(errors.UserError) as error:
-      run.run(config, tmp_path / 'run', say=lambda _: None)
+      pipeline.run(config, tmp_path / 'run', say=lambda _: None)
     assert str(error.value).startswith(message)
     assert not (tmp_path / 'run' / 'data' / 'done.json').exists()
     shutil.rmtree(tmp_path / 'run')

@@ -144,7 +144,8 @@ def test_sweeps_tell_the_slope():
 
 
 def test_sweeps_need_two_teachers():
-  assert read(student_vs_teacher.say_sweeps, make_ensemble(), make_mimic(0.5)) == [
+  assert read(
+      student_vs_teacher.say_sweeps, make_ensemble(), make_mimic(0.5)) == [
       'Mimics have one teacher only (E): there is no slope to read.']
   assert read(student_vs_teacher.say_sweeps, make_ensemble()) == [
       'No mimic on logits is here yet.']

@@ -1,10 +1,10 @@
 """Views of recordings: what each option does, and what alone decides it."""
 
 import doctest
-import pathlib
 import sys
 
 import numpy as np
+import places
 import pytest
 from scipy import signal
 
@@ -17,8 +17,7 @@ from shallow_mimic.speech.waveforms import check_view, make_view, view_seed
 pytest.importorskip(
     'soxr', reason='needs pip install "shallow-mimic[speech]"')
 
-SAMPLE = (
-    pathlib.Path(__file__).parents[1] / '../shared/data/timit_sample').resolve()
+SAMPLE = places.SHARED / 'data/timit_sample'
 
 
 def noise(length, seed=0, scale=1000.0):

@@ -1,16 +1,15 @@
 """Frame states on hand-made segments, and against sample-by-sample labels."""
 
 import doctest
-import pathlib
 
 import numpy as np
+import places
 import pytest
 
 from shallow_mimic.speech import alignment
 from shallow_mimic.speech.alignment import frame_states, segment_times
 
-SAMPLE = (
-    pathlib.Path(__file__).parents[1] / '../shared/data/timit_sample').resolve()
+SAMPLE = places.SHARED / 'data/timit_sample'
 
 
 def _brute_force(phones, starts, stops, frames):
