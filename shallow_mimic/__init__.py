@@ -14,4 +14,7 @@ that the teacher labels; a `family` is a set of students that train together;
 a student's `width` is its number of non-linear hidden units.
 """
 
+from shallow_mimic.registry import register
+
+__all__ = ['__version__', 'register']
 __version__ = '0.1.0'

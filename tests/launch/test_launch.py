@@ -9,6 +9,7 @@ import sys
 
 import jax
 import numpy as np
+import places
 import pytest
 import tiny_experiment
 from absl import flags
