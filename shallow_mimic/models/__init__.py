@@ -47,5 +47,6 @@ __all__ = [
     'count_hidden_units', 'count_multiply_adds', 'count_parameters', 'dropout',
     'find_registered', 'find_width', 'ignores_padding', 'make_net', 'max_pool',
     'pad_params', 'param_shapes', 'parse_architecture', 'sequential_depth',
-    'unit_mask', 'unpad_params', 'with_precision', 'with_width', 'without_bottlenecks',
+    'unit_mask', 'unpad_params', 'with_precision', 'with_width',
+    'without_bottlenecks',
 ]
