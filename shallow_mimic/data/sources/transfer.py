@@ -5,7 +5,8 @@ A transfer set may be given as:
   views      `copies` fixed views of the training inputs (see `views.py`)
   tfds       `size` inputs of a split of another TFDS data set `name`
   split      `size` examples of a split of the same TFDS data set
-  arrays     the array x_transfer of the `.npz`
+  arrays     the array x_transfer of the `.npz`; of a registered source, its
+             pool `pool` ('transfer': the default)
   waveforms  views of the training utterances, `views` a list such as
              ({'speed': 0.9}, {'snr': 15}), see `speech.waveforms`
   wavs       every recording below the folder `path`, or with `size` the
@@ -20,30 +21,59 @@ byte, of the kinds that are read from elsewhere (recordings: as a whole).
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from absl import logging
 
 from shallow_mimic import errors
-from shallow_mimic.data.dataset import Examples, check_transfer_name
-from shallow_mimic.data.fields import as_mapping, field
+from shallow_mimic.data.dataset import (
+  Examples,
+  check_transfer_name,
+  row_digests,
+)
 from shallow_mimic.data.pools import DTYPES
-from shallow_mimic.data.preprocessing import as_float
+from shallow_mimic.data.sources.source import Source, find_source, present
+from shallow_mimic.data.sources.tfds import digest_tfds
 from shallow_mimic.data.views import VIEW_OPTIONS, describe_views
 
-# For every kind: its options, and the source that it needs ('' for any).
-_KINDS: dict[str, tuple[tuple[str, ...], str]] = {
-    'generated': (('size', 'seed', 'dtype'), 'mnist1d'),
-    'views': (('copies', 'seed', 'dtype', *VIEW_OPTIONS), ''),
-    'tfds': (('name', 'split', 'size', 'data_dir', 'dtype'), ''),
-    'split': (('split', 'size', 'dtype'), 'tfds'),
-    'arrays': (('dtype',), 'arrays'),
-    'waveforms': (('views', 'seed'), 'timit'),
-    'wavs': (('path', 'size'), 'timit'),
-}
+
+class Wanted(NamedTuple):
+  """A transfer set to be read; see `read_transfer`."""
+
+  name: str
+  spec: Mapping[str, Any]
+  config: Any
+  parts: Mapping[str, Examples]
+  folds: np.ndarray | None
+
+  @property
+  def seed(self) -> int:
+    """Its own, or else that of the data."""
+    return self.spec.get('seed', self.config.seed)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Kind:
+  """A kind of transfer set.
+
+  Attributes:
+    options: what it takes.
+    needs: the option that it cannot do without.
+    read: gives its inputs, raw; None: its source reads it.
+    digest: (spec, config) → digests of what it is read from, where that is
+      not what its source is read from.
+    anywhere: any source of inputs that stand alone offers it; otherwise only
+      those that name it in `Source.kinds` do.
+  """
+
+  options: tuple[str, ...]
+  needs: str = ''
+  read: Callable[[Wanted], Examples] | None = None
+  digest: Callable[[Mapping[str, Any], Any], Any] | None = None
+  anywhere: bool = False
 
 
 def transfer_specs(config: Any) -> dict[str, dict[str, Any]]:
@@ -53,32 +83,59 @@ def transfer_specs(config: Any) -> dict[str, dict[str, Any]]:
     UserError: an unknown kind or option, a kind that the source cannot give,
       a missing size or name.
   """
-  specs = {}
-  for name, given in as_mapping(field(config, 'transfer', {})).items():
+  source, specs = find_source(config), {}
+  for name, given in present(config.transfer).items():
     check_transfer_name(name)
     if not hasattr(given, 'items'):
       raise errors.UserError(
           f'transfer set {name!r} is {given!r}; it must be a mapping such as'
           " {'kind': 'views', 'copies': 4}")
-    spec = as_mapping(given)
-    kind = spec.get('kind')
-    if kind not in _KINDS:
+    spec = present(given)
+    if spec.get('kind') not in KINDS:
       raise errors.UserError(
-          f'transfer set {name!r}: unknown kind {kind!r}; known:'
-          f' {", ".join(_KINDS)}')
-    options, source = _KINDS[kind]
-    if source and config.source != source:
-      raise errors.UserError(
-          f'transfer set {name!r}: kind {kind!r} needs the data source'
-          f' {source!r}, not {config.source!r}')
-    unknown = sorted(set(spec) - {'kind', *options})
-    if unknown:
-      raise errors.UserError(
-          f'transfer set {name!r}: kind {kind!r} has no option {unknown[0]!r};'
-          f' its options: {", ".join(options) or "none"}')
-    _check_needed(name, spec)
+          f'transfer set {name!r}: unknown kind {spec.get("kind")!r}; known:'
+          f' {", ".join(KINDS)}')
+    _check_offered(name, spec['kind'], source)
+    _check_options(name, spec)
     specs[name] = spec
   return specs
+
+
+def _check_offered(name: str, kind: str, source: Source) -> None:
+  if kind in source.kinds or (KINDS[kind].anywhere and not source.speech):
+    return
+  if KINDS[kind].anywhere:
+    raise errors.UserError(
+        f'transfer set {name!r}: the data source {source.name!r} has the kinds'
+        f' {" and ".join(map(repr, source.kinds))}, not {kind!r}')
+  offering = [repr(other.name) for other in Source.registry.values()
+              if kind in other.kinds]
+  raise errors.UserError(
+      f'transfer set {name!r}: kind {kind!r} needs the data source'
+      f' {" or ".join(offering)}, not {source.name!r}')
+
+
+def _check_options(name: str, spec: Mapping[str, Any]) -> None:
+  kind, options = spec['kind'], KINDS[spec['kind']].options
+  unknown = sorted(set(spec) - {'kind', *options})
+  if unknown:
+    raise errors.UserError(
+        f'transfer set {name!r}: kind {kind!r} has no option {unknown[0]!r};'
+        f' its options: {", ".join(options) or "none"}')
+  needed = KINDS[kind].needs
+  if needed and not spec.get(needed):
+    raise errors.UserError(
+        f'transfer set {name!r}: kind {kind!r} needs {needed}')
+  if spec.get('dtype', 'float32') not in DTYPES:
+    raise errors.UserError(
+        f'transfer set {name!r}: dtype is {spec["dtype"]!r}; it must be one of'
+        f' {", ".join(DTYPES)}')
+  for key in ('size', 'copies', 'seed'):
+    value = spec.get(key, 0)
+    if not isinstance(value, int) or value < 0:
+      raise errors.UserError(
+          f'transfer set {name!r}: {key} = {value!r} must be a whole number,'
+          ' not negative')
 
 
 def generated_sizes(config: Any) -> dict[int, int]:
@@ -86,9 +143,19 @@ def generated_sizes(config: Any) -> dict[int, int]:
   sizes: dict[int, int] = {}
   for spec in transfer_specs(config).values():
     if spec['kind'] == 'generated':
-      seed = spec.get('seed', field(config, 'seed', 0))
+      seed = spec.get('seed', config.seed)
       sizes[seed] = max(spec['size'], sizes.get(seed, 0))
   return sizes
+
+
+def transfer_digests(config: Any) -> dict[str, Any]:
+  """Digests of what transfer sets are read from elsewhere, by split."""
+  found = {}
+  for name, spec in transfer_specs(config).items():
+    digest = KINDS[spec['kind']].digest
+    if digest:
+      found[f'transfer.{name}'] = digest(spec, config)
+  return found
 
 
 def read_transfer(
@@ -104,94 +171,111 @@ def read_transfer(
     name: what the configuration calls it.
     spec: one of `transfer_specs(config)`.
     config: the data configuration.
-    parts: raw `train`, `dev` and `test`, and what else the source gave:
-      `generated.SEED`, `transfer`.
+    parts: raw `train`, `dev` and `test`, and the pools that the source gave,
+      such as `generated.SEED` and `transfer`.
     folds: of the training inputs, if they are cut into folds.
 
   Raises:
     UserError: it cannot be read, or nothing of it is left.
   """
-  seed = spec.get('seed', field(config, 'seed', 0))
-  if spec['kind'] == 'generated':
-    pool = parts[f'generated.{seed}']
-    return Examples(pool.x[:spec['size']], pool.y[:spec['size']])
-  if spec['kind'] == 'views':
-    options = {key: spec[key] for key in VIEW_OPTIONS if key in spec}
-    views = describe_views(
-        *parts['train'], spec['copies'], seed, options, folds)
-    return Examples(views, views.labels)
-  found = _read_elsewhere(name, spec, config, parts)
-  if found.x.shape[1:] != parts['train'].x.shape[1:]:
-    return found  # The shapes are refused with every other split's.
-  return _without_held_out(name, found, (parts['dev'], parts['test']))
+  read = KINDS[spec['kind']].read
+  assert read, 'a source of utterances reads its own transfer sets'
+  return read(Wanted(name, spec, config, parts, folds))
 
 
-def transfer_data_dir(spec: Mapping[str, Any], config: Any) -> str:
-  """TFDS folder of a transfer set: its own, or that of a TFDS source."""
-  shared = field(config, 'data_dir', '') if config.source == 'tfds' else ''
+def _find_pool(wanted: Wanted, pool: str) -> Examples:
+  if pool not in wanted.parts:
+    raise errors.UserError(
+        f'transfer set {wanted.name!r}: the data source'
+        f' {wanted.config.source!r} gives no {pool!r}, which an .npz has as the'
+        f' array x_transfer; it gives {", ".join(wanted.parts)}')
+  return wanted.parts[pool]
+
+
+def _read_generated(wanted: Wanted) -> Examples:
+  pool = _find_pool(wanted, f'generated.{wanted.seed}')
+  size = wanted.spec['size']
+  return Examples(pool.x[:size], pool.y[:size])
+
+
+def _read_views(wanted: Wanted) -> Examples:
+  spec = wanted.spec
+  options = {key: spec[key] for key in VIEW_OPTIONS if key in spec}
+  views = describe_views(*wanted.parts['train'], spec['copies'], wanted.seed,
+                         options, wanted.folds)
+  return Examples(cast(Any, views), views.labels)
+
+
+def _read_arrays(wanted: Wanted) -> Examples:
+  return _without_held_out(
+      wanted, _find_pool(wanted, wanted.spec.get('pool', 'transfer')))
+
+
+def _read_split(wanted: Wanted) -> Examples:
+  """Some of a split of a TFDS data set, by default that of the source."""
+  from shallow_mimic.data.sources import tfds_reader  # noqa: PLC0415
+
+  spec, config = wanted.spec, wanted.config
+  builder = tfds_reader.open_tfds(
+      spec.get('name') or config.name, _find_data_dir(spec, config))
+  return _without_held_out(wanted, tfds_reader.read_tfds(
+      builder, spec.get('split', 'train'), size=spec.get('size', 0)))
+
+
+def _read_foreign(wanted: Wanted) -> Examples:
+  """The same of another data set: the labels are of other classes."""
+  found = _read_split(wanted)
+  return Examples(found.x, np.full_like(found.y, -1))
+
+
+def _digest_foreign(spec: Mapping[str, Any], config: Any) -> dict[str, str]:
+  return digest_tfds(spec['name'], _find_data_dir(spec, config))
+
+
+def _find_data_dir(spec: Mapping[str, Any], config: Any) -> str:
+  """Its own, or that of a source which is prepared by TFDS itself."""
+  shared = config.data_dir if 'split' in find_source(config).kinds else ''
   return spec.get('data_dir') or shared
 
 
-def _read_elsewhere(
-    name: str, spec: Mapping[str, Any], config: Any,
-    parts: Mapping[str, Examples],
-) -> Examples:
-  if spec['kind'] == 'arrays':
-    if 'transfer' not in parts:
-      raise errors.UserError(
-          f'transfer set {name!r}: {config.path} lacks the array x_transfer')
-    return parts['transfer']
-  # Imports TFDS, which the other kinds do without.
-  from shallow_mimic.data.sources import tfds as tfds_source  # noqa: PLC0415
+def _digest_wavs(spec: Mapping[str, Any], config: Any) -> str:
+  from shallow_mimic.data.sources import wavs  # noqa: PLC0415
 
-  builder = tfds_source.open_tfds(
-      spec.get('name') or config.name, transfer_data_dir(spec, config))
-  found = tfds_source.read_tfds(
-      builder, spec.get('split', 'train'), size=spec.get('size', 0))
-  if spec['kind'] == 'tfds':  # The labels are of other classes.
-    return Examples(found.x, np.full_like(found.y, -1))
-  return found
+  del config
+  return wavs.folder_digest(spec['path'])
 
 
-def _check_needed(name: str, spec: Mapping[str, Any]) -> None:
-  needed = {'generated': 'size', 'views': 'copies', 'tfds': 'name',
-            'split': 'split', 'waveforms': 'views',
-            'wavs': 'path'}.get(spec['kind'])
-  if needed and not spec.get(needed):
-    raise errors.UserError(
-        f'transfer set {name!r}: kind {spec["kind"]!r} needs {needed}')
-  if spec.get('dtype', 'float32') not in DTYPES:
-    raise errors.UserError(
-        f'transfer set {name!r}: dtype is {spec["dtype"]!r}; it must be one of'
-        f' {", ".join(DTYPES)}')
-  for key in ('size', 'copies', 'seed'):
-    value = spec.get(key, 0)
-    if not isinstance(value, int) or value < 0:
-      raise errors.UserError(
-          f'transfer set {name!r}: {key} = {value!r} must be a whole number,'
-          ' not negative')
-
-
-def _without_held_out(
-    name: str, found: Examples, held_out: tuple[Examples, ...]
-) -> Examples:
-  """`found` without the inputs that are also in one of `held_out`."""
-  barred = {row for part in held_out for row in row_digests(part.x)}
+def _without_held_out(wanted: Wanted, found: Examples) -> Examples:
+  """`found` without the inputs that are also in dev or test."""
+  parts = wanted.parts
+  if found.x.shape[1:] != parts['train'].x.shape[1:]:
+    return found  # The shapes are refused with every other split's.
+  barred = {row for split in ('dev', 'test')
+            for row in row_digests(parts[split].x)}
   keep = np.array([row not in barred for row in row_digests(found.x)])
   if keep.all():
     return found
   if not keep.any():
     raise errors.UserError(
-        f'transfer set {name!r}: all of its inputs are in dev or test, which'
-        ' the teacher must not label for a student')
+        f'transfer set {wanted.name!r}: all of its inputs are in dev or test,'
+        ' which the teacher must not label for a student')
   logging.warning(
       'transfer set %r: %d of its %d inputs are also in dev or test and were'
-      ' left out', name, np.sum(~keep), len(keep))
+      ' left out', wanted.name, np.sum(~keep), len(keep))
   return Examples(found.x[keep], found.y[keep])
 
 
-def row_digests(x: np.ndarray) -> Iterator[bytes]:
-  """A digest of every row's bytes, as float32."""
-  for row in x:
-    data = np.ascontiguousarray(as_float(row))
-    yield hashlib.blake2b(data, digest_size=16).digest()
+KINDS = {
+    'generated': Kind(options=('size', 'seed', 'dtype'), needs='size',
+                      read=_read_generated),
+    'views': Kind(options=('copies', 'seed', 'dtype', *VIEW_OPTIONS),
+                  needs='copies', read=_read_views, anywhere=True),
+    'tfds': Kind(options=('name', 'split', 'size', 'data_dir', 'dtype'),
+                 needs='name', read=_read_foreign, digest=_digest_foreign,
+                 anywhere=True),
+    'split': Kind(options=('split', 'size', 'dtype'), needs='split',
+                  read=_read_split),
+    'arrays': Kind(options=('pool', 'dtype'), read=_read_arrays),
+    'waveforms': Kind(options=('views', 'seed'), needs='views'),
+    'wavs': Kind(options=('path', 'size'), needs='path', digest=_digest_wavs),
+}
