@@ -100,7 +100,8 @@ def _read_transfer_sets(
     parts: Mapping[str, Examples], folds: np.ndarray | None, classes: int,
 ) -> dict[str, Examples]:
   """The raw transfer sets by name, checked."""
-  sets = {name: transfer.read_transfer(name, spec, config, parts, folds)
+  sets = {name: transfer.read_transfer(
+      transfer.Wanted(name, spec, config, parts, folds))
           for name, spec in specs.items()}
   # Views are of training inputs, which have been checked, scaled as they are.
   read = {f'transfer.{name}': part for name, part in sets.items()

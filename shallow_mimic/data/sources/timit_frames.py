@@ -69,7 +69,7 @@ def read_speech(config: Any, specs: Mapping[str, Mapping[str, Any]],
         read_unlabelled(name, spec, speech.damaged,
                         (made['dev'].x, made['test'].x))
         if spec['kind'] == 'wavs' else make_views(
-            splits.train, spec['views'], spec.get('seed', config.seed),
+            splits.train, spec['views'], spec['seed'],
             fold_of))
   fitted = fit_preprocessing(config.preprocessing, made['train'].x)
   parts = {name: Examples(

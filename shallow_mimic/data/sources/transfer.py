@@ -21,7 +21,6 @@ byte, of the kinds that are read from elsewhere (recordings: as a whole).
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -35,13 +34,22 @@ from shallow_mimic.data.dataset import (
   row_digests,
 )
 from shallow_mimic.data.pools import DTYPES
-from shallow_mimic.data.sources.source import Source, find_source, present
+from shallow_mimic.data.sources.source import find_source, present
 from shallow_mimic.data.sources.tfds import digest_tfds
 from shallow_mimic.data.views import VIEW_OPTIONS, describe_views
 
 
 class Wanted(NamedTuple):
-  """A transfer set to be read; see `read_transfer`."""
+  """A transfer set that is to be read.
+
+  Attributes:
+    name: what the configuration calls it.
+    spec: one of `transfer_specs(config)`.
+    config: the data configuration.
+    parts: raw `train`, `dev` and `test`, and the pools that the source gave,
+      such as `generated.SEED` and `transfer`.
+    folds: of the training inputs, if they are cut into folds.
+  """
 
   name: str
   spec: Mapping[str, Any]
@@ -49,24 +57,17 @@ class Wanted(NamedTuple):
   parts: Mapping[str, Examples]
   folds: np.ndarray | None
 
-  @property
-  def seed(self) -> int:
-    """Its own, or else that of the data."""
-    return self.spec.get('seed', self.config.seed)
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Kind:
+class Kind(NamedTuple):
   """A kind of transfer set.
 
   Attributes:
     options: what it takes.
     needs: the option that it cannot do without.
-    read: gives its inputs, raw; None: its source reads it.
-    digest: (spec, config) → digests of what it is read from, where that is
-      not what its source is read from.
-    anywhere: any source of inputs that stand alone offers it; otherwise only
-      those that name it in `Source.kinds` do.
+    read: gives its inputs, raw; None: its source reads them.
+    digest: (spec, config) → digests of what it reads beside its source.
+    anywhere: every source of inputs that stand alone offers it; others are
+      offered by those that name them in `Source.kinds`.
   """
 
   options: tuple[str, ...]
@@ -84,35 +85,28 @@ def transfer_specs(config: Any) -> dict[str, dict[str, Any]]:
       a missing size or name.
   """
   source, specs = find_source(config), {}
+  offered = [name for name, kind in KINDS.items() if name in source.kinds
+             or (kind.anywhere and not source.speech)]
   for name, given in present(config.transfer).items():
     check_transfer_name(name)
     if not hasattr(given, 'items'):
       raise errors.UserError(
           f'transfer set {name!r} is {given!r}; it must be a mapping such as'
           " {'kind': 'views', 'copies': 4}")
-    spec = present(given)
-    if spec.get('kind') not in KINDS:
+    specs[name] = present(given)
+    kind = specs[name].get('kind')
+    if kind not in KINDS:
       raise errors.UserError(
-          f'transfer set {name!r}: unknown kind {spec.get("kind")!r}; known:'
+          f'transfer set {name!r}: unknown kind {kind!r}; known:'
           f' {", ".join(KINDS)}')
-    _check_offered(name, spec['kind'], source)
-    _check_options(name, spec)
-    specs[name] = spec
+    if kind not in offered:
+      raise errors.UserError(
+          f'transfer set {name!r}: the data source {source.name!r} has the'
+          f' kinds {" and ".join(map(repr, offered))}, not {kind!r}')
+    _check_options(name, specs[name])
+    if 'seed' in KINDS[kind].options:
+      specs[name].setdefault('seed', config.seed)
   return specs
-
-
-def _check_offered(name: str, kind: str, source: Source) -> None:
-  if kind in source.kinds or (KINDS[kind].anywhere and not source.speech):
-    return
-  if KINDS[kind].anywhere:
-    raise errors.UserError(
-        f'transfer set {name!r}: the data source {source.name!r} has the kinds'
-        f' {" and ".join(map(repr, source.kinds))}, not {kind!r}')
-  offering = [repr(other.name) for other in Source.registry.values()
-              if kind in other.kinds]
-  raise errors.UserError(
-      f'transfer set {name!r}: kind {kind!r} needs the data source'
-      f' {" or ".join(offering)}, not {source.name!r}')
 
 
 def _check_options(name: str, spec: Mapping[str, Any]) -> None:
@@ -143,44 +137,27 @@ def generated_sizes(config: Any) -> dict[int, int]:
   sizes: dict[int, int] = {}
   for spec in transfer_specs(config).values():
     if spec['kind'] == 'generated':
-      seed = spec.get('seed', config.seed)
-      sizes[seed] = max(spec['size'], sizes.get(seed, 0))
+      seed, size = spec['seed'], spec['size']
+      sizes[seed] = max(size, sizes.get(seed, 0))
   return sizes
 
 
 def transfer_digests(config: Any) -> dict[str, Any]:
   """Digests of what transfer sets are read from elsewhere, by split."""
-  found = {}
-  for name, spec in transfer_specs(config).items():
-    digest = KINDS[spec['kind']].digest
-    if digest:
-      found[f'transfer.{name}'] = digest(spec, config)
-  return found
+  return {f'transfer.{name}': digest(spec, config)
+          for name, spec in transfer_specs(config).items()
+          if (digest := KINDS[spec['kind']].digest)}
 
 
-def read_transfer(
-    name: str,
-    spec: Mapping[str, Any],
-    config: Any,
-    parts: Mapping[str, Examples],
-    folds: np.ndarray | None = None,
-) -> Examples:
+def read_transfer(wanted: Wanted) -> Examples:
   """Reads one transfer set, raw; views are described, to be made later.
-
-  Args:
-    name: what the configuration calls it.
-    spec: one of `transfer_specs(config)`.
-    config: the data configuration.
-    parts: raw `train`, `dev` and `test`, and the pools that the source gave,
-      such as `generated.SEED` and `transfer`.
-    folds: of the training inputs, if they are cut into folds.
 
   Raises:
     UserError: it cannot be read, or nothing of it is left.
   """
-  read = KINDS[spec['kind']].read
+  read = KINDS[wanted.spec['kind']].read
   assert read, 'a source of utterances reads its own transfer sets'
-  return read(Wanted(name, spec, config, parts, folds))
+  return read(wanted)
 
 
 def _find_pool(wanted: Wanted, pool: str) -> Examples:
@@ -193,15 +170,14 @@ def _find_pool(wanted: Wanted, pool: str) -> Examples:
 
 
 def _read_generated(wanted: Wanted) -> Examples:
-  pool = _find_pool(wanted, f'generated.{wanted.seed}')
-  size = wanted.spec['size']
-  return Examples(pool.x[:size], pool.y[:size])
+  pool = _find_pool(wanted, f'generated.{wanted.spec["seed"]}')
+  return Examples(*(part[:wanted.spec['size']] for part in pool))
 
 
 def _read_views(wanted: Wanted) -> Examples:
   spec = wanted.spec
   options = {key: spec[key] for key in VIEW_OPTIONS if key in spec}
-  views = describe_views(*wanted.parts['train'], spec['copies'], wanted.seed,
+  views = describe_views(*wanted.parts['train'], spec['copies'], spec['seed'],
                          options, wanted.folds)
   return Examples(cast(Any, views), views.labels)
 

@@ -395,8 +395,8 @@ def test_bad_row_of_a_transfer_set_is_named(cache, npz):
      "transfer set 't': unknown kind None; known: generated, views, tfds,"
      ' split, arrays, waveforms, wavs'),
     ({'transfer': {'t': {'kind': 'generated', 'size': 10}}},
-     "transfer set 't': kind 'generated' needs the data source 'mnist1d', not"
-     " 'arrays'"),
+     "transfer set 't': the data source 'arrays' has the kinds 'views' and"
+     " 'tfds' and 'arrays', not 'generated'"),
     ({'transfer': {'t': {'kind': 'views', 'copys': 3}}},
      "transfer set 't': kind 'views' has no option 'copys'; its options:"
      ' copies, seed, dtype, shift, crop, padding, flip, colour, mixup,'

@@ -194,8 +194,8 @@ def test_parts_are_checked_as_ours_are(tmp_path, register, parts, message):
      ' .npz has as the array x_transfer; it gives train, test, dev'),
     ({'kind': 'arrays', 'pool': 'test'}, 'all of its inputs are in dev or test,'
      ' which the teacher must not label for a student'),
-    ({'kind': 'split', 'split': 'train'}, "kind 'split' needs the data source"
-     " 'tfds', not 'rings'"),
+    ({'kind': 'split', 'split': 'train'}, "the data source 'rings' has the"
+     " kinds 'views' and 'tfds' and 'arrays', not 'split'"),
 ])
 def test_transfer_sets_that_it_cannot_give(tmp_path, register, spec, message):
   register()
@@ -203,11 +203,16 @@ def test_transfer_sets_that_it_cannot_give(tmp_path, register, spec, message):
     read(tmp_path, transfer={'t': spec})
 
 
-def test_sources_that_offer_a_kind_are_named(tmp_path, register):
-  register()
-  with refused("transfer set 't': kind 'arrays' needs the data source 'arrays'"
-               " or 'rings', not 'mnist1d'"):
-    read(tmp_path, source='mnist1d', transfer={'t': {'kind': 'arrays'}})
+def test_kinds_are_those_that_it_offers(tmp_path, register):
+  register(kinds=())
+  with refused("transfer set 't': the data source 'rings' has the kinds 'views'"
+               " and 'tfds', not 'arrays'"):
+    read(tmp_path, transfer={'t': {'kind': 'arrays'}})
+  register(make_parts(**{'generated.7': make_part(9, 2)[0]}),
+           kinds=('generated',))
+  made = read(tmp_path, transfer={
+      't': {'kind': 'generated', 'size': 5, 'seed': 7}})
+  assert len(made.transfer['t'].y) == 5
 
 
 @pytest.mark.parametrize('missing', ['read', 'digest', 'shapes'])
