@@ -29,8 +29,13 @@ _NAME = re.compile(r'[A-Za-z][A-Za-z0-9_-]*')
 class Entry(Protocol):
   """What a registry holds: it has a name, and a version unless it is ours."""
 
-  name: str
-  version: str
+  @property
+  def name(self) -> str:
+    """By which it is found."""
+
+  @property
+  def version(self) -> str:
+    """'' for ours."""
 
 
 T = TypeVar('T', bound=Entry)

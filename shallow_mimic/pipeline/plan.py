@@ -11,10 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from shallow_mimic import ensembles, errors, models, students, teachers
-from shallow_mimic.data import mixtures
-from shallow_mimic.data.sources import arrays
+from shallow_mimic.data import Shapes, find_shapes, find_source, mixtures
 from shallow_mimic.pipeline import plan_tables, teaching, validation
-from shallow_mimic.speech import features, phones
 from shallow_mimic.teachers import realignment
 from shallow_mimic.training import family
 
@@ -22,59 +20,28 @@ from shallow_mimic.training import family
 _STEP_FACTOR = 3
 # Parameters, moments, and the best parameters so far.
 _COPIES = {'adam': 4, 'muon': 3, 'sgd': 3}
-# Training frames of the whole of TIMIT.
-_TIMIT_FRAMES = 1_124_823
 # Share of the matmul peak that training steps were measured to reach.
 _EFFICIENCY = 0.35
 
 
-class Shapes(NamedTuple):
-  """What a plan has to know of the data: one input, classes, train inputs."""
-
-  input_shape: tuple[int, ...]
-  classes: int
-  examples: int
-
-
 def stated_shapes(config: Any) -> Shapes:
-  """Shapes as stated, as the source has them, or as its `.npz` has them.
+  """Shapes as the source says them, or else as stated.
 
   Raises:
     UserError: the configuration does not state them.
   """
-  shapes, limit = _read_shapes(config.data), config.data.limit_train
+  data = config.data
+  shapes, limit = find_shapes(data), data.limit_train
+  if not shapes:
+    if not data.input_shape or data.classes < 1:
+      raise errors.UserError(
+          'the plan needs config.data.path, or else config.data.input_shape and'
+          f' config.data.classes, for the source {data.source!r}'
+      )
+    shapes = Shapes(tuple(data.input_shape), data.classes, data.examples)
   if limit and shapes.examples:
     shapes = shapes._replace(examples=min(limit, shapes.examples))
   return shapes
-
-
-def _read_shapes(data):
-  if data.source == 'mnist1d':
-    return Shapes((40,), 10, _train_rows(data, 4000, 'MNIST-1D'))
-  if data.source == 'timit':
-    maps = 3 * (2 * data.speech.reach + 1)  # Static, Δ and ΔΔ of a frame.
-    return Shapes((features.STATIC, maps), phones.STATES,
-                  data.examples or _TIMIT_FRAMES)
-  if data.source == 'arrays' and data.path:
-    parts = arrays.read_arrays(data.path)
-    x, labels = parts['train']
-    rows = len(x) if 'dev' in parts else _train_rows(data, len(x), data.path)
-    return Shapes(x.shape[1:], int(labels.max()) + 1, rows)
-  if not data.input_shape or data.classes < 1:
-    raise errors.UserError(
-        'the plan needs config.data.path, or else config.data.input_shape and'
-        f' config.data.classes, for the source {data.source!r}'
-    )
-  return Shapes(tuple(data.input_shape), data.classes, data.examples)
-
-
-def _train_rows(data, rows, name):
-  """Rows of train without those that become dev."""
-  if data.dev >= rows:
-    raise errors.UserError(
-        f'config.data.dev is {data.dev}, but {name} has {rows:,} training'
-        ' examples; give fewer')
-  return rows - data.dev
 
 
 def matmul_rate(size: int = 1024) -> float:
@@ -230,7 +197,7 @@ def _describe_memory(config, shapes, rows, groups, buckets):
       for name, group in config.teachers.items()), default=0)
   # Frames are kept once; their neighbours are gathered.
   context = (2 * config.data.speech.reach + 1
-             if config.data.source == 'timit' else 1)
+             if find_source(config.data).speech else 1)
   data = _count_inputs(config, rows) * math.prod(shapes.input_shape) / context
   streamed = 4 * data > config.data.memory_gib * 2 ** 30
   cached = shapes.classes * sum(_labelled_rows(config, rows).values())

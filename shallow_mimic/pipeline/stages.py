@@ -16,6 +16,7 @@ from typing import Any
 from shallow_mimic import (
   configs,
   curves,
+  data,
   ensembles,
   logits,
   students,
@@ -23,7 +24,6 @@ from shallow_mimic import (
   training,
 )
 from shallow_mimic.data import store
-from shallow_mimic.data.sources import read
 from shallow_mimic.evaluation import latencies
 from shallow_mimic.pipeline import finished, teaching, validation
 from shallow_mimic.runs import files, parts, workdir
@@ -79,13 +79,13 @@ def run_data(config: Any, root: pathlib.Path, say: Callable) -> None:
   settings = configs.to_json(config)['data']
   for place in ('path', 'data_dir'):  # What is there has a digest of its own.
     del settings[place]
-  made_from = {'source': read.source_digest(config.data),
+  made_from = {'source': data.source_digest(config.data),
                'settings': files.digest_json(settings)}
 
   def work(directory):
     say(f'data: reading {config.data.source} {config.data.name}'.rstrip())
-    made = read.read_source(config.data, cache_dir=cache,
-                               directory=directory)
+    made = data.read_source(config.data, cache_dir=cache,
+                            directory=directory)
     validation.check_inputs(config, made)
     validation.check_nets(config, made)
     store.write_dataset(directory, made)
@@ -219,11 +219,14 @@ def run_latencies(config: Any, root: pathlib.Path, say: Callable) -> None:
 def run_curves(config: Any, root: pathlib.Path, say: Callable) -> None:
   """Writes results.csv, the figures, the tables and index.html."""
   records = finished.read_records(config, root)
+  sources = [f'The data come from the registered source {name}, version'
+             f' {version}.'
+             for name, version in data.find_registered(config.data).items()]
 
   def work(directory):
     curves.write_report(
         directory, records, title=config.title or root.name,
-        notes=tuple(config.report.notes),
+        notes=(*config.report.notes, *sources),
         figure_width=config.report.figure_width or None,
         paper_rows=tuple(map(dict, config.report.paper)),
     )

@@ -19,8 +19,13 @@ from shallow_mimic import (
 )
 from shallow_mimic.configs import checks
 from shallow_mimic.configs.checks import fail
-from shallow_mimic.data import mixtures, preprocessing
-from shallow_mimic.data.sources import read, transfer
+from shallow_mimic.data import (
+  find_source,
+  mixtures,
+  preprocessing,
+  say_speech_sources,
+)
+from shallow_mimic.data.sources import transfer
 from shallow_mimic.training import family, objectives, parallel
 
 _NET_OPTIONS = {f.name: f.default for f in dataclasses.fields(models.Options)}
@@ -30,8 +35,9 @@ def check_realign(config: Any) -> None:
   """Rounds of realignment, and which group of teachers aligns."""
   rounds, group = config.data.speech.realign, config.data.speech.aligner
   fail(rounds < 0, 'data.speech.realign', rounds, '0 or more')
-  fail(rounds > 0 and config.data.source != 'timit',
-              'data.speech.realign', rounds, "0 unless data.source is 'timit'")
+  fail(rounds > 0 and not find_source(config.data).speech,
+       'data.speech.realign', rounds,
+       f'0 unless data.source is {say_speech_sources()}')
   if rounds:
     only = not group and len(config.teachers) == 1
     fail(not only and group not in config.teachers,
@@ -131,14 +137,14 @@ def check_config(config: ml_collections.ConfigDict) -> None:
 
 
 def _check_data(data):
-  read.check_name(data.source)
+  source = find_source(data)
   checks.check_counts('data', data, ('seed', 'folds', 'dev', 'limit_train'))
   checks.check_counts('data.speech', data.speech, ('fold', 'reach'))
   checks.fail(not data.memory_gib >= 0, 'data.memory_gib', data.memory_gib,
               '0 (stream everything) or more')
-  checks.fail(data.source == 'timit' and data.limit_train > 0,
-              'data.limit_train', data.limit_train, '0 where the source is'
-              " 'timit'; data.speech.train_speakers limits its speakers")
+  checks.fail(source.speech and data.limit_train > 0, 'data.limit_train',
+              data.limit_train, f'0 where the source is {source.name!r};'
+              ' data.speech.train_speakers limits its speakers')
   for step in data.preprocessing:
     preprocessing.parse_step(step)
   transfer.transfer_specs(data)

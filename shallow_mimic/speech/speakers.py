@@ -33,8 +33,13 @@ OFFICIAL_COUNTS = {'train': (462, 3696), 'dev': (50, 400), 'test': (24, 192)}
 class Spoken(Protocol):
   """Anything of one speaker: an `Entry` or an `Utterance`."""
 
-  speaker: str
-  portion: str
+  @property
+  def speaker(self) -> str:
+    """Who speaks."""
+
+  @property
+  def portion(self) -> str:
+    """'train', 'test' or 'sample'."""
 
 
 _Item = TypeVar('_Item', bound=Spoken)

@@ -22,6 +22,7 @@ from absl import logging
 
 from shallow_mimic import errors
 from shallow_mimic.curves.summaries import Spread, spread
+from shallow_mimic.data import find_source, say_speech_sources
 from shallow_mimic.evaluation import recognition
 from shallow_mimic.runs import files
 from shallow_mimic.speech import corpus, scoring
@@ -74,9 +75,9 @@ class Gain(NamedTuple):
 
 def check_corpus(config: Any) -> None:
   """UserError unless the data are a corpus whose speakers take turns."""
-  if config.data.source != 'timit':
+  if not find_source(config.data).speech:
     raise errors.UserError(
-        f'folds of speakers need the data source \'timit\', not'
+        f'folds of speakers need the data source {say_speech_sources()}, not'
         f' {config.data.source!r}')
   count = config.data.speech.folds
   if count < 2:

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from shallow_mimic import errors
-from shallow_mimic.data.sources import tfds as tfds_source
+from shallow_mimic.data.sources import tfds_reader as tfds_source
 
 ROWS = {'train': 23, 'validation': 5, 'test': 11}
 
