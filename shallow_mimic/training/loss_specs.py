@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import jax
 
-from shallow_mimic import losses
+from shallow_mimic import errors, losses
 from shallow_mimic.configs import checks
 from shallow_mimic.registry import Registry
 
@@ -98,6 +98,20 @@ class LossSpec:
   version: str = ''
 
   registry: ClassVar[Registry[LossSpec]]
+
+  def __post_init__(self) -> None:
+    for key, one in self.constants.items():
+      if not (isinstance(one, Constant) and str(key).isidentifier()):
+        raise errors.UserError(
+            f'the loss {self.name!r} has the constant {key!r}: {one!r}; it must'
+            ' be a keyword and a training.Constant')
+    if self.normalized and not self.needs_teacher:
+      raise errors.UserError(
+          f'the loss {self.name!r} says normalized=True and needs_teacher=False;'
+          ' it is the logits of a teacher that the normaliser scales')
+    if not (self.place is None or isinstance(self.place, int)):
+      raise errors.UserError(f'the loss {self.name!r} has place {self.place!r};'
+                             ' it must be a whole number or None')
 
 
 def say_loss(name: str, constants: Mapping[str, float] | None = None) -> str:

@@ -359,6 +359,22 @@ def test_a_loss_that_does_not_keep_to_its_row_is_refused(
   assert '\n' not in str(error.value)
 
 
+@pytest.mark.parametrize('changes, message', [
+    ({'constants': {'delta': 1.0}}, "the loss 'huber' has the constant 'delta':"
+     ' 1.0; it must be a keyword and a training.Constant'),
+    ({'constants': {'a b': Constant()}}, "the loss 'huber' has the constant"
+     " 'a b': "),
+    ({'normalized': True, 'needs_teacher': False}, "the loss 'huber' says"
+     ' normalized=True and needs_teacher=False; it is the logits of a teacher'
+     ' that the normaliser scales'),
+    ({'place': '#ff0000'}, "the loss 'huber' has place '#ff0000'; it must be a"
+     ' whole number or None')])
+def test_a_row_that_is_none(changes, message):
+  with pytest.raises(errors.UserError) as error:
+    dataclasses.replace(HUBER, **changes)
+  assert str(error.value).startswith(message)
+
+
 @pytest.mark.parametrize('function, changes', [
     (l2, {}), (l2, {'needs_labels': True}),
     (on_labels, {'needs_teacher': False, 'needs_labels': True})])
