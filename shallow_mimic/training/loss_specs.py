@@ -107,8 +107,9 @@ class LossSpec:
             ' be a keyword and a training.Constant')
     if self.normalized and not self.needs_teacher:
       raise errors.UserError(
-          f'the loss {self.name!r} says normalized=True and needs_teacher=False;'
-          ' it is the logits of a teacher that the normaliser scales')
+          f'the loss {self.name!r} says normalized=True and'
+          ' needs_teacher=False; it is the logits of a teacher that the'
+          ' normaliser scales')
     if not (self.place is None or isinstance(self.place, int)):
       raise errors.UserError(f'the loss {self.name!r} has place {self.place!r};'
                              ' it must be a whole number or None')
