@@ -31,11 +31,11 @@ class Entry(Protocol):
 
   @property
   def name(self) -> str:
-    """By which it is found."""
+    """What it is found by."""
 
   @property
   def version(self) -> str:
-    """'' for ours."""
+    """Changes whenever the entry does; '' for ours."""
 
 
 T = TypeVar('T', bound=Entry)

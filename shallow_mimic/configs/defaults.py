@@ -105,13 +105,14 @@ def make_curve(**changes: Any) -> ml_collections.ConfigDict:
   `learning_rates`: those of the family. Curves
   of several architectures train in one family. `weights` are the two of
   `decoupled_kl` (label's class, others) or of `pearson_distance` (over
-  classes, over the batch); none: (1, 8) and (1, 1).
+  classes, over the batch); none: (1, 8) and (1, 1). `constants` are those of a
+  registered loss (`training.LossSpec`) by their names.
   """
   fields = dict(
       objective='logit_regression', inputs='train', teacher='',
       architecture='', widths=(), parameters=(), learning_rates=(),
       weight_decays=(0.0,), dropout_input=0.0, dropout_hidden=0.0,
-      temperature=1.0, alpha=0.5, weights=(),
+      temperature=1.0, alpha=0.5, weights=(), constants={},
   )
   return _changed('curve', fields, changes)
 

@@ -11,17 +11,10 @@ from typing import NamedTuple
 from shallow_mimic.curves import summaries
 from shallow_mimic.curves.summaries import Spread, Summary
 from shallow_mimic.evaluation.records import Record
+from shallow_mimic.training.loss_specs import say_loss
 
 LABELS, PSEUDO_LABELS, LOGITS = (
     'cross_entropy', 'pseudo_label', 'logit_regression')
-_WORDS = {
-    LABELS: 'labels', PSEUDO_LABELS: 'pseudo-labels', LOGITS: 'logits',
-    'raw_logit_regression': 'raw logits',
-    'centred_logit_regression': 'centred logits',
-    'probability_regression': 'L2 on probabilities', 'distillation_kl': 'KL',
-    'standardised_kl': 'standardised KL', 'decoupled_kl': 'DKD',
-    'pearson_distance': 'DIST', 'blended': 'KL + labels'}
-_SYMBOLS = {'temperature': 'T', 'alpha': 'α', 'beta': 'β', 'gamma': 'γ'}
 
 
 class Curve(NamedTuple):
@@ -73,15 +66,13 @@ class History(NamedTuple):
 
 def name_objective(objective: str) -> str:
   """An objective in words: 'cross_entropy' is 'labels'."""
-  return _WORDS.get(objective, objective.replace('_', ' '))
+  return say_loss(objective)
 
 
 def name_loss(point: Summary) -> str:
   """A student's objective with its constants: 'KL, T = 4'."""
-  constants = [
-      f'{symbol} = {value:g}' for field, symbol in _SYMBOLS.items()
-      for value in point.values(field)]
-  return ', '.join([name_objective(point.objective), *constants])
+  record = (point.members + point.diverged)[0]
+  return say_loss(point.objective, record.get('constants'))
 
 
 def name_net(net: tuple[int, str], nets: Sequence[tuple[int, str]]) -> str:

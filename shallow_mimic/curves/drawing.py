@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shallow_mimic.curves import comparisons
 from shallow_mimic.curves.summaries import Spread, shorten
+from shallow_mimic.training.loss_specs import LossSpec
 
 # Okabe and Ito's colours, which the colour-blind tell apart; pale yellow left
 # out, and three of Tol's. Orange, close to vermilion, stands after the places
@@ -22,13 +22,6 @@ from shallow_mimic.curves.summaries import Spread, shorten
 COLOURS = ('#d55e00', '#0072b2', '#cc79a7', '#009e73', '#56b4e9',
            '#e69f00', '#000000', '#7f4f24', '#332288', '#882255', '#999933')
 MARKERS = 'os^DvPX*ph<'
-_PLACES = {comparisons.LABELS: 0, comparisons.LOGITS: 1,
-           comparisons.PSEUDO_LABELS: 2, 'distillation_kl': 3,
-           'probability_regression': 4, 'decoupled_kl': 5,
-           'pearson_distance': 6, 'standardised_kl': 7,
-           'raw_logit_regression': 8, 'centred_logit_regression': 9,
-           'blended': 10}
-_LINES = {comparisons.LOGITS: '-', comparisons.LABELS: (0, (5, 2))}
 _SPARE_LINES = ((0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 _SETTINGS = {
     'axes.axisbelow': True, 'axes.grid': True, 'axes.spines.right': False,
@@ -101,12 +94,12 @@ def choose_styles(objectives: Sequence[str], architectures: Sequence[str] = (),
   """
   if len(objectives) > len(COLOURS) and len(set(architectures)) > 1:
     return _style_architectures(objectives, architectures)
-  own = {_PLACES.get(objective) for objective in objectives}
+  own = {_find_place(objective) for objective in objectives}
   spare = [place for place in (*range(5, len(COLOURS)), 4, 3, 2, 1, 0)
            if place not in own]
   taken: list[int] = []
   for objective in objectives:
-    place = _PLACES.get(objective)
+    place = _find_place(objective)
     if place is None or place in taken:
       place = next((p for p in spare if p not in taken),
                    len(taken) % len(COLOURS))
@@ -114,10 +107,19 @@ def choose_styles(objectives: Sequence[str], architectures: Sequence[str] = (),
   return [{'color': COLOURS[p], 'marker': MARKERS[p]} for p in taken]
 
 
+def _find_place(objective: str) -> int | None:
+  """The place of a loss's colour and marker, None for a free one."""
+  spec = LossSpec.registry.get(objective)
+  return None if spec is None or spec.place is None else (
+      spec.place % len(COLOURS))
+
+
 def _style_architectures(objectives, architectures):
   kinds = list(dict.fromkeys(architectures))
-  others = [one for one in dict.fromkeys(objectives) if one not in _LINES]
-  lines = _LINES | dict(zip(others, itertools.cycle(_SPARE_LINES)))
+  specs = {one: LossSpec.registry.get(one) for one in objectives}
+  lines = {one: spec.line for one, spec in specs.items() if spec and spec.line}
+  others = [one for one in specs if one not in lines]
+  lines |= zip(others, itertools.cycle(_SPARE_LINES))
   styles = []
   for kind, objective in zip(architectures, objectives, strict=True):
     place = kinds.index(kind) % len(COLOURS)

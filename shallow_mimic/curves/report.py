@@ -8,7 +8,7 @@ parameters_absorbed, multiply_adds, hidden_units, sequential_depth, phase
 ('search' of the learning rate, or 'final'), selected,
 best_step, diverged, metrics (split → metric → value; fractions, not per cent)
 and, if kept, history (lists step, dev_accuracy, train_loss), weight_decay, the
-constants of its loss (temperature, alpha, beta, gamma), calibration (its bins
+constants of its loss (by their names), calibration (its bins
 on test: lists counts, confidences, corrects), latency_ms_1, latency_ms_256
 (milliseconds), latency_device, and for speech what `recognition` adds.
 A model with '/' in its name is a control: it is kept out of figure 1.

@@ -16,7 +16,7 @@ from shallow_mimic.pipeline.teaching import used_teachers
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.runs.workdir import require
 from shallow_mimic.teachers import realignment
-from shallow_mimic.training import family, objectives
+from shallow_mimic.training import family
 
 
 def read_dataset(config: Any, root: pathlib.Path,
@@ -82,7 +82,7 @@ def read_teacher_logits(
   section = config.students
   sizes = section.parameters or section.widths
   taught = {name: curve for name, curve in section.curves.items()
-            if curve.objective in objectives.NEEDS_TEACHER}
+            if curve.teacher}
   plain = {name: curve for name, curve in taught.items() if '/' not in name}
   uses = collections.Counter()
   for curve in (plain or taught).values():

@@ -92,6 +92,7 @@ def make_plan(config: Any, shapes: Shapes, rate: float) -> str:
       f' {shapes.input_shape}, {shapes.classes} classes',
       f'inputs    {plan_tables.name_sets(rows)}', '',
       *plan_tables.make_net_table(nets, config.ensembles, groups), '',
+      *plan_tables.make_loss_table(parts.final), '',
       *[line for phase in phases for line in plan_tables.make_bucket_table(
           phase, buckets[phase], config.students.batch, jax.default_backend(),
           _COPIES[config.students.optimizer])],

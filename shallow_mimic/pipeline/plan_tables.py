@@ -7,7 +7,8 @@ from typing import Any
 
 from shallow_mimic import ensembles, models
 from shallow_mimic.evaluation import records
-from shallow_mimic.training import chunks, family
+from shallow_mimic.training import chunks, family, objectives
+from shallow_mimic.training.loss_specs import say_loss
 
 
 def make_net_table(nets: Sequence[tuple[str, models.Net]],
@@ -35,6 +36,17 @@ def make_net_table(nets: Sequence[tuple[str, models.Net]],
           'parameters', 'parameters_absorbed', 'hidden_units',
           'multiply_adds', 'sequential_depth')])
       for (model, text), sizes in found.items()])
+
+
+def make_loss_table(members: Sequence[family.Member]) -> list[str]:
+  """A line for each objective: who minimises it, and what a report calls it."""
+  curves = {one.objective: dict.fromkeys(
+      m.model for m in members if m.objective == one.objective)
+            for one in members}
+  return format_columns([('loss', 'curves', 'in words')] + [
+      (one.name + (one.version and f' (version {one.version})'),
+       ', '.join(names), say_loss(one.name, objectives.find_constants(one)))
+      for one, names in curves.items()])
 
 
 def make_bucket_table(phase: str, buckets: Sequence[family.Bucket], batch: int,

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from shallow_mimic import ensembles
-from shallow_mimic.training import objectives
 
 
 def used_teachers(config: Any) -> dict[str, list[str]]:
   """The inputs that each ensemble has to label, by its name."""
   used: dict[str, list[str]] = {}
   for curve in config.students.curves.values():
-    if curve.objective in objectives.NEEDS_TEACHER:
+    if curve.teacher:
       used.setdefault(curve.teacher, []).append(curve.inputs)
   return {name: used[name] for name in config.ensembles if name in used}
 

@@ -19,6 +19,7 @@ from shallow_mimic import (
 )
 from shallow_mimic.configs import checks
 from shallow_mimic.configs.checks import fail
+from shallow_mimic.curves import results
 from shallow_mimic.data import (
   find_source,
   mixtures,
@@ -26,7 +27,14 @@ from shallow_mimic.data import (
   say_speech_sources,
 )
 from shallow_mimic.data.sources import transfer
-from shallow_mimic.training import family, objectives, parallel
+from shallow_mimic.training import (
+  LossSpec,
+  family,
+  loss_checks,
+  objectives,
+  parallel,
+)
+from shallow_mimic.training.loss_specs import ALPHA, TEMPERATURE
 
 _NET_OPTIONS = {f.name: f.default for f in dataclasses.fields(models.Options)}
 
@@ -51,7 +59,7 @@ def check_inputs(config, dataset):
   wanted = [(f'teachers.{name}.inputs', group.inputs, True)
             for name, group in config.teachers.items()]
   wanted += [(f'students.curves.{name}.inputs', curve.inputs,
-              curve.objective in objectives.NEEDS_LABELS)
+              LossSpec.registry.find(curve.objective).needs_labels)
              for name, curve in config.students.curves.items()]
   for field, text, labels in wanted:
     _, fold = mixtures.split_fold(text)
@@ -188,12 +196,7 @@ def _check_ensemble(config, name, ensemble):
 def _check_curve(config, name, curve):
   field = f'students.curves.{name}'
   checks.check_fields(f'of {field}', curve, configs.make_curve())
-  checks.fail(curve.objective not in objectives.LOSSES, f'{field}.objective',
-              curve.objective, f'one of {", ".join(objectives.LOSSES)}')
-  if curve.objective in objectives.NEEDS_TEACHER:
-    checks.fail(curve.teacher not in config.ensembles, f'{field}.teacher',
-                curve.teacher,
-                f'one of the ensembles {", ".join(config.ensembles)}')
+  _check_objective(config, field, curve)
   if curve.widths:
     checks.check_widths(f'{field}.widths', curve.widths)
   if curve.parameters:
@@ -212,21 +215,70 @@ def _check_curve(config, name, curve):
     checks.check_decay(f'{field}.weight_decays', decay)
   checks.fail(not curve.weight_decays, f'{field}.weight_decays', (),
               'one value or more')
-  heat = curve.temperature
-  checks.fail(not (checks.is_finite(heat) and heat > 0),
-              f'{field}.temperature', heat, 'finite and above 0')
-  checks.fail(not 0 <= curve.alpha <= 1, f'{field}.alpha', curve.alpha,
-              'from 0 to 1')
+
+
+def _check_objective(config, field, curve):
+  """The loss, its teacher and its constants; one's own is tried as well."""
+  known, name = LossSpec.registry, curve.objective
+  checks.fail(name not in known, f'{field}.objective', name,
+              f'one of {", ".join(known)}')
+  spec = known[name]
+  if spec.needs_teacher:
+    checks.fail(curve.teacher not in config.ensembles, f'{field}.teacher',
+                curve.teacher,
+                f'one of the ensembles {", ".join(config.ensembles)}')
+  checks.fail(bool(curve.teacher) and not spec.needs_teacher,
+              f'{field}.teacher', curve.teacher,
+              f"'': the loss {name!r} needs no teacher")
+  for key, one in (('temperature', TEMPERATURE), ('alpha', ALPHA)):
+    checks.fail(not one.allows(curve[key]), f'{field}.{key}', curve[key],
+                one.range)
+    stated = any(own.field == key for own in spec.constants.values())
+    checks.fail(bool(spec.version) and not stated
+                and curve[key] != one.default, f'{field}.{key}', curve[key],
+                f'{one.default}: the constants of {name!r} stand in'
+                f' {field}.constants')
   _check_weights(f'{field}.weights', curve)
+  _check_constants(f'{field}.constants', spec, curve.constants)
+  if spec.version:
+    loss_checks.check_loss(spec, objectives.find_constants(
+        objectives.make_objective(
+            name, temperature=curve.temperature, alpha=curve.alpha,
+            constants=dict(curve.constants))))
 
 
 def _check_weights(field, curve):
   weights = curve.weights
   if not weights:
     return
-  known = sorted(objectives.WEIGHTED)
-  checks.fail(curve.objective not in known, field, weights,
-              f'() unless the objective is one of {", ".join(known)}')
-  right = all(checks.is_finite(w) and w >= 0 for w in weights)
-  checks.fail(len(weights) != 2 or not right or not any(weights), field,
+  known = {name: [one for one in spec.constants.values()
+                  if one.field == 'weights']
+           for name, spec in sorted(LossSpec.registry.items())}
+  wanted = known.pop(curve.objective)
+  checks.fail(not wanted, field, weights, '() unless the objective is one of '
+              + ', '.join(name for name, found in known.items() if found))
+  right = len(weights) == len(wanted) and all(
+      one.allows(w) for one, w in zip(wanted, weights, strict=True))
+  checks.fail(not right or not any(weights), field,
               weights, 'two numbers from 0, not both 0')
+
+
+def _check_constants(field, spec, stated):
+  """Those that a loss has, and no other; none without a value."""
+  taken = {*results.COLUMNS, *results.FACTS} & {*spec.constants}
+  if taken:
+    raise errors.UserError(
+        f'the loss {spec.name!r} has a constant {min(taken)!r}; choose another'
+        ' name: results.csv has that word for something else')
+  known = {key: one for key, one in spec.constants.items()
+           if one.field == 'constants'}
+  for key, value in stated.items():
+    allowed = f'one of {", ".join(known)}' if known else 'left out'
+    checks.fail(key not in known, field, key,
+                f'{allowed}: the objective is {spec.name!r}')
+    checks.fail(not known[key].allows(value), f'{field}.{key}', value,
+                known[key].range)
+  missing = [key for key, one in known.items()
+             if key not in stated and one.default is None]
+  checks.fail(bool(missing), field, dict(stated), 'a value for each of'
+              f' {", ".join(missing)}: the objective is {spec.name!r}')

@@ -53,12 +53,10 @@ def _make_member(config, name, curve, width, seed, rate, decay):
   return family.Member(
       model=name, architecture=curve.architecture or config.architecture,
       width=width, seed=seed, learning_rate=rate, weight_decay=decay,
-      objective=objectives.Objective(
-          curve.objective, curve.temperature, curve.alpha,
-          tuple(curve.weights)),
-      inputs=curve.inputs,
-      teacher=(curve.teacher
-               if curve.objective in objectives.NEEDS_TEACHER else ''),
+      objective=objectives.make_objective(
+          curve.objective, temperature=curve.temperature, alpha=curve.alpha,
+          weights=curve.weights, constants=dict(curve.constants)),
+      inputs=curve.inputs, teacher=curve.teacher,
       net_options=tuple(sorted(_net_options(config, curve).items())),
   )
 

@@ -7,9 +7,11 @@ from shallow_mimic.training.inputs import (
     fit_normalizer,
     gather_inputs,
 )
+from shallow_mimic.training.loss_specs import Constant, LossSpec
 from shallow_mimic.training.settings import Recipe, Settings, make_settings
 
 __all__ = [
-    'Inputs', 'Recipe', 'Settings', 'choose_normalizer', 'count_inputs',
-    'fit_normalizer', 'gather_inputs', 'make_settings',
+    'Constant', 'Inputs', 'LossSpec', 'Recipe', 'Settings',
+    'choose_normalizer', 'count_inputs', 'fit_normalizer', 'gather_inputs',
+    'make_settings',
 ]

@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shallow_mimic import losses
+from shallow_mimic import errors, losses
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
 from shallow_mimic.data.pools import Pool
 from shallow_mimic.training import batches, family
+from shallow_mimic.training.loss_specs import LossSpec
 
 
 class Inputs(NamedTuple):
@@ -47,7 +48,15 @@ def gather_inputs(members: Sequence[family.Member], dataset: Dataset,
     dataset: inputs and labels.
     targets: cached logits by the teacher's name.
     memory: inputs of more than so many bytes are streamed from disk.
+
+  Raises:
+    UserError: a member's loss needs a teacher, and it has none.
   """
+  for m in members:
+    # Its targets would be zeros.
+    if LossSpec.registry.find(m.objective.name).needs_teacher and not m.teacher:
+      raise errors.UserError(
+          f'{m.model} has no teacher; the loss {m.objective.name!r} needs one')
   known = mixtures.set_sizes(dataset)
   sets = tuple(dict.fromkeys(m.inputs for m in members))
   layout = mixtures.end_utterances(mixtures.make_layout(sets, known), dataset)

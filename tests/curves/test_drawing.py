@@ -6,9 +6,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import optimize
 
+import shallow_mimic
 from shallow_mimic.curves import drawing
 from shallow_mimic.curves.drawing import Label
 from shallow_mimic.curves.summaries import Spread
+from shallow_mimic.training import LossSpec
 
 pytestmark = pytest.mark.filterwarnings('error')
 
@@ -86,6 +88,23 @@ def test_many_curves_tell_architecture_by_colour_and_objective_by_line():
   # As few curves as colours: the objective has the colour, as ever.
   few = drawing.choose_styles(objectives, 'ABCD')
   assert few == drawing.choose_styles(objectives)
+
+
+def test_a_loss_of_ones_own_has_the_place_and_line_that_it_asks_for():
+  ours = drawing.choose_styles(['cross_entropy', 'distillation_kl'])
+  for place in (3, 3 + len(drawing.COLOURS)):
+    shallow_mimic.register(LossSpec(
+        'own', print, version='1', place=place, line=':'))
+    try:
+      assert drawing.choose_styles(['cross_entropy', 'own']) == ours
+      # Ours stands where it is drawn first.
+      styles = drawing.choose_styles(['distillation_kl', 'own'])
+      assert styles[0] == ours[1] != styles[1]
+      many = drawing.choose_styles(['own'] * 12, [*'ABCDEFGHIJKL'])
+      assert {style['linestyle'] for style in many} == {':'}
+    finally:
+      LossSpec.registry.remove('own')
+  assert drawing.choose_styles(['cross_entropy', 'own']) != ours
 
 
 def test_a_panel_is_as_high_as_its_labels():

@@ -170,14 +170,17 @@ def test_gain_table_without_a_kind_has_no_difference():
 
 
 def test_detail_table_is_of_the_test_set():
-  record = make('SNN', multiply_adds=3136, sequential_depth=2, best_step=750)
+  record = make('SNN', multiply_adds=3136, sequential_depth=2, best_step=750,
+                objective='distillation_kl', temperature=4.0)
   record['metrics']['test'] |= {
       'nll': 0.12345, 'ece': 0.021, 'agreement': 0.9, 'kl': None}
   ensemble = make('E', role='ensemble', width=0, best_step=0)
   table = sizes.make_detail_table(summarise(record, ensemble))
   assert column(table, 'best step') == ['–', '750']
+  assert column(table, 'loss')[0] == '–'
   assert table.rows[1:] == [(
-      'SNN', '64', '0.02', '750', '3,136', '2', '0.123', '2.1', '90.0', '–')]
+      'SNN', 'KL, T = 4', '64', '0.02', '750', '3,136', '2', '0.123', '2.1',
+      '90.0', '–')]
 
 
 def test_search_table_marks_the_choice_and_what_diverged():

@@ -117,6 +117,15 @@ def test_gathering_lines_logits_up_with_their_inputs():
   np.testing.assert_allclose(normalizer.std, values.std(0), rtol=1e-6)
 
 
+@pytest.mark.parametrize('name', ['logit_regression', 'blended'])
+def test_nobody_trains_on_targets_of_zeros(name):
+  member = Member('SNN', 'H', 3, 0, 0.1, Objective(name), 'train')
+  with pytest.raises(errors.UserError) as error:
+    training.gather_inputs([member], make_data(), {})
+  assert str(error.value) == (
+      f'SNN has no teacher; the loss {name!r} needs one')
+
+
 def test_a_limit_inside_an_utterance_takes_no_neighbour_away():
   x = np.arange(8., dtype=np.float32).reshape(8, 1, 1)
   part = lambda rows: Examples(rows, np.zeros(len(rows), np.int32))

@@ -17,8 +17,12 @@ CONTROLS = (
 )
 
 
+CONSTANTS = ('temperature', 'alpha', 'beta', 'gamma')
+
+
 def make_record(model, role='student', **changes):
-  """One final record, with fields changed."""
+  """One final record, with fields changed, the constants of its loss among."""
+  constants = {key: changes.pop(key) for key in CONSTANTS if key in changes}
   record = {
       'model': model, 'role': role, 'objective': 'cross_entropy',
       'inputs': 'train', 'teacher': '', 'architecture': '64', 'width': 64,
@@ -27,7 +31,7 @@ def make_record(model, role='student', **changes):
       'sequential_depth': 2, 'phase': 'final', 'selected': True,
       'best_step': 900, 'diverged': False,
       'metrics': {'dev': {'accuracy': 0.5}, 'test': {'accuracy': 0.5}},
-      'history': {}}
+      'history': {}, 'constants': constants}
   return record | changes
 
 

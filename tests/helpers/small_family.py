@@ -19,7 +19,7 @@ TEACHERS = ('DNN', 'ECNN')
 LOGITS = objectives.Objective('logit_regression')
 LABELS = objectives.Objective('cross_entropy')
 DECISIONS = objectives.Objective('pseudo_label')
-SOFTENED = objectives.Objective('distillation_kl', temperature=3.0)
+SOFTENED = objectives.make_objective('distillation_kl', temperature=3.0)
 
 
 def make_inputs(seed=0, dev=23):
@@ -210,7 +210,7 @@ def alone_loss(objective, outputs, wanted):
   if objective == LOGITS:
     return 0.5 * jnp.sum((outputs - wanted) ** 2, -1)
   if objective == SOFTENED:
-    t = objective.temperature
+    t = objectives.find_constants(objective)['temperature']
     p, log_q = jax.nn.softmax(wanted / t), jax.nn.log_softmax(outputs / t)
     return t * t * jnp.sum(p * (jnp.log(p) - log_q), -1)
   labels = wanted if objective == LABELS else jnp.argmax(wanted, -1)

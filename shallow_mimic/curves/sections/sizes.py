@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shallow_mimic.curves import summaries
+from shallow_mimic.curves import comparisons, summaries
 from shallow_mimic.curves.summaries import Spread, Summary, times
 from shallow_mimic.curves.tables import (
   NONE,
@@ -51,7 +51,8 @@ def make_detail_table(points: Sequence[Summary]) -> Table:
   """Cost, probabilities and likeness to the teacher, on test."""
   percent = lambda s, metric: show(times(s.spread('test', metric), 100))
   rows = [
-      (s.model, str(s.width or NONE), join(s, 'learning_rate', '{:g}'),
+      (s.model, NONE if s.role == 'ensemble' else comparisons.name_loss(s),
+       str(s.width or NONE), join(s, 'learning_rate', '{:g}'),
        NONE if s.role == 'ensemble' else join(s, 'best_step', '{}'),
        join(s, 'multiply_adds', '{:,}'), join(s, 'sequential_depth', '{}'),
        show(s.spread('test', 'nll'), 3),
@@ -59,9 +60,9 @@ def make_detail_table(points: Sequence[Summary]) -> Table:
        show(s.spread('test', 'kl'), 3)) for s in points]
   return Table(
       'Cost, probabilities and likeness to the teacher, on test',
-      ('model', 'width', 'learning rate', 'best step', 'multiply-adds',
-       'sequential depth', 'NLL (nats)', 'ECE (%)', 'agreement (%)',
-       'KL to teacher (nats)'), rows)
+      ('model', 'loss', 'width', 'learning rate', 'best step',
+       'multiply-adds', 'sequential depth', 'NLL (nats)', 'ECE (%)',
+       'agreement (%)', 'KL to teacher (nats)'), rows, words=2)
 
 
 def find_paper_point(

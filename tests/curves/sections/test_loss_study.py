@@ -4,7 +4,7 @@ import report_records
 
 from shallow_mimic.curves import comparisons, summaries
 from shallow_mimic.curves.sections import loss_study
-from shallow_mimic.training import objectives as known
+from shallow_mimic.training import LossSpec
 
 pytestmark = pytest.mark.filterwarnings('error')
 
@@ -58,9 +58,9 @@ def test_nets_are_those_with_most_losses():
   assert found.nets == ((8, '8'), (16, '16'))
 
 
-@pytest.mark.parametrize('name', known.LOSSES)
+@pytest.mark.parametrize('name', LossSpec.registry)
 def test_every_objective_has_words_of_its_own(name):
-  words = [comparisons.name_objective(other) for other in known.LOSSES]
+  words = [comparisons.name_objective(other) for other in LossSpec.registry]
   assert words.count(comparisons.name_objective(name)) == 1
   assert '_' not in comparisons.name_objective(name)
 
