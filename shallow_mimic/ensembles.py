@@ -197,6 +197,47 @@ def read_ensemble_logits(directory: os.PathLike | str,
   return files.read_array(pathlib.Path(directory) / f'{split}.npy')
 
 
+def make_teachers(ensemble: Any, groups: Mapping[str, Sequence[tuple]],
+                  ) -> dict[str, Teacher]:
+  """The members of an ensemble by name, GROUP:PLACE as in the configuration.
+
+  Args:
+    ensemble: its configuration (`config.ensembles.NAME`).
+    groups: net, parameters, digest and fold held out of each trained teacher,
+      by group.
+  """
+  named = {group: [(f'{group}:{place}', Teacher(*one))
+                   for place, one in enumerate(trained)]
+           for group, trained in groups.items()}
+  members = {name: one if ensemble.out_of_fold else one._replace(held_out=None)
+             for text in ensemble.members
+             for name, one in pick_members(named, text)}
+  return add_mirrored(members) if ensemble.mirror else members
+
+
+def find_groups(ensemble: Any) -> list[str]:
+  """The groups of teachers that an ensemble has members of."""
+  return list(dict.fromkeys(
+      text.partition(':')[0] for text in ensemble.members))
+
+
+def find_independent(config: Any) -> dict[str, str]:
+  """The independent ensemble by the teacher of a student, '' for labels.
+
+  Teachers that share a member with it are left out.
+  """
+  name = config.report.independent
+  if not name:
+    return {}
+  trained = {group: [f'{group}:{place}' for place in range(section.members)]
+             for group, section in config.teachers.items()}
+  members = {key: {one for text in ensemble.members
+                   for one in pick_members(trained, text)}
+             for key, ensemble in config.ensembles.items()}
+  return {'': name} | {key: name for key, theirs in members.items()
+                       if not theirs & members[name]}
+
+
 def pick_members(groups: Mapping[str, Sequence[Any]], text: str) -> list[Any]:
   """The members that 'CNN' (all of a group) or 'CNN:0' names.
 

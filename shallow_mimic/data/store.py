@@ -1,6 +1,6 @@
 """A `Dataset` on disk: a folder of `.npy` files and `dataset.json`.
 
-`dataset.json` is written last and holds the SHA-256 of every file.
+`dataset.json` is written last and says what the arrays are.
 """
 
 from __future__ import annotations
@@ -68,27 +68,21 @@ def write_dataset(directory: os.PathLike | str, dataset: Dataset) -> None:
       'folds': list(dataset.folds),
       'utterances': {split: list(utterances.names)
                      for split, utterances in dataset.sequences.items()},
-      'digests': {file: files.digest_file(directory / file)
-                  for file in arrays},
   })
 
 
-def read_dataset(
-    directory: os.PathLike | str, *, verify: bool = False
-) -> Dataset:
+def read_dataset(directory: os.PathLike | str) -> Dataset:
   """Reads what `write_dataset` wrote; the arrays stay on disk, mapped.
 
-  Args:
-    directory: the folder.
-    verify: also compare the SHA-256 of every file (about a second per GB).
+  Whether they are as they were written is for `workdir.verify` to tell.
 
   Raises:
-    UserError: the folder is absent, incomplete or damaged; names the file.
+    UserError: the folder is absent or incomplete; names the file.
   """
   directory = pathlib.Path(directory)
   record = files.read_json(directory / RECORD)
   try:
-    return _read_recorded(directory, record, verify)
+    return _read_recorded(directory, record)
   except (KeyError, TypeError) as error:
     raise errors.UserError(
         f'{directory / RECORD} lacks {error}; delete {directory} and run again'
@@ -96,10 +90,8 @@ def read_dataset(
 
 
 def _read_recorded(
-    directory: pathlib.Path, record: Mapping[str, Any], verify: bool
+    directory: pathlib.Path, record: Mapping[str, Any]
 ) -> Dataset:
-  if verify:
-    _verify(directory, record['digests'])
 
   def read(split: str, part: str, mmap: bool = False) -> np.ndarray:
     return files.read_array(directory / f'{split}.{part}.npy', mmap=mmap)
@@ -151,19 +143,6 @@ def _read_fitted(
           key: files.read_array(directory / _fitted_file(index, key))
           for key in step['arrays']})
       for index, step in enumerate(record['steps'])))
-
-
-def _verify(directory: pathlib.Path, digests: Mapping[str, str]) -> None:
-  for file, digest in digests.items():
-    path = directory / file
-    if not path.is_file():
-      raise errors.UserError(
-          f'{path} is missing; delete {directory} and run again to make it'
-          ' anew')
-    if files.digest_file(path) != digest:
-      raise errors.UserError(
-          f'{path} is damaged (its SHA-256 is not the one in {RECORD});'
-          f' delete {directory} and run again to make it anew')
 
 
 def make_preprocessed(fitted: Preprocessing, x: np.ndarray | Views,

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shallow_mimic import models
+from shallow_mimic.evaluation.records import Record
 from shallow_mimic.runs import files, workdir
 
 BATCHES = (1, 256)
@@ -44,6 +45,32 @@ def make_subject(nets: Sequence[models.Net], space: str = '') -> Subject:
   return Subject(tuple(dataclasses.replace(
       net, options=dataclasses.replace(net.options, **plain))
                        for net in nets), space)
+
+
+def make_subjects(
+    teachers: Mapping[str, Sequence[models.Net]],
+    ensembles: Mapping[str, Subject],
+    students: Mapping[tuple[str, int], models.Net],
+) -> dict[tuple[str, str, int], dict[str, Subject]]:
+  """What is timed, as `write_latencies` takes it.
+
+  Args:
+    teachers: nets of each group; they are equal, and one of them is timed.
+    ensembles: as they are.
+    students: by model and width; timed with the bottleneck absorbed, and those
+      that have one as they were trained, too.
+  """
+  subjects = {('teacher', name, 0): {'': make_subject(nets[:1])}
+              for name, nets in teachers.items()}
+  subjects |= {('ensemble', name, 0): {'': subject}
+               for name, subject in ensembles.items()}
+  for (model, width), net in students.items():
+    absorbed = models.without_bottlenecks(net)
+    forms = {'': make_subject([absorbed])}
+    if absorbed != net:
+      forms['_factored'] = make_subject([net])
+    subjects['student', model, width] = forms
+  return subjects
 
 
 def make_call(subject: Subject, combine: Callable[..., jax.Array],
@@ -129,3 +156,12 @@ def read_latencies(
   read = files.read_json(pathlib.Path(directory) / _FILE)
   return {(one.pop('role'), one.pop('model'), one.pop('width')):
           one | {'latency_device': read['device']} for one in read['records']}
+
+
+def add_latencies(directory: os.PathLike | str,
+                  records: Sequence[Record]) -> list[Record]:
+  """Final records with the times of their nets; the others as they are."""
+  timed = read_latencies(directory)
+  return [
+      record | timed[record['role'], record['model'], record['width']]
+      if record['phase'] == 'final' else record for record in records]

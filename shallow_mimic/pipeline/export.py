@@ -14,11 +14,12 @@ from shallow_mimic import (
   errors,
   logits,
   students,
+  teachers,
   training,
 )
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.evaluation.records import Record, choose_metric, score
-from shallow_mimic.pipeline import finished, validation
+from shallow_mimic.pipeline import stages, validation
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.students import artefact
 from shallow_mimic.training.family import Member
@@ -52,7 +53,7 @@ def export_student(config: Any, root: os.PathLike | str, wanted: Wanted,
   root = pathlib.Path(root).resolve()
   artefact.check_target(target)
   _check_workdir(config, root)
-  dataset = finished.read_dataset(config, root)
+  dataset = teachers.read_dataset(config, root)
   if dataset.raw_dtype not in artefact.RAW_DTYPES:
     raise errors.UserError(
         f'{root / "data"} does not say of what type its raw inputs were;'
@@ -60,7 +61,7 @@ def export_student(config: Any, root: os.PathLike | str, wanted: Wanted,
   folder = root / 'students' / 'final'
   records = files.read_json(folder / 'records.json')
   index = choose_student(records, wanted, root)
-  members = read_members(config, root, dataset)
+  members = stages.read_members(config, root, dataset)
   whole = _read_whole(config, root, dataset, members, index)
   facts = _make_facts(config, root, dataset, members[index], records[index])
   artefact.write_artefact(target, whole, facts)
@@ -124,15 +125,6 @@ def _check_workdir(config: Any, root: pathlib.Path) -> None:
     workdir.verify(root / name)
 
 
-def read_members(config: Any, root: pathlib.Path,
-                 dataset: Dataset) -> list[Member]:
-  """The family of a finished work directory, in the records' order."""
-  return students.make_members(
-      config.students, dataset.input_shape, dataset.classes,
-      seeds=config.students.seeds,
-      rates=students.read_rates(root / 'students' / 'search'))
-
-
 def _read_whole(config: Any, root: pathlib.Path, dataset: Dataset,
                 members: Sequence[Member], index: int) -> artefact.Whole:
   member = members[index]
@@ -142,7 +134,7 @@ def _read_whole(config: Any, root: pathlib.Path, dataset: Dataset,
   if member.objective.normalized:
     targets = logits.read_logits(
         root / 'logits' / member.teacher,
-        finished.make_origin(config, root, dataset, member.teacher))
+        stages.Run(config, root).read_origin(dataset, member.teacher))
     normalizer = training.fit_normalizer(
         member, dataset, {member.teacher: targets})
   offsets = dataset.pool('dev').offsets

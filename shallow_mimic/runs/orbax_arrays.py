@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 import contextlib
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import os
@@ -90,7 +91,7 @@ def from_array(array: np.ndarray, like: Any) -> np.ndarray | jax.Array:
     return array
   kinds = []  # `key_impl` takes no ShapeDtypeStruct, but eval_shape does.
   jax.eval_shape(lambda key: kinds.append(jax.random.key_impl(key)), like)
-  return jax.random.wrap_key_data(array, impl=kinds[0])
+  return jax.random.wrap_key_data(jnp.asarray(array), impl=kinds[0])
 
 
 def _is_key(leaf: Any) -> bool:
@@ -108,7 +109,10 @@ def _open_orbax() -> Iterator[ocp.Checkpointer]:
   floats shrink by a tenth and take four times as long to write.
   """
   source = os.path.dirname(ocp.__file__) + os.sep
-  mine = lambda record: not record.pathname.startswith(source)
+
+  def mine(record: Any) -> bool:
+    return not record.pathname.startswith(source)
+
   me = jax.process_index()
   alone = ocp.options.MultiprocessingOptions(
       primary_host=me, active_processes={me}, barrier_sync_key_prefix=f'p{me}'

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -84,9 +85,22 @@ def write_teachers(directory: os.PathLike | str, name: str, group: Any,
   })
 
 
+class Trained(NamedTuple):
+  """A trained teacher, and the digest that stands for it.
+
+  `held_out` is the fold that it did not train on; None where there is none.
+  """
+
+  net: models.Net
+  params: Any
+  digest: str
+  held_out: int | None
+
+
 def read_teachers(directory: os.PathLike | str, name: str, group: Any,
-                  dataset: Dataset) -> tuple[models.Net, list[Any]]:
-  """The net of a group and the parameters of each of its teachers."""
+                  dataset: Dataset) -> list[Trained]:
+  """The teachers of a finished group, in order."""
+  workdir.require(pathlib.Path(directory), 'teachers')
   members = make_members(name, group)
   net = family.member_net(members[0], dataset.input_shape, dataset.classes)
   shapes = jax.eval_shape(
@@ -98,8 +112,11 @@ def read_teachers(directory: os.PathLike | str, name: str, group: Any,
     raise errors.UserError(
         f'{directory} holds no teachers; run the stage `teachers` first'
     )
-  return net, [jax.tree.map(lambda leaf: leaf[i], found[1])
-               for i in range(len(members))]
+  identity = workdir.read_identity(directory)
+  return [
+      Trained(net, jax.tree.map(operator.itemgetter(i), found[1]),
+              identity[f'{name}:{i}'], split_fold(member.inputs)[1])
+      for i, member in enumerate(members)]
 
 
 def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],

@@ -11,9 +11,8 @@ from report_records import make_record
 
 from shallow_mimic import errors, evaluation, logits, students, training
 from shallow_mimic.data import store
-from shallow_mimic.pipeline import export
+from shallow_mimic.pipeline import export, stages
 from shallow_mimic.pipeline.export import Wanted
-from shallow_mimic.pipeline.finished import make_origin
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.students import artefact, train
 
@@ -25,10 +24,10 @@ def read_all(finished):
   npz, root = finished
   config, dataset = tiny_experiment.make_config(npz), store.read_dataset(
       root / 'data')
-  members = export.read_members(config, root, dataset)
+  members = stages.read_members(config, root, dataset)
   targets = {'EDNN': logits.read_logits(
       root / 'logits/EDNN',
-      make_origin(config, root, dataset, 'EDNN'))}
+      stages.Run(config, root).read_origin(dataset, 'EDNN'))}
   return config, members, dataset, targets
 
 

@@ -216,7 +216,7 @@ def test_on_disk_the_data_are_those_in_memory(cache, npz, tmp_path):
   store.write_dataset(folder, made)
   for name, then in before.items():  # Not written a second time.
     assert (folder / name).stat().st_mtime_ns == then
-  again = store.read_dataset(folder, verify=True)
+  again = store.read_dataset(folder)
   assert again.fingerprint == made.fingerprint
   assert again.transfer['v'].x.shape == (150, 5)
 
@@ -230,7 +230,7 @@ def test_transfer_sets_in_half_precision(cache, npz, tmp_path):
   single = read_into(None, cache, path)
   made = read_into(tmp_path / 'data', cache, path, transfer=half)
   store.write_dataset(tmp_path / 'data', made)
-  made = store.read_dataset(tmp_path / 'data', verify=True)
+  made = store.read_dataset(tmp_path / 'data')
   assert made.fingerprint != single.fingerprint
   layout = mixtures.make_layout(['train+v+t'], mixtures.set_sizes(made))
   want = mixtures.gather(single, layout)[0].x

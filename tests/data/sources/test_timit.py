@@ -114,7 +114,7 @@ def test_views_bring_their_labels_and_folds(dataset):
 
 def test_the_store_keeps_all_of_it(dataset, tmp_path):
   store.write_dataset(tmp_path, dataset)
-  got = store.read_dataset(tmp_path, verify=True)
+  got = store.read_dataset(tmp_path)
   assert (got.fingerprint, got.reach) == (dataset.fingerprint, 2)
   for split, part in dataset.sequences.items():
     theirs = got.sequences[split]
@@ -143,7 +143,7 @@ def test_recordings_without_labels(dataset, corpus, tmp_path):
       made.fitted.steps[0].arrays['mean'],
       dataset.fitted.steps[0].arrays['mean'])
   store.write_dataset(tmp_path, made)
-  got = store.read_dataset(tmp_path, verify=True)
+  got = store.read_dataset(tmp_path)
   assert got.sequences['transfer.own'].names == own.names
   assert len(got.sequences['transfer.own'].references) == len(own.names)
 
