@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -197,28 +197,25 @@ def read_ensemble_logits(directory: os.PathLike | str,
   return files.read_array(pathlib.Path(directory) / f'{split}.npy')
 
 
-def make_teachers(ensemble: Any, groups: Mapping[str, Sequence[tuple]],
-                  ) -> dict[str, Teacher]:
+def make_teachers(
+    ensemble: Any, read: Callable[[str], Sequence[tuple]],
+) -> dict[str, Teacher]:
   """The members of an ensemble by name, GROUP:PLACE as in the configuration.
 
   Args:
     ensemble: its configuration (`config.ensembles.NAME`).
-    groups: net, parameters, digest and fold held out of each trained teacher,
-      by group.
+    read: net, parameters, digest and fold held out of each trained teacher of
+      a group.
   """
-  named = {group: [(f'{group}:{place}', Teacher(*one))
-                   for place, one in enumerate(trained)]
-           for group, trained in groups.items()}
-  members = {name: one if ensemble.out_of_fold else one._replace(held_out=None)
-             for text in ensemble.members
-             for name, one in pick_members(named, text)}
+  members = {}
+  for text in ensemble.members:
+    group = text.partition(':')[0]
+    trained = [Teacher(*one) for one in read(group)]
+    for place in pick_members({group: range(len(trained))}, text):
+      one = trained[place]
+      members[f'{group}:{place}'] = (
+          one if ensemble.out_of_fold else one._replace(held_out=None))
   return add_mirrored(members) if ensemble.mirror else members
-
-
-def find_groups(ensemble: Any) -> list[str]:
-  """The groups of teachers that an ensemble has members of."""
-  return list(dict.fromkeys(
-      text.partition(':')[0] for text in ensemble.members))
 
 
 def find_independent(config: Any) -> dict[str, str]:

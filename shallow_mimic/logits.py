@@ -57,25 +57,6 @@ def _labelled_by(teacher: Mapping[str, Any]) -> dict[str, list[str]]:
   return found | {'others': sorted(teacher.get('teachers', ()))}
 
 
-def read_origin(root: pathlib.Path, dataset: Dataset, name: str,
-                inputs: Sequence[str], section: Any) -> dict[str, Any]:
-  """What the cache of a finished ensemble belongs to, as `make_origin`.
-
-  Args:
-    root: the work directory.
-    dataset: the inputs.
-    name: the ensemble's.
-    inputs: the mixtures that it has to label.
-    section: `config.logits`.
-  """
-  ensemble = root / 'ensembles' / name
-  workdir.require(ensemble, 'ensembles')
-  return make_origin(
-      dataset, workdir.read_identity(ensemble),
-      mixtures.make_layout(inputs, mixtures.set_sizes(dataset)),
-      part_rows=section.part_rows, dtype=section.dtype)
-
-
 def write_logits(directory: os.PathLike | str, origin: Mapping[str, Any],
                  dataset: Dataset, apply: Callable[..., np.ndarray], *,
                  stage: str = 'logits') -> None:

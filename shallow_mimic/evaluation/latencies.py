@@ -47,32 +47,6 @@ def make_subject(nets: Sequence[models.Net], space: str = '') -> Subject:
                        for net in nets), space)
 
 
-def make_subjects(
-    teachers: Mapping[str, Sequence[models.Net]],
-    ensembles: Mapping[str, Subject],
-    students: Mapping[tuple[str, int], models.Net],
-) -> dict[tuple[str, str, int], dict[str, Subject]]:
-  """What is timed, as `write_latencies` takes it.
-
-  Args:
-    teachers: nets of each group; they are equal, and one of them is timed.
-    ensembles: as they are.
-    students: by model and width; timed with the bottleneck absorbed, and those
-      that have one as they were trained, too.
-  """
-  subjects = {('teacher', name, 0): {'': make_subject(nets[:1])}
-              for name, nets in teachers.items()}
-  subjects |= {('ensemble', name, 0): {'': subject}
-               for name, subject in ensembles.items()}
-  for (model, width), net in students.items():
-    absorbed = models.without_bottlenecks(net)
-    forms = {'': make_subject([absorbed])}
-    if absorbed != net:
-      forms['_factored'] = make_subject([net])
-    subjects['student', model, width] = forms
-  return subjects
-
-
 def make_call(subject: Subject, combine: Callable[..., jax.Array],
               batch: int) -> Callable[[], None]:
   """A call of a subject: jitted, on the default device, waits for its end.

@@ -145,11 +145,9 @@ def digest_stream(file: BinaryIO, size: float = math.inf) -> str:
 
 
 def find_damaged(folder: pathlib.Path, digests: Mapping[str, str]) -> str:
-  """The first file that is missing or not as it was written; '' if none is.
+  """The first file of a folder that is missing or not as its SHA-256 says.
 
-  Args:
-    folder: where the files lie.
-    digests: their SHA-256 by their paths in the folder.
+  '' where all are as they were written.
   """
   for name, digest in digests.items():
     try:

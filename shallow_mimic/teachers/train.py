@@ -6,7 +6,7 @@ import operator
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -85,21 +85,10 @@ def write_teachers(directory: os.PathLike | str, name: str, group: Any,
   })
 
 
-class Trained(NamedTuple):
-  """A trained teacher, and the digest that stands for it.
-
-  `held_out` is the fold that it did not train on; None where there is none.
-  """
-
-  net: models.Net
-  params: Any
-  digest: str
-  held_out: int | None
-
-
 def read_teachers(directory: os.PathLike | str, name: str, group: Any,
-                  dataset: Dataset) -> list[Trained]:
-  """The teachers of a finished group, in order."""
+                  dataset: Dataset,
+                  ) -> list[tuple[models.Net, Any, str, int | None]]:
+  """Net, parameters, digest and fold held out of each teacher of a group."""
   workdir.require(pathlib.Path(directory), 'teachers')
   members = make_members(name, group)
   net = family.member_net(members[0], dataset.input_shape, dataset.classes)
@@ -114,8 +103,8 @@ def read_teachers(directory: os.PathLike | str, name: str, group: Any,
     )
   identity = workdir.read_identity(directory)
   return [
-      Trained(net, jax.tree.map(operator.itemgetter(i), found[1]),
-              identity[f'{name}:{i}'], split_fold(member.inputs)[1])
+      (net, jax.tree.map(operator.itemgetter(i), found[1]),
+       identity[f'{name}:{i}'], split_fold(member.inputs)[1])
       for i, member in enumerate(members)]
 
 

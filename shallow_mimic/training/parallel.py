@@ -9,11 +9,10 @@ of a batch to each other (DIST): they see a device's share.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -118,8 +117,7 @@ def make_batch_split(function: Callable,
   return lambda *arguments: mapped(len(arguments))(places, *arguments)
 
 
-@dataclasses.dataclass(frozen=True)
-class Placement:
+class Placement(NamedTuple):
   """Where a family lies: on one device, or split over several.
 
   Arrays are put in place at once: what the second call gets, or one that goes
@@ -127,45 +125,34 @@ class Placement:
 
   Attributes:
     devices: those in use.
+    split: what they share out, 'family' or 'batch'; '' for one device.
     counts: how many members each bucket has.
-    split: 'family' or 'batch'; on one device they are the same.
   """
 
   devices: list[jax.Device]
-  counts: list[int]
   split: str
-
-  @property
-  def splits_family(self) -> bool:
-    """Whether members lie apart."""
-    return len(self.devices) > 1 and self.split == 'family'
-
-  @property
-  def splits_batch(self) -> bool:
-    """Whether every member sees a share of its batch on each device."""
-    return len(self.devices) > 1 and self.split == 'batch'
+  counts: list[int]
 
   def place(self, trees: Sequence[Any]) -> Any:
     """Puts a tree a bucket, leaves [S, …], on the devices."""
-    if not self.splits_family:
+    if self.split != 'family':
       return replicate(trees, self.devices)
-    count = len(self.devices)
-    return scatter([split_members(t, count) for t in trees], self.devices)
+    return scatter([split_members(tree, len(self.devices)) for tree in trees],
+                   self.devices)
 
   def join(self, trees: Sequence[Any]) -> Any:
     """Undoes `place`: a member's leaves once, [S, …], wherever they lie."""
-    if not self.splits_family:
+    if self.split != 'family':
       return trees
-    return [join_members(t, count)
-            for t, count in zip(trees, self.counts, strict=True)]
+    return [join_members(tree, count)
+            for tree, count in zip(trees, self.counts, strict=True)]
 
   def wrap(self, function: Callable) -> Callable:
     """Compiles f(states, hypers, *shared) for what `place` gives."""
-    if self.splits_family:
-      return make_family_split(function, self.devices)
-    if self.splits_batch:
-      return make_batch_split(function, self.devices)
-    return make_single(function)
+    if not self.split:
+      return make_single(function)
+    split = {'family': make_family_split, 'batch': make_batch_split}
+    return split[self.split](function, self.devices)
 
 
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:

@@ -50,9 +50,10 @@ def make_program(members: Sequence[family.Member], inputs: Inputs,
             for b in buckets]
   states = [_init_states(b, members, inputs, settings) for b in buckets]
   placement = parallel.Placement(
-      devices, [len(b.indices) for b in buckets], settings.split)
+      devices, settings.split if len(devices) > 1 else '',
+      [len(b.indices) for b in buckets])
   extra: dict[str, Any] = {}
-  if placement.splits_batch:
+  if placement.split == 'batch':
     extra = dict(shard=parallel.make_shard(len(devices)),
                  spread=parallel.spread_key, average=parallel.average)
   chunk = chunks.make_chunk_fn([

@@ -9,7 +9,7 @@ import tiny_experiment
 from exported import FILES, check_close, run_alone
 from report_records import make_record
 
-from shallow_mimic import errors, evaluation, logits, students, training
+from shallow_mimic import errors, evaluation, students, training
 from shallow_mimic.data import store
 from shallow_mimic.pipeline import export, stages
 from shallow_mimic.pipeline.export import Wanted
@@ -24,11 +24,9 @@ def read_all(finished):
   npz, root = finished
   config, dataset = tiny_experiment.make_config(npz), store.read_dataset(
       root / 'data')
-  members = stages.read_members(config, root, dataset)
-  targets = {'EDNN': logits.read_logits(
-      root / 'logits/EDNN',
-      stages.Run(config, root).read_origin(dataset, 'EDNN'))}
-  return config, members, dataset, targets
+  run = stages.Run(config, root)
+  members = run.read_members(dataset)
+  return config, members, dataset, run.read_targets(dataset)
 
 
 def read_outputs(finished, record):

@@ -156,7 +156,7 @@ def test_stages_run_in_order_whatever_order_they_are_named_in(
   assert said == ['ensembles EDNN: done', 'logits EDNN: done']
   # What lies between two stages is verified as what comes before them is.
   flip_bit(workdir / 'students/final/records.json')
-  with pytest.raises(errors.UserError, match='records.json is damaged'):
+  with pytest.raises(errors.UserError, match=r'records\.json is damaged'):
     run('data', 'curves')
   run('data', 'logits')  # They need no students.
 
