@@ -277,10 +277,12 @@ def train_students(run: Run) -> Iterator[Part]:
   """Searches learning rates on dev, then trains the family."""
   config, section, root = run.config, run.config.students, run.root
   dataset, search = run.read_dataset(), run.root / 'students' / 'search'
-  made_from = {'data': dataset.fingerprint, 'logits': {}}
-  for name in students.find_taught(config):
-    workdir.require(root / 'logits' / name, 'logits')
-    made_from['logits'][name] = workdir.read_identity(root / 'logits' / name)
+  taught = {name: root / 'logits' / name
+            for name in students.find_taught(config)}
+  for cache in taught.values():
+    workdir.require(cache, 'logits')
+  made_from = {'data': dataset.fingerprint, 'logits': {
+      name: workdir.read_identity(cache) for name, cache in taught.items()}}
 
   def find_rates(directory: pathlib.Path) -> None:
     students.write_search(

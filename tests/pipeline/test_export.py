@@ -198,7 +198,7 @@ def test_raw_inputs_of_unknown_type(finished, tmp_path):
 def test_full_target_is_refused_before_any_work(finished, tmp_path,
                                                 monkeypatch):
   (tmp_path / 'mine').write_text('')
-  monkeypatch.setattr(export.finished, 'read_dataset', None)
+  monkeypatch.setattr(stages.Run, 'read_dataset', None)
   with pytest.raises(errors.UserError, match='is not empty; empty it or'):
     run_export(finished, Wanted(), tmp_path)
   assert [path.name for path in tmp_path.iterdir()] == ['mine']
