@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -195,6 +195,44 @@ def read_ensemble_logits(directory: os.PathLike | str,
                          split: str) -> np.ndarray:
   """An ensemble's logits [N, C] on 'dev' or 'test'."""
   return files.read_array(pathlib.Path(directory) / f'{split}.npy')
+
+
+def make_teachers(
+    ensemble: Any, read: Callable[[str], Sequence[tuple]],
+) -> dict[str, Teacher]:
+  """The members of an ensemble by name, GROUP:PLACE as in the configuration.
+
+  Args:
+    ensemble: its configuration (`config.ensembles.NAME`).
+    read: net, parameters, digest and fold held out of each trained teacher of
+      a group.
+  """
+  members = {}
+  for text in ensemble.members:
+    group = text.partition(':')[0]
+    trained = [Teacher(*one) for one in read(group)]
+    for place in pick_members({group: range(len(trained))}, text):
+      one = trained[place]
+      members[f'{group}:{place}'] = (
+          one if ensemble.out_of_fold else one._replace(held_out=None))
+  return add_mirrored(members) if ensemble.mirror else members
+
+
+def find_independent(config: Any) -> dict[str, str]:
+  """The independent ensemble by the teacher of a student, '' for labels.
+
+  Teachers that share a member with it are left out.
+  """
+  name = config.report.independent
+  if not name:
+    return {}
+  trained = {group: [f'{group}:{place}' for place in range(section.members)]
+             for group, section in config.teachers.items()}
+  members = {key: {one for text in ensemble.members
+                   for one in pick_members(trained, text)}
+             for key, ensemble in config.ensembles.items()}
+  return {'': name} | {key: name for key, theirs in members.items()
+                       if not theirs & members[name]}
 
 
 def pick_members(groups: Mapping[str, Sequence[Any]], text: str) -> list[Any]:

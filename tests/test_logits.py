@@ -150,8 +150,8 @@ def test_a_flipped_bit_is_named(tmp_path, dataset, part):
   with pytest.raises(errors.UserError) as error:
     logits.read_logits(tmp_path, origin)
   assert str(error.value) == (
-      f'{path} is damaged: its SHA-256 is not the one in the manifest; delete'
-      f' {tmp_path} and run again')
+      f'{path} is damaged: its SHA-256 is not the one it was written with;'
+      f' delete {tmp_path} and run again to make it anew')
 
 
 def test_exchanged_and_missing_parts_are_named(tmp_path, dataset):
@@ -185,11 +185,15 @@ def test_an_interrupted_write_computes_only_what_is_missing(
               for path in (tmp_path / 'cut').iterdir()})
 
 
+@pytest.mark.parametrize('cut', [False, True])
 def test_a_damaged_part_of_an_interrupted_write_is_computed_again(
-    tmp_path, dataset):
+    tmp_path, dataset, cut):
   write_interrupted(tmp_path, dataset, 3)
   path = tmp_path / 'part-00001.npy'
-  np.save(path, np.load(path) + 1)
+  if cut:
+    path.write_bytes(path.read_bytes()[:7])
+  else:
+    np.save(path, np.load(path) + 1)
   teacher, origin = Teacher(), make_origin(dataset)
   logits.write_logits(tmp_path, origin, dataset, teacher)
   assert teacher.rows == [5, 3]

@@ -36,7 +36,7 @@ from shallow_mimic.runs import files
 def write_report(
     directory: os.PathLike | str, records: Sequence[Record], *, title: str,
     notes: Sequence[str], figure_width: int | None,
-    paper_rows: Sequence[Mapping[str, Any]] = (),
+    paper_rows: Sequence[Mapping[str, Any]] = (), main_teacher: str = '',
 ) -> pathlib.Path:
   """Writes all of a report; equal records, in any order, give equal bytes.
 
@@ -49,6 +49,7 @@ def write_report(
       most main models have a history.
     paper_rows: dicts with model, architecture, printed_parameters and error
       of the paper's table, to stand beside ours.
+    main_teacher: see `summaries.main_teacher`.
 
   Returns:
     The path of index.html.
@@ -57,7 +58,7 @@ def write_report(
     UserError: the disk is full or the directory cannot be written.
   """
   directory = pathlib.Path(directory)
-  points = summaries.summarise(records)
+  points = summaries.summarise(records, main_teacher=main_teacher)
   files.write_text(directory / 'results.csv', format_csv(records))
   files.write_text(directory / 'table.txt', format_table(records, title))
   images = registry.draw_figures(points, figure_width)

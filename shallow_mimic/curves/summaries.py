@@ -43,6 +43,7 @@ class Summary:
     metric: what the score is made of, 'accuracy' or 'per'.
     members: records that trained to the end, by seed.
     diverged: those that did not.
+    main_teacher: of the run that it is a part of, '' if nobody said.
   """
 
   model: str
@@ -57,6 +58,7 @@ class Summary:
   metric: str
   members: tuple[Record, ...]
   diverged: tuple[Record, ...]
+  main_teacher: str = ''
 
   @property
   def net(self) -> tuple[int, str]:
@@ -104,7 +106,8 @@ def shorten(number: float) -> str:
   return f'{number:.3g}'
 
 
-def summarise(records: Sequence[Record], metric: str = '') -> list[Summary]:
+def summarise(records: Sequence[Record], metric: str = '', *,
+              main_teacher: str = '') -> list[Summary]:
   """Final records over seeds: teachers, ensembles, then students by width."""
   metric = metric or choose_metric(records)
   groups = defaultdict(list)
@@ -113,7 +116,8 @@ def summarise(records: Sequence[Record], metric: str = '') -> list[Summary]:
       groups[tuple(record[key] for key in (
           'model', 'role', 'objective', 'inputs', 'teacher',
           'width'))].append(record)
-  return [_summarise(key, group, metric) for key, group in groups.items()]
+  return [_summarise(key, group, metric, main_teacher)
+          for key, group in groups.items()]
 
 
 def find_best(points: Sequence[Summary]) -> Summary:
@@ -122,25 +126,25 @@ def find_best(points: Sequence[Summary]) -> Summary:
 
 
 def main_teacher(summaries: Sequence[Summary]) -> str:
-  """The name that most plain mimics learn from; else the largest ensemble."""
-  mimics = [s for s in summaries if s.role == 'student' and s.teacher]
-  counts = Counter(
-      s.teacher for s in [s for s in mimics if s.is_main] or mimics)
-  sizes = {s.model: s.parameters for s in summaries if s.role != 'student'}
-  if counts:
-    return max(counts, key=lambda t: (counts[t], sizes.get(t, 0), t))
-  ensembles = [s.model for s in summaries if s.role == 'ensemble']
-  return max(ensembles, key=lambda t: (sizes[t], t), default='')
+  """The ensemble that all else is compared to, as the configuration has it.
+
+  Of records that came without: the teacher of most mimics.
+  """
+  told = next((s.main_teacher for s in summaries if s.main_teacher), '')
+  counts = Counter(s.teacher for s in summaries if s.teacher)
+  return told or max(counts, key=lambda t: (counts[t], t), default='')
 
 
-def _summarise(key: tuple, group: list[Record], metric: str) -> Summary:
+def _summarise(key: tuple, group: list[Record], metric: str,
+               main_teacher: str) -> Summary:
   members = tuple(r for r in group if not _is_lost(r, metric))
   return Summary(
       *key, parameters=max(r['parameters'] for r in group),
       dev=spread(score(r, 'dev', metric) for r in members),
       test=spread(score(r, 'test', metric) for r in members),
       metric=metric, members=members,
-      diverged=tuple(r for r in group if _is_lost(r, metric)))
+      diverged=tuple(r for r in group if _is_lost(r, metric)),
+      main_teacher=main_teacher)
 
 
 def _is_lost(record: Record, metric: str) -> bool:

@@ -1,6 +1,6 @@
 """A `Dataset` on disk: a folder of `.npy` files and `dataset.json`.
 
-`dataset.json` is written last and holds the SHA-256 of every file.
+`dataset.json` is written last and says what the arrays are.
 """
 
 from __future__ import annotations
@@ -69,8 +69,6 @@ def write_dataset(directory: os.PathLike | str, dataset: Dataset) -> None:
       'folds': list(dataset.folds),
       'utterances': {split: list(utterances.names)
                      for split, utterances in dataset.sequences.items()},
-      'digests': {file: files.digest_file(directory / file)
-                  for file in arrays},
   })
 
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shallow_mimic import models
+from shallow_mimic.evaluation.records import Record
 from shallow_mimic.runs import files, workdir
 
 BATCHES = (1, 256)
@@ -129,3 +130,12 @@ def read_latencies(
   read = files.read_json(pathlib.Path(directory) / _FILE)
   return {(one.pop('role'), one.pop('model'), one.pop('width')):
           one | {'latency_device': read['device']} for one in read['records']}
+
+
+def add_latencies(directory: os.PathLike | str,
+                  records: Sequence[Record]) -> list[Record]:
+  """Final records with the times of their nets; the others as they are."""
+  timed = read_latencies(directory)
+  return [
+      record | timed[record['role'], record['model'], record['width']]
+      if record['phase'] == 'final' else record for record in records]

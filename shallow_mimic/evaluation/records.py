@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from shallow_mimic import models
 from shallow_mimic.evaluation import metrics
+from shallow_mimic.runs import files
 from shallow_mimic.training import objectives
 
 Record = dict[str, Any]
@@ -95,6 +97,12 @@ def model_sizes(net: models.Net) -> dict[str, int]:
       'hidden_units': models.count_hidden_units(net),
       'sequential_depth': models.sequential_depth(net),
   }
+
+
+def read_records(folders: Iterable[pathlib.Path]) -> list[Record]:
+  """The records that finished stages left in their folders, in order."""
+  return [record for folder in folders
+          for record in files.read_json(folder / 'records.json')]
 
 
 def read_metric(record: Record, split: str, metric: str) -> float:

@@ -18,7 +18,7 @@ from shallow_mimic import (
 )
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.evaluation.records import Record, choose_metric, score
-from shallow_mimic.pipeline import finished, validation
+from shallow_mimic.pipeline import stages, validation
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.students import artefact
 from shallow_mimic.training.family import Member
@@ -52,7 +52,8 @@ def export_student(config: Any, root: os.PathLike | str, wanted: Wanted,
   root = pathlib.Path(root).resolve()
   artefact.check_target(target)
   _check_workdir(config, root)
-  dataset = finished.read_dataset(config, root)
+  run = stages.Run(config, root)
+  dataset = run.read_dataset()
   if dataset.raw_dtype not in artefact.RAW_DTYPES:
     raise errors.UserError(
         f'{root / "data"} does not say of what type its raw inputs were;'
@@ -60,9 +61,9 @@ def export_student(config: Any, root: os.PathLike | str, wanted: Wanted,
   folder = root / 'students' / 'final'
   records = files.read_json(folder / 'records.json')
   index = choose_student(records, wanted, root)
-  members = read_members(config, root, dataset)
-  whole = _read_whole(config, root, dataset, members, index)
-  facts = _make_facts(config, root, dataset, members[index], records[index])
+  members = run.read_members(dataset)
+  whole = _read_whole(run, dataset, members, index)
+  facts = _make_facts(run, dataset, members[index], records[index])
   artefact.write_artefact(target, whole, facts)
   return records[index]
 
@@ -124,25 +125,16 @@ def _check_workdir(config: Any, root: pathlib.Path) -> None:
     workdir.verify(root / name)
 
 
-def read_members(config: Any, root: pathlib.Path,
-                 dataset: Dataset) -> list[Member]:
-  """The family of a finished work directory, in the records' order."""
-  return students.make_members(
-      config.students, dataset.input_shape, dataset.classes,
-      seeds=config.students.seeds,
-      rates=students.read_rates(root / 'students' / 'search'))
-
-
-def _read_whole(config: Any, root: pathlib.Path, dataset: Dataset,
-                members: Sequence[Member], index: int) -> artefact.Whole:
+def _read_whole(run: stages.Run, dataset: Dataset, members: Sequence[Member],
+                index: int) -> artefact.Whole:
   member = members[index]
   net, params = students.read_student(
-      root / 'students' / 'final', members, index, dataset)
+      run.root / 'students' / 'final', members, index, dataset)
   normalizer = None
   if member.objective.normalized:
     targets = logits.read_logits(
-        root / 'logits' / member.teacher,
-        finished.make_origin(config, root, dataset, member.teacher))
+        run.root / 'logits' / member.teacher,
+        run.read_origin(dataset, member.teacher))
     normalizer = training.fit_normalizer(
         member, dataset, {member.teacher: targets})
   offsets = dataset.pool('dev').offsets
@@ -151,12 +143,12 @@ def _read_whole(config: Any, root: pathlib.Path, dataset: Dataset,
       0 if offsets is None else len(offsets), normalizer)
 
 
-def _make_facts(config: Any, root: pathlib.Path, dataset: Dataset,
-                member: Member, record: Record) -> dict[str, Any]:
+def _make_facts(run: stages.Run, dataset: Dataset, member: Member,
+                record: Record) -> dict[str, Any]:
   """Who it is and what it comes from, for the manifest."""
-  identity = workdir.read_identity(root / 'students' / 'final')
+  identity = workdir.read_identity(run.root / 'students' / 'final')
   teacher = member.teacher and workdir.read_identity(
-      root / 'logits' / member.teacher)
+      run.root / 'logits' / member.teacher)
   return {
       'model': member.model, 'width': member.width, 'seed': member.seed,
       'objective': member.objective.name, 'teacher': member.teacher,
@@ -166,7 +158,7 @@ def _make_facts(config: Any, root: pathlib.Path, dataset: Dataset,
       'metrics': record['metrics'],
       'made_from': {
           'data': dataset.name, 'fingerprint': dataset.fingerprint,
-          'config': files.digest_json(configs.to_json(config)),
+          'config': files.digest_json(configs.to_json(run.config)),
           'students': files.digest_json(identity),
           'logits': files.digest_json(teacher) if teacher else '',
           'shallow_mimic': __version__,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from shallow_mimic import ensembles, errors, models, students, teachers
 from shallow_mimic.data import Shapes, find_shapes, find_source, mixtures
-from shallow_mimic.pipeline import plan_tables, teaching, validation
+from shallow_mimic.pipeline import plan_tables, validation
 from shallow_mimic.teachers import realignment
 from shallow_mimic.training import family
 
@@ -139,7 +139,7 @@ def _labelled_rows(config: Any, rows: Mapping[str, int | None]
                    ) -> dict[str, int]:
   """How many inputs each ensemble labels, as far as this is known."""
   return {name: _count_rows(texts, rows)
-          for name, texts in teaching.used_teachers(config).items()}
+          for name, texts in students.find_taught(config).items()}
 
 
 def _count_rows(texts, rows):

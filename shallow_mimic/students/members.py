@@ -1,7 +1,8 @@
-"""The widths of a student curve, and learning rates that follow the width."""
+"""The family that a configuration describes, and who teaches it."""
 
 from __future__ import annotations
 
+import collections
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,35 @@ def make_members(config: Any, input_shape: tuple[int, ...], classes: int, *,
         members.append(_make_member(config, name, curve, width, seed, rate,
                                     decay))
   return members
+
+
+def find_taught(config: Any) -> dict[str, list[str]]:
+  """The inputs that each ensemble has to label, by its name."""
+  used: dict[str, list[str]] = {}
+  for curve in config.students.curves.values():
+    if curve.teacher:
+      used.setdefault(curve.teacher, []).append(curve.inputs)
+  return {name: used[name] for name in config.ensembles if name in used}
+
+
+def rank_teachers(config: Any) -> list[str]:
+  """All ensembles, the main teacher first: the one of most plain mimics.
+
+  A plain mimic's name holds no '/'; where there is none, all mimics count.
+  Of equals the one with more members is first. Students of labels, and all
+  else that needs one teacher to be compared to, are compared to the first.
+  """
+  section = config.students
+  sizes = section.parameters or section.widths
+  taught = {name: curve for name, curve in section.curves.items()
+            if curve.teacher}
+  plain = {name: curve for name, curve in taught.items() if '/' not in name}
+  uses: collections.Counter[str] = collections.Counter()
+  for curve in (plain or taught).values():
+    uses[curve.teacher] += len(curve.parameters or curve.widths or sizes)
+  return sorted(
+      config.ensembles, reverse=True,
+      key=lambda name: (uses[name], len(config.ensembles[name].members), name))
 
 
 def _net_options(config, curve):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from shallow_mimic import evaluation, training
-from shallow_mimic.data import mixtures, pools
+from shallow_mimic.data import mixtures, pools, store
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.utterances import Sequences
 from shallow_mimic.runs import files, workdir
@@ -122,6 +122,25 @@ def _pad(parts: list[np.ndarray], multiple: int) -> np.ndarray:
   for row, part in zip(out, parts, strict=True):
     row[:len(part)] = part
   return out
+
+
+def read_dataset(config: Any, root: pathlib.Path,
+                 rounds: int | None = None) -> Dataset:
+  """The data set of a work directory, mapped from disk.
+
+  Args:
+    config: the configuration.
+    root: the work directory.
+    rounds: of realignment, whose labels are wanted; None for the last.
+  """
+  workdir.require(root / 'data', 'data')
+  rounds = config.data.speech.realign if rounds is None else rounds
+  dataset = store.read_dataset(root / 'data')
+  for done in range(rounds):
+    folder = root / 'realignments' / str(done + 1)
+    workdir.require(folder, 'teachers')
+    dataset = read_realignment(folder, dataset)
+  return dataset
 
 
 def read_realignment(directory: os.PathLike | str, dataset: Dataset) -> Dataset:

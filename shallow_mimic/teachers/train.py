@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import pathlib
 from collections.abc import Sequence
@@ -85,8 +86,10 @@ def write_teachers(directory: os.PathLike | str, name: str, group: Any,
 
 
 def read_teachers(directory: os.PathLike | str, name: str, group: Any,
-                  dataset: Dataset) -> tuple[models.Net, list[Any]]:
-  """The net of a group and the parameters of each of its teachers."""
+                  dataset: Dataset,
+                  ) -> list[tuple[models.Net, Any, str, int | None]]:
+  """Net, parameters, digest and fold held out of each teacher of a group."""
+  workdir.require(pathlib.Path(directory), 'teachers')
   members = make_members(name, group)
   net = family.member_net(members[0], dataset.input_shape, dataset.classes)
   shapes = jax.eval_shape(
@@ -98,8 +101,11 @@ def read_teachers(directory: os.PathLike | str, name: str, group: Any,
     raise errors.UserError(
         f'{directory} holds no teachers; run the stage `teachers` first'
     )
-  return net, [jax.tree.map(lambda leaf: leaf[i], found[1])
-               for i in range(len(members))]
+  identity = workdir.read_identity(directory)
+  return [
+      (net, jax.tree.map(operator.itemgetter(i), found[1]),
+       identity[f'{name}:{i}'], split_fold(member.inputs)[1])
+      for i, member in enumerate(members)]
 
 
 def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],

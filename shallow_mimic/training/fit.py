@@ -82,7 +82,7 @@ def fit(members: Sequence[family.Member], inputs: Inputs, settings: Settings,
       late = time.monotonic() - saved_at > settings.save_seconds
       if late or stopped() or stop == total:
         # Joined on the host: on a device it would be a second copy.
-        joined = program.join(jax.device_get(states))
+        joined = program.placement.join(jax.device_get(states))
         checkpoints.write_checkpoint(directory, stop, _saved(joined, history))
         saved_at = time.monotonic()
       if stopped() and stop < total:
@@ -100,13 +100,13 @@ def _start(program, settings, directory):
   history = {'dev_accuracy': np.zeros(shape, np.float32),
              'train_loss': np.zeros(shape, np.float32)}
   # Joined, so that as many devices as there are can go on.
-  joined = jax.eval_shape(program.join, program.states)
+  joined = jax.eval_shape(program.placement.join, program.states)
   found = checkpoints.read_checkpoint(directory, _saved(joined, history))
   if not found:
     return 0, program.states, history
   step, saved = found
   history = {k: np.array(v) for k, v in saved['history'].items()}
-  return step, program.place(saved['states']), history
+  return step, program.placement.place(saved['states']), history
 
 
 def _saved(states, history):
@@ -142,7 +142,8 @@ def _feed(program, members, inputs, settings, bounds, size):
   windows = batches.Windows(
       members, inputs.data, inputs.sets, bounds,
       base_seed=settings.base_seed, batch=settings.recipe.batch, steps=size)
-  with contextlib.closing(batches.feed(windows, program.devices)) as fed:
+  devices = program.placement.devices
+  with contextlib.closing(batches.feed(windows, devices)) as fed:
     yield fed
 
 
@@ -157,13 +158,13 @@ def _record_loss(history, program, means, step, stop, settings):
   length = min(settings.eval_every, settings.recipe.steps - first)
   share = np.float32((stop - step) / length)
   history['train_loss'][row, _order(program)] += share * np.concatenate(
-      jax.device_get(program.join(means)))
+      jax.device_get(program.placement.join(means)))
 
 
 def _record_accuracy(history, program, accuracy, stop, settings):
   row = (stop - 1) // settings.eval_every
   history['dev_accuracy'][row, _order(program)] = np.concatenate(
-      jax.device_get(program.join(accuracy)))
+      jax.device_get(program.placement.join(accuracy)))
 
 
 def _note(accuracy):
@@ -177,9 +178,8 @@ def _results(program, members, inputs, settings, states, history):
   every, total = settings.eval_every, settings.recipe.steps
   steps = [*range(every, total, every), total]
   results = [None] * len(members)
-  for bucket, state in zip(
-      program.buckets, jax.device_get(program.join(states)), strict=True
-  ):
+  joined = jax.device_get(program.placement.join(states))
+  for bucket, state in zip(program.buckets, joined, strict=True):
     for place, index in enumerate(bucket.indices):
       last = family.unpad_member(
           bucket, members, place, state.params, shape, inputs.classes

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -18,9 +19,7 @@ from shallow_mimic.training.settings import Settings
 class Program(NamedTuple):
   """A family ready to run: buckets, arrays and compiled functions.
 
-  `data` are whole and in place; None where they are streamed. `devices` are
-  those in use: `join(states)` has a member's leaves once, [S, …], whatever
-  they are, and `place` puts them on the devices again.
+  `data` are whole and in place; None where they are streamed.
   """
 
   buckets: list[family.Bucket]
@@ -30,9 +29,7 @@ class Program(NamedTuple):
   dev: tuple[Pool, jax.Array]
   chunk: Callable
   select: Callable
-  join: Callable
-  place: Callable
-  devices: list[jax.Device]
+  placement: parallel.Placement
 
 
 def make_program(members: Sequence[family.Member], inputs: Inputs,
@@ -52,9 +49,11 @@ def make_program(members: Sequence[family.Member], inputs: Inputs,
   hypers = [make_hypers(b, members, objectives, inputs, settings.base_seed)
             for b in buckets]
   states = [_init_states(b, members, inputs, settings) for b in buckets]
-  split_batch = settings.split == 'batch' and len(devices) > 1
-  extra = {}
-  if split_batch:
+  placement = parallel.Placement(
+      devices, settings.split if len(devices) > 1 else '',
+      [len(b.indices) for b in buckets])
+  extra: dict[str, Any] = {}
+  if placement.split == 'batch':
     extra = dict(shard=parallel.make_shard(len(devices)),
                  spread=parallel.spread_key, average=parallel.average)
   chunk = chunks.make_chunk_fn([
@@ -65,34 +64,13 @@ def make_program(members: Sequence[family.Member], inputs: Inputs,
   ], [chunks.choose_group(b, recipe.batch, devices[0].platform)
       for b in buckets])
   select = chunks.make_selection_fn([b.net for b in buckets])
-  counts = [len(b.indices) for b in buckets]
-  wrap, place, join = _choose_placement(counts, devices, split_batch)
   data = None if inputs.data.pool.streamed else inputs.data
   data, dev = parallel.replicate(
       (data, (inputs.dev, inputs.dev_labels)), devices
   )
   return Program(
-      buckets, place(states), place(hypers), data, dev, wrap(chunk),
-      wrap(select), join, place, devices)
-
-
-def _choose_placement(counts, devices, split_batch):
-  """wrap(function), place(trees), join(trees): one device, or either split.
-
-  Arrays are put in place at once: what the second call gets, or one that goes
-  on from a checkpoint, lies as the first did, and the program compiles once.
-  """
-  if len(devices) > 1 and not split_batch:
-    split = lambda trees: parallel.scatter(
-        [parallel.split_members(t, len(devices)) for t in trees], devices)
-    join = lambda trees: [parallel.join_members(t, n)
-                          for t, n in zip(trees, counts, strict=True)]
-    return (lambda function: parallel.make_family_split(function, devices),
-            split, join)
-  wrap = parallel.make_single if len(devices) == 1 else (
-      lambda function: parallel.make_batch_split(function, devices))
-  return (wrap, lambda trees: parallel.replicate(trees, devices),
-          lambda trees: trees)
+      buckets, placement.place(states), placement.place(hypers), data, dev,
+      placement.wrap(chunk), placement.wrap(select), placement)
 
 
 def make_hypers(bucket: family.Bucket, members: Sequence[family.Member],
@@ -121,10 +99,11 @@ def make_hypers(bucket: family.Bucket, members: Sequence[family.Member],
   return stacked._replace(key=jax.random.wrap_key_data(stacked.key))
 
 
-def _init_states(bucket, members, inputs, settings):
+def _init_states(bucket: family.Bucket, members: Sequence[family.Member],
+                 inputs: Inputs, settings: Settings) -> step.MemberState:
   params = family.init_bucket(
       bucket, members, settings.base_seed,
       inputs.data.pool.input_shape, inputs.classes,
   )
-  init = lambda p: step.init_state(settings.recipe, p)
+  init = functools.partial(step.init_state, settings.recipe)
   return jax.jit(jax.vmap(init))(params)

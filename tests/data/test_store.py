@@ -9,7 +9,7 @@ import pytest
 from shallow_mimic import errors
 from shallow_mimic.data import dataset, preprocessing, store
 from shallow_mimic.data.dataset import Examples
-from shallow_mimic.runs import files
+from shallow_mimic.runs import files, workdir
 
 
 @pytest.fixture(name='made')
@@ -51,10 +51,31 @@ def test_fitted_preprocessing_comes_back(made, tmp_path):
       preprocessing.apply_preprocessing(made.fitted, x))
 
 
+def write_once(folder, made):
+  workdir.run_once(folder, {}, lambda folder: store.write_dataset(folder, made))
+
+
+def test_flipped_bit_is_found_and_named(made, tmp_path):
+  write_once(tmp_path, made)
+  path = tmp_path / 'transfer.views.x.npy'
+  data = bytearray(path.read_bytes())
+  data[-3] ^= 1
+  path.write_bytes(data)
+  store.read_dataset(tmp_path)  # Not looked at unless asked for.
+  message = (f'{path} is damaged: its SHA-256 is not the one it was written'
+             f' with; delete {tmp_path} and run again to make it anew')
+  with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
+    workdir.verify(tmp_path)
+
+
 def test_missing_file_is_named(made, tmp_path):
-  store.write_dataset(tmp_path, made)
+  write_once(tmp_path, made)
   path = tmp_path / 'preprocessing.1.whiten.npy'
   path.unlink()
+  message = (f'{path} is missing; delete {tmp_path} and run again to make it'
+             ' anew')
+  with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
+    workdir.verify(tmp_path)
   with pytest.raises(errors.UserError, match=re.escape(f'cannot read {path}')):
     store.read_dataset(tmp_path)
 
@@ -69,7 +90,7 @@ def test_cut_off_file_is_named(made, tmp_path, size):
 
 
 @pytest.mark.parametrize('key', [
-    'name', 'classes', 'transfer', 'preprocessing', 'fingerprint'])
+    'name', 'classes', 'transfer', 'preprocessing', 'fingerprint', 'folds'])
 def test_record_without_a_field(made, tmp_path, key):
   store.write_dataset(tmp_path, made)
   path = tmp_path / 'dataset.json'

@@ -15,7 +15,7 @@ from shallow_mimic.curves import results, summaries
 from shallow_mimic.curves.sections import latency
 from shallow_mimic.data import store
 from shallow_mimic.evaluation import latencies
-from shallow_mimic.pipeline.finished import make_subjects
+from shallow_mimic.pipeline import stages
 from shallow_mimic.runs import files, workdir
 
 
@@ -93,8 +93,8 @@ def test_subjects_are_all_nets_students_absorbed(finished):
   npz, root = finished
   config = tiny_experiment.make_config(npz)
   config.students.architecture = '2L-H'
-  subjects = make_subjects(
-      config, root, store.read_dataset(root / 'data'))
+  subjects = stages.find_subjects(
+      stages.Run(config, root), store.read_dataset(root / 'data'))
   named = {key: {end: [str(net.architecture) for net in subject.nets]
                  for end, subject in forms.items()}
            for key, forms in subjects.items()}

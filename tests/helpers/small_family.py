@@ -90,7 +90,8 @@ def _run_chunks(members, settings, bounds):
   for start, stop in itertools.pairwise(bounds):
     states, means = program.chunk(
         states, program.hypers, program.data, np.int32(start), np.int32(stop))
-  return split_up(program, members, program.join(states), program.join(means))
+  join = program.placement.join
+  return split_up(program, members, join(states), join(means))
 
 
 def make_program(members, settings):

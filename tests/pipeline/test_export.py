@@ -9,11 +9,10 @@ import tiny_experiment
 from exported import FILES, check_close, run_alone
 from report_records import make_record
 
-from shallow_mimic import errors, evaluation, logits, students, training
+from shallow_mimic import errors, evaluation, students, training
 from shallow_mimic.data import store
-from shallow_mimic.pipeline import export
+from shallow_mimic.pipeline import export, stages
 from shallow_mimic.pipeline.export import Wanted
-from shallow_mimic.pipeline.finished import make_origin
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.students import artefact, train
 
@@ -25,11 +24,9 @@ def read_all(finished):
   npz, root = finished
   config, dataset = tiny_experiment.make_config(npz), store.read_dataset(
       root / 'data')
-  members = export.read_members(config, root, dataset)
-  targets = {'EDNN': logits.read_logits(
-      root / 'logits/EDNN',
-      make_origin(config, root, dataset, 'EDNN'))}
-  return config, members, dataset, targets
+  run = stages.Run(config, root)
+  members = run.read_members(dataset)
+  return config, members, dataset, run.read_targets(dataset)
 
 
 def read_outputs(finished, record):
@@ -201,7 +198,7 @@ def test_raw_inputs_of_unknown_type(finished, tmp_path):
 def test_full_target_is_refused_before_any_work(finished, tmp_path,
                                                 monkeypatch):
   (tmp_path / 'mine').write_text('')
-  monkeypatch.setattr(export.finished, 'read_dataset', None)
+  monkeypatch.setattr(stages.Run, 'read_dataset', None)
   with pytest.raises(errors.UserError, match='is not empty; empty it or'):
     run_export(finished, Wanted(), tmp_path)
   assert [path.name for path in tmp_path.iterdir()] == ['mine']

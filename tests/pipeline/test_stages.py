@@ -9,6 +9,7 @@ import pytest
 import tiny_experiment
 
 from shallow_mimic import errors, pipeline
+from shallow_mimic.pipeline import stages
 from shallow_mimic.training import fit
 
 COLUMNS = ['model', 'role', 'objective', 'width', 'seed', 'learning_rate',
@@ -129,6 +130,40 @@ def test_stage_before_the_one_it_needs(finished, tmp_path, stage, needed,
     pipeline.run(tiny_experiment.make_config(npz), workdir, stages=(stage,))
   assert str(error.value) == (
       f'{workdir / folder} is not finished; run the stage `{needed}` first')
+
+
+@pytest.mark.parametrize(('names', 'message'), [
+    (('data', 'student'), "there is no stage 'student'; known: "),
+    ((), 'no stage is named; name one or more of '),
+    ('data', "there is no stage 'd'; known: ")])
+def test_stages_that_are_none(tmp_path, names, message):
+  with pytest.raises(errors.UserError) as error:
+    pipeline.run(tiny_experiment.make_config(), tmp_path / 'run', stages=names)
+  assert str(error.value) == message + (
+      'data, teachers, ensembles, logits, students, latencies, curves')
+  assert not (tmp_path / 'run').exists()
+
+
+def test_stages_run_in_order_whatever_order_they_are_named_in(
+    finished, tmp_path):
+  npz, workdir = copy_run(finished, tmp_path)
+  for folder in ('ensembles', 'logits', 'report'):
+    shutil.rmtree(workdir / folder)
+  said = []
+  run = lambda *names: pipeline.run(
+      tiny_experiment.make_config(npz), workdir, stages=names, say=said.append)
+  run('logits', 'ensembles', 'logits')
+  assert said == ['ensembles EDNN: done', 'logits EDNN: done']
+  # What lies between two stages is verified as what comes before them is.
+  flip_bit(workdir / 'students/final/records.json')
+  with pytest.raises(errors.UserError, match=r'records\.json is damaged'):
+    run('data', 'curves')
+  run('data', 'logits')  # They need no students.
+
+
+def test_every_stage_needs_stages_before_it():
+  for place, stage in enumerate(stages._STAGES):
+    assert set(stage.needs) <= set(pipeline.STAGES[:place])
 
 
 @pytest.mark.parametrize('name', [

@@ -68,8 +68,8 @@ def test_selection_on_four_devices(split):
     states, values = program.select(
         jax.tree.map(jnp.copy, program.states), program.hypers, *program.dev,
         np.int32(3))
-    state, = program.join(states)
-    results.append((program.join(values)[0], state.best_step))
+    state, = program.placement.join(states)
+    results.append((program.placement.join(values)[0], state.best_step))
   small.assert_close(*results)
   assert len(results[0][0]) == len(members)
 
@@ -103,12 +103,13 @@ def test_no_more_devices_than_members_in_a_bucket():
   most = max(len(b.indices) for b in small.make_program(
       members, settings).buckets)
   program = small.make_program(members, settings)
-  assert program.devices == jax.devices()[:most]
+  assert program.placement.devices == jax.devices()[:most]
   alone, _ = make_case(1)
   program = small.make_program(alone, settings)
-  assert program.devices == jax.devices()[:1]
+  assert program.placement.devices == jax.devices()[:1]
   _, batch = make_case(devices=4, split='batch')
-  assert small.make_program(alone, batch).devices == jax.devices()
+  assert small.make_program(
+      alone, batch).placement.devices == jax.devices()
 
 
 def test_choose_devices():
