@@ -1,9 +1,8 @@
 """Means over seeds: the numbers behind the report's tables and figures.
 
-A record is one net as a JSON dict (see `shallow_mimic.curves`). The score of
-a net is its accuracy in per cent, or 100 − PER where records hold the metric
-`per`; metrics in records are fractions. Members that diverged are left out of
-every mean, and counted.
+The score of a net is its accuracy in per cent, or 100 − PER where records hold
+the metric `per`; metrics in records are fractions. Members that diverged are
+left out of every mean, and counted.
 """
 
 from __future__ import annotations
@@ -73,9 +72,9 @@ class Summary:
     return spread(read_metric(r, split, metric) for r in self.members)
 
   def values(self, field: str) -> list:
-    """The distinct values of a record's field over all seeds, in order."""
-    records = self.members + self.diverged
-    return sorted({r[field] for r in records if r.get(field) is not None})
+    """The distinct values of a record's fact over all seeds, in order."""
+    found = {r.fact(field) for r in self.members + self.diverged}
+    return sorted(found - {None})
 
 
 def spread(values: Iterable[float]) -> Spread:
@@ -109,8 +108,8 @@ def summarise(records: Sequence[Record], metric: str = '') -> list[Summary]:
   metric = metric or choose_metric(records)
   groups = defaultdict(list)
   for record in sorted(records, key=record_order):
-    if record['phase'] == 'final':
-      groups[tuple(record[key] for key in (
+    if record.phase == 'final':
+      groups[tuple(record.fact(key) for key in (
           'model', 'role', 'objective', 'inputs', 'teacher',
           'width'))].append(record)
   return [_summarise(key, group, metric) for key, group in groups.items()]
@@ -136,7 +135,7 @@ def main_teacher(summaries: Sequence[Summary]) -> str:
 def _summarise(key: tuple, group: list[Record], metric: str) -> Summary:
   members = tuple(r for r in group if not _is_lost(r, metric))
   return Summary(
-      *key, parameters=max(r['parameters'] for r in group),
+      *key, parameters=max(r.parameters for r in group),
       dev=spread(score(r, 'dev', metric) for r in members),
       test=spread(score(r, 'test', metric) for r in members),
       metric=metric, members=members,
@@ -145,6 +144,6 @@ def _summarise(key: tuple, group: list[Record], metric: str) -> Summary:
 
 def _is_lost(record: Record, metric: str) -> bool:
   """Whether it diverged, by its flag or by a score that is not finite."""
-  return bool(record['diverged']) or not all(
+  return bool(record.diverged) or not all(
       math.isfinite(read_metric(record, split, metric))
-      for split, metrics in record['metrics'].items() if metric in metrics)
+      for split, metrics in record.metrics.items() if metric in metrics)

@@ -21,7 +21,7 @@ import numpy as np
 from shallow_mimic import models
 from shallow_mimic.runs import files, workdir
 
-BATCHES = (1, 256)
+BATCHES = (1, 256)  # A `Record` has a field for each, latency_ms_1.
 _FILE = 'latencies.json'
 _ROUNDS = {1: 15, 256: 7}
 _REPEATS = 3  # in each turn, after one call that is not counted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -11,9 +12,9 @@ import numpy as np
 from shallow_mimic import ensembles, logits, models, students, teachers
 from shallow_mimic.data import dataset as datasets
 from shallow_mimic.data import mixtures, store
-from shallow_mimic.evaluation import latencies
+from shallow_mimic.evaluation import latencies, records
 from shallow_mimic.pipeline.teaching import used_teachers
-from shallow_mimic.runs import files, workdir
+from shallow_mimic.runs import workdir
 from shallow_mimic.runs.workdir import require
 from shallow_mimic.teachers import realignment
 from shallow_mimic.training import family, objectives
@@ -95,22 +96,22 @@ def read_teacher_logits(
           for split in ('dev', 'test')}
 
 
-def read_records(config: Any, root: pathlib.Path) -> list[dict[str, Any]]:
+def read_records(config: Any, root: pathlib.Path) -> list[records.Record]:
   """The records of every stage, teachers first."""
   folders = [root / 'teachers' / name for name in config.teachers]
   folders += [root / 'ensembles' / name for name in config.ensembles]
   folders += [root / 'students' / 'search', root / 'students' / 'final']
   for folder in folders:
     require(folder, folder.relative_to(root).parts[0])
-  records = [record for folder in folders
-             for record in files.read_json(folder / 'records.json')]
+  found = [record for folder in folders
+           for record in records.read_records(folder / 'records.json')]
   if not config.report.latency:
-    return records
+    return found
   require(root / 'latencies', 'latencies')
   timed = latencies.read_latencies(root / 'latencies')
-  key = lambda record: (record['role'], record['model'], record['width'])
-  return [record | timed[key(record)] if record['phase'] == 'final' else record
-          for record in records]
+  return [
+      dataclasses.replace(r, **timed[r.role, r.model, r.width])
+      if r.phase == 'final' else r for r in found]
 
 
 def make_subjects(

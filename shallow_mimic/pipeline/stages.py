@@ -228,7 +228,10 @@ def run_curves(config: Any, root: pathlib.Path, say: Callable) -> None:
         paper_rows=tuple(map(dict, config.report.paper)),
     )
 
-  made_from = {'records': files.digest_json(records)}
+  made_from = {'records': files.digest_json(
+      [record.to_json() for record in records])}
+  if versions := curves.find_versions():
+    made_from['sections'] = versions
   _told(say, 'curves', workdir.run_once(root / 'report', made_from, work))
   say((root / 'report' / 'table.txt').read_text().rstrip())
 

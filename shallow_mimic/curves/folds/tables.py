@@ -53,6 +53,7 @@ def write_pooled(directory: os.PathLike | str, found: Mapping[int, Pooled],
     image = drawing.render(draw_learning, found, width)
     files.write_bytes(directory / 'learning.png', image.png)
     files.write_bytes(directory / 'learning.svg', image.svg)
+    drawing.warn_missing([image])
   return text
 
 

@@ -6,12 +6,12 @@ Ba & Caruana (arXiv 1312.6184): logits beat KL and L2 on probabilities.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from shallow_mimic.curves import comparisons, drawing, summaries, tables
 from shallow_mimic.curves.comparisons import LOGITS
 from shallow_mimic.curves.panels import name_axis
+from shallow_mimic.curves.section import Context, Section
 from shallow_mimic.curves.summaries import Summary
 from shallow_mimic.curves.tables import Table, show
 from shallow_mimic.curves.wording import count_leads
@@ -37,14 +37,14 @@ class Study(NamedTuple):
   points: dict[tuple[tuple[int, str], str], Summary]
 
 
-def find_study(points: Sequence[Summary]) -> Study | None:
+def find_study(context: Context) -> Study | None:
   """The inputs, teacher and nets at which most losses meet; None for few.
 
   Of two models that agree in all of this, the plain name is taken.
   """
   groups: dict[tuple, dict] = defaultdict(lambda: defaultdict(dict))
   on_labels = defaultdict(dict)
-  for s in points:
+  for s in context.points:
     if s.role == 'student' and s.test.count:
       place = groups[s.inputs, s.teacher] if s.teacher else on_labels[s.inputs]
       place.setdefault(s.net, {}).setdefault(comparisons.name_loss(s), s)
@@ -74,9 +74,9 @@ def _sort(found):
   return tuple(sorted(mean, key=lambda loss: (-mean[loss], loss)))
 
 
-def draw_losses(points: Sequence[Summary]) -> Any:
+def draw_losses(context: Context) -> Any:
   """A dot with its bar for every loss, a panel for each net: test accuracy."""
-  study = find_study(points)
+  study = find_study(context)
   figure, panels = drawing.make_panels(
       len(study.nets), width=3.0, height=_ROW * len(study.losses) + 0.3,
       gaps=(0.25, 0))
@@ -94,7 +94,7 @@ def draw_losses(points: Sequence[Summary]) -> Any:
     _write_numbers(axes, [(row, s) for row, _, s in found])
     axes.set_title(comparisons.name_net(net, study.nets), loc='left',
                    fontsize=10)
-    axes.set_xlabel(name_axis(points, 'test'))
+    axes.set_xlabel(name_axis(context.points, 'test'))
   axes = panels[0, 0]
   axes.set_ylim(len(study.losses) - 0.4, -0.6)
   axes.set_yticks(range(len(study.losses)), study.losses)
@@ -114,9 +114,9 @@ def _write_numbers(axes, found):
               transform=axes.get_yaxis_transform())
 
 
-def make_loss_table(points: Sequence[Summary]) -> Table:
+def make_loss_table(context: Context) -> Table:
   """A row for each loss and net: how good it is, and how like its teacher."""
-  study, rows = find_study(points), []
+  study, rows = find_study(context), []
   percent = lambda s, metric: show(
       summaries.times(s.spread('test', metric), 100))
   for net in study.nets if study else ():
@@ -129,14 +129,14 @@ def make_loss_table(points: Sequence[Summary]) -> Table:
             show(s.spread('test', 'kl'), 3), show(s.spread('test', 'nll'), 3),
             percent(s, 'ece')))
   return Table(
-      f'Losses: {tables.name_score(points)}',
+      f'Losses: {tables.name_score(context.points)}',
       ('loss', 'model', 'width', 'seeds', 'dev', 'test', 'agreement (%)',
        'KL to teacher (nats)', 'NLL (nats)', 'ECE (%)'), rows, words=2)
 
 
-def say_losses(points: Sequence[Summary]) -> list[str]:
+def say_losses(context: Context) -> list[str]:
   """The best on dev, and logits against the best on dev of the others."""
-  study = find_study(points)
+  study = find_study(context)
   if not study:
     return []
   lines = []
@@ -166,3 +166,12 @@ def _find(study, net, objectives):
   found = [s for (other, _), s in study.points.items()
            if other == net and s.objective in objectives]
   return summaries.find_best(found) if found else None
+
+
+SECTION = Section(
+    name='figure_losses', title='Losses. Mimics that differ in nothing else',
+    caption='Test set; the best on dev on top. The same inputs, teacher and'
+            ' steps; the learning rate of each is chosen on dev. "Logits" are'
+            ' normalised (eq. 1). Bars: ± sd over seeds.',
+    find=find_study, draw=draw_losses, say=say_losses,
+    tabulate=make_loss_table)
