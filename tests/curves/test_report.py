@@ -2,8 +2,11 @@ import csv
 import io
 import json
 import math
+import os
 import pathlib
 import random
+import subprocess
+import sys
 
 import pytest
 import report_records
@@ -11,7 +14,7 @@ import report_records
 from shallow_mimic import curves, errors
 from shallow_mimic.curves import Context, drawing, report, results
 from shallow_mimic.curves.sections import overfitting
-from shallow_mimic.evaluation.records import Record
+from shallow_mimic.evaluation.records import Record, write_records
 
 pytestmark = pytest.mark.filterwarnings('error')
 COLUMNS = [
@@ -202,3 +205,47 @@ def test_a_full_disk_is_the_users_to_mend(tmp_path):
   (tmp_path / 'report').write_text('a file in the way')
   with pytest.raises(errors.UserError, match=r'cannot write .*results\.csv'):
     write(tmp_path / 'report', [])
+
+
+@pytest.mark.parametrize('backend', [
+    'module://matplotlib_inline.backend_inline', 'nonsense'])
+def test_the_environment_does_not_change_the_report(usual, tmp_path, backend):
+  path, records = usual
+  write_records(tmp_path / 'records.json', records)
+  code = (
+      'import sys\n'
+      'from shallow_mimic import curves\n'
+      'from shallow_mimic.evaluation.records import read_records\n'
+      'from shallow_mimic.runs.headless import import_headless\n'
+      'import_headless("mnist1d.data")\n'  # Brings pyplot, as a run's data do.
+      'curves.write_report(\n'
+      '    sys.argv[1], read_records(sys.argv[2]), title="Tiny",\n'
+      '    notes=["One note."], figure_width=None)')
+  done = subprocess.run(
+      [sys.executable, '-c', code, str(tmp_path / 'report'),
+       str(tmp_path / 'records.json')], text=True, capture_output=True,
+      check=False, env=os.environ | {'MPLBACKEND': backend})
+  assert done.returncode == 0, done.stderr
+  assert read_bytes(tmp_path / 'report') == read_bytes(path.parent)
+
+
+def test_any_name_is_drawn_and_told_as_it_is_written(tmp_path, warnings):
+  names = ['a$b^$', r'$\frac$', '$x_2$', '_hidden', '教师']
+  records = [report_records.make_record(
+      name, 'ensemble', width=0, learning_rate=None) for name in names]
+  records += [
+      report_records.make_record(
+          f'{name}{end}', inputs=name, teacher=names[0], architecture=name,
+          objective='logit_regression', width=width)
+      for name in names for width in (8, 16) for end in ('', '/control')]
+  page = write(
+      tmp_path, records, title=names[0], notes=names, paper_rows=[
+          {'model': name, 'architecture': name} for name in names]).read_text()
+  figures = ''.join(path.read_text() for path in tmp_path.rglob('*.svg'))
+  for name in names:
+    assert f'<td class=word>{name}</td>' in page
+    for text in (name, f'{name}/control: logits', f'Inputs: {name}'):
+      assert f'<!-- {text} -->' in figures
+  assert warnings == [
+      'the font of the figures lacks 师教: there they are boxes; the page and'
+      ' results.csv have them']

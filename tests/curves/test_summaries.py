@@ -89,7 +89,8 @@ def test_other_metrics_may_be_null():
     ('width', 7), ('objective', 'x'), ('inputs', 'x'), ('teacher', 'x'),
     ('model', 'x'), ('role', 'teacher')])
 def test_what_differs_is_not_averaged(field, value):
-  points = summaries.summarise([make(), make(seed=1), dataclasses.replace(make(), **{field: value})])
+  points = summaries.summarise([
+      make(), make(seed=1), dataclasses.replace(make(), **{field: value})])
   assert sorted(len(s.members) for s in points) == [1, 2]
 
 

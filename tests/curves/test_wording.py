@@ -167,11 +167,12 @@ def test_search_counts_choices_at_an_end():
           selected=rate == chosen)
       for width, chosen in ((8, 0.02), (16, 0.04))
       for rate in (0.01, 0.02, 0.04)]
-  assert rate_search.say_search(Context(records)) == [
+  say = lambda *records: rate_search.say_search(Context(records))
+  assert say(*records) == [
       '1 of 2 chosen learning rates stand at an end of the range searched: the'
       ' best may lie beyond it.']
-  assert rate_search.say_search(Context(records[:3])) == [
+  assert say(*records[:3]) == [
       '0 of 1 chosen learning rates stand at an end of the range searched.']
-  assert rate_search.say_search(Context(records[1:2])) == [
+  assert say(*records[1:2]) == [
       'No learning rate was searched.']  # one rate leaves no choice
-  assert rate_search.say_search(Context([])) == ['No learning rate was searched.']
+  assert say() == ['No learning rate was searched.']
