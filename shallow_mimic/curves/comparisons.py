@@ -74,7 +74,7 @@ def find_main_curves(points: Sequence[Summary]) -> list[Curve]:
   return _group_curves([s for s in points if s.is_main])
 
 
-def _group_curves(points):
+def _group_curves(points: Sequence[Summary]) -> list[Curve]:
   groups = defaultdict(list)
   for s in points:
     if s.role == 'student':
@@ -92,7 +92,7 @@ def group_teachers(points: Sequence[Summary]) -> dict[str, list[Record]]:
 
   Those that taught a main curve, or else the main or largest one.
   """
-  groups = defaultdict(list)
+  groups: dict[str, list[Record]] = defaultdict(list)
   for s in points:
     if s.role == 'teacher':
       groups[s.model.split('/')[0]].extend(s.members)

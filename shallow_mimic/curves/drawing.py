@@ -271,7 +271,7 @@ def spread_out(
     while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
       last = pools.pop()
       pools[-1] += last
-  flat = [np.mean(pool) for pool in pools for _ in pool]
+  flat = [float(np.mean(pool)) for pool in pools for _ in pool]
   top = high - (len(order) - 1) * gap
   places = [0.0] * len(order)
   for rank, i in enumerate(order):

@@ -49,9 +49,10 @@ def _csv_rows(record: Record) -> Iterator[dict[str, str]]:
   cells = [(split, metric, value)
            for split, metrics in sorted(record.metrics.items())
            for metric, value in sorted(metrics.items())]
-  cells += [('', fact, value)
-            for fact in sorted({*_FACTS, *record.constants})
-            if (value := record.fact(fact)) is not None]
+  facts = {fact: getattr(record, fact) for fact in _FACTS}
+  facts |= record.constants
+  cells += [('', fact, value) for fact, value in sorted(facts.items())
+            if value is not None]
   for split, metric, value in cells:
     yield head | {'split': split, 'metric': prefix + metric,
                   'value': _format_cell(value)}

@@ -28,7 +28,7 @@ class Spread(NamedTuple):
 
   mean: float
   sd: float
-  count: int
+  count: int  # type: ignore[assignment]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,12 +107,11 @@ def summarise(records: Sequence[Record], metric: str = '') -> list[Summary]:
   """Final records over seeds: teachers, ensembles, then students by width."""
   metric = metric or choose_metric(records)
   groups = defaultdict(list)
-  for record in sorted(records, key=record_order):
-    if record.phase == 'final':
-      groups[tuple(record.fact(key) for key in (
-          'model', 'role', 'objective', 'inputs', 'teacher',
-          'width'))].append(record)
-  return [_summarise(key, group, metric) for key, group in groups.items()]
+  for r in sorted(records, key=record_order):
+    if r.phase == 'final':
+      key = r.model, r.role, r.objective, r.inputs, r.teacher, r.width
+      groups[key].append(r)
+  return [_summarise(group, metric) for group in groups.values()]
 
 
 def find_best(points: Sequence[Summary]) -> Summary:
@@ -132,10 +131,12 @@ def main_teacher(summaries: Sequence[Summary]) -> str:
   return max(ensembles, key=lambda t: (sizes[t], t), default='')
 
 
-def _summarise(key: tuple, group: list[Record], metric: str) -> Summary:
+def _summarise(group: list[Record], metric: str) -> Summary:
+  first = group[0]
   members = tuple(r for r in group if not _is_lost(r, metric))
   return Summary(
-      *key, parameters=max(r.parameters for r in group),
+      first.model, first.role, first.objective, first.inputs, first.teacher,
+      first.width, parameters=max(r.parameters for r in group),
       dev=spread(score(r, 'dev', metric) for r in members),
       test=spread(score(r, 'test', metric) for r in members),
       metric=metric, members=members,

@@ -16,7 +16,7 @@ from shallow_mimic.training import objectives
 Values = Mapping[str, Mapping[str, float]]
 
 
-def model_sizes(net: models.Net) -> dict[str, int]:
+def model_sizes(net: models.Net) -> dict[str, Any]:
   """True parameters, factored and absorbed, multiply-adds, units, depth."""
   return {
       'parameters': models.count_parameters(net),

@@ -111,7 +111,7 @@ class Record:
 
   def fact(self, name: str) -> Any:
     """A field, or a constant of its loss; None where it has none."""
-    return self.constants.get(name, getattr(self, name, None))
+    return getattr(self, name, self.constants.get(name))
 
   def to_json(self) -> dict[str, Any]:
     """A JSON tree, without the optional fields that say nothing."""

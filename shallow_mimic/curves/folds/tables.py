@@ -75,7 +75,7 @@ def make_table(pooled: Pooled, size: int) -> Table:
 
 def make_gain_table(gains: Sequence[Gain], size: int) -> Table:
   """A row for each pair: differences with 95 % intervals over utterances."""
-  rows = {}
+  rows: dict[tuple[Net, Net], dict] = {}
   for gain in gains:
     rows.setdefault((gain.net, gain.other), {})[gain.metric] = gain.utterances
   cells = [(f'{net.model} − {other.model}', str(other.width), *(

@@ -6,6 +6,7 @@ Ba & Caruana (arXiv 1312.6184): logits beat KL and L2 on probabilities.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shallow_mimic.curves import comparisons, drawing, summaries, tables
@@ -43,7 +44,7 @@ def find_study(context: Context) -> Study | None:
   Of two models that agree in all of this, the plain name is taken.
   """
   groups: dict[tuple, dict] = defaultdict(lambda: defaultdict(dict))
-  on_labels = defaultdict(dict)
+  on_labels: dict[str, dict] = defaultdict(dict)
   for s in context.points:
     if s.role == 'student' and s.test.count:
       place = groups[s.inputs, s.teacher] if s.teacher else on_labels[s.inputs]
@@ -65,7 +66,7 @@ def find_study(context: Context) -> Study | None:
   return Study(inputs, teacher, tuple(nets), _sort(found), found)
 
 
-def _sort(found):
+def _sort(found: Mapping[tuple, Summary]) -> tuple[str, ...]:
   """Losses by their mean place on dev, so that nets of all sizes count."""
   scores = defaultdict(list)
   for (_, loss), s in found.items():
@@ -76,7 +77,7 @@ def _sort(found):
 
 def draw_losses(context: Context) -> Any:
   """A dot with its bar for every loss, a panel for each net: test accuracy."""
-  study = find_study(context)
+  study = _find_known(context)
   figure, panels = drawing.make_panels(
       len(study.nets), width=3.0, height=_ROW * len(study.losses) + 0.3,
       gaps=(0.25, 0))
@@ -101,7 +102,7 @@ def draw_losses(context: Context) -> Any:
   return figure
 
 
-def _write_numbers(axes, found):
+def _write_numbers(axes: Any, found: Sequence[tuple[int, Summary]]) -> None:
   """Every dot's number, in a column at the right, inside of the panel."""
   ends = [s.test.mean + sign * (s.test.sd if s.test.count > 1 else 0)
           for _, s in found for sign in (-1, 1)]
@@ -116,18 +117,16 @@ def _write_numbers(axes, found):
 
 def make_loss_table(context: Context) -> Table:
   """A row for each loss and net: how good it is, and how like its teacher."""
-  study, rows = find_study(context), []
-  percent = lambda s, metric: show(
-      summaries.times(s.spread('test', metric), 100))
-  for net in study.nets if study else ():
+  study, rows = _find_known(context), []
+  for net in study.nets:
     for loss in study.losses:
       s = study.points.get((net, loss))
       if s:
         rows.append((
             loss, s.model, str(net[0]), tables.count_seeds(s), show(s.dev),
-            show(s.test), percent(s, 'agreement'),
+            show(s.test), _show_percent(s, 'agreement'),
             show(s.spread('test', 'kl'), 3), show(s.spread('test', 'nll'), 3),
-            percent(s, 'ece')))
+            _show_percent(s, 'ece')))
   return Table(
       f'Losses: {tables.name_score(context.points)}',
       ('loss', 'model', 'width', 'seeds', 'dev', 'test', 'agreement (%)',
@@ -136,10 +135,7 @@ def make_loss_table(context: Context) -> Table:
 
 def say_losses(context: Context) -> list[str]:
   """The best on dev, and logits against the best on dev of the others."""
-  study = find_study(context)
-  if not study:
-    return []
-  lines = []
+  study, lines = _find_known(context), []
   for net in study.nets:
     best = summaries.find_best([
         s for (other, _), s in study.points.items() if other == net])
@@ -154,15 +150,25 @@ def say_losses(context: Context) -> list[str]:
       ('L2 on probabilities', ('probability_regression',)),
       ('DIST', ('pearson_distance',)),
       ('raw logits', ('raw_logit_regression',))):
-    pairs = [(_find(study, net, (LOGITS,)), _find(study, net, kind))
-             for net in study.nets]
-    pairs = [(a, b) for a, b in pairs if a and b]
+    met = [(_find(study, net, (LOGITS,)), _find(study, net, kind))
+           for net in study.nets]
+    pairs = [(a, b) for a, b in met if a and b]
     if pairs:
       lines.append(f'On test, logits against {words}: {count_leads(pairs)}')
   return lines
 
 
-def _find(study, net, objectives):
+def _find_known(context: Context) -> Study:
+  """The study; one of nothing where there is none."""
+  return find_study(context) or Study('', '', (), (), {})
+
+
+def _show_percent(point: Summary, metric: str) -> str:
+  return show(summaries.times(point.spread('test', metric), 100))
+
+
+def _find(study: Study, net: tuple[int, str], objectives: Sequence[str],
+          ) -> Summary | None:
   found = [s for (other, _), s in study.points.items()
            if other == net and s.objective in objectives]
   return summaries.find_best(found) if found else None

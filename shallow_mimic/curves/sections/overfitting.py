@@ -53,7 +53,7 @@ def _average(curve: Curve, point: Summary) -> History:
       tuple(summaries.spread(h[step] for h in series) for step in steps))
 
 
-def _find_history(record: Record) -> dict[int, float]:
+def _find_history(record: Record) -> dict[Any, float]:
   pairs = zip(record.history.get('step', ()),
               record.history.get('dev_accuracy', ()), strict=True)
   return {step: 100 * value for step, value in pairs

@@ -16,12 +16,13 @@ def make_search_table(context: Context) -> Table:
 
   Means over the seeds of the search, without those that diverged.
   """
-  groups, found = defaultdict(list), defaultdict(dict)
+  groups = defaultdict(list)
+  found: dict[tuple, dict] = defaultdict(dict)
   searched = [r for r in sorted(context.records, key=record_order)
               if r.phase == 'search']
   metric = choose_metric(searched)
   for r in searched:
-    key = r.model, r.width, r.learning_rate, r.weight_decay
+    key = r.model, r.width, r.learning_rate or 0.0, r.weight_decay
     groups[key].append(r)
   for (model, width, rate, _), seeds in groups.items():
     mean = summaries.spread(
@@ -30,7 +31,7 @@ def make_search_table(context: Context) -> Table:
     cell, row = (bool(seeds[0].selected), mean), found[model, width]
     row[rate] = max(cell, row.get(rate, cell),
                     key=lambda c: (c[0], not math.isnan(c[1]), c[1]))
-  rates = sorted({r.learning_rate for r in searched})
+  rates = sorted({rate for _, _, rate, _ in groups})
   rows = [
       (model, str(width), *[_show_choice(row.get(rate)) for rate in rates])
       for (model, width), row in found.items()]
@@ -51,9 +52,9 @@ def say_search(context: Context) -> list[str]:
   chosen, ends, searched, picked = 0, 0, defaultdict(set), {}
   for r in (r for r in context.records if r.phase == 'search'):
     key = r.model, r.width
-    searched[key].add(r.learning_rate)
+    searched[key].add(r.learning_rate or 0.0)
     if r.selected:
-      picked[key] = r.learning_rate
+      picked[key] = r.learning_rate or 0.0
   for key, rate in picked.items():
     if len(rates := searched[key]) > 1:
       chosen += 1

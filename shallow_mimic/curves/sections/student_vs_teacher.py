@@ -35,15 +35,16 @@ def find_sweeps(points: Sequence[Summary]) -> list[Sweep]:
   # Ensembles come last: one that shares its name with its members is meant.
   known = {s.model: s.dev for s in points
            if s.role != 'student' and s.dev.count}
-  groups = defaultdict(dict)
+  groups: dict[tuple, dict[str, Summary]] = defaultdict(dict)
   for s in points:
     if s.objective == LOGITS and s.dev.count and s.teacher in known:
       groups[s.inputs, s.net].setdefault(s.teacher, s)
   sweeps = []
-  for (inputs, net), mimics in sorted(groups.items()):
+  for (inputs, (width, architecture)), mimics in sorted(groups.items()):
     names = tuple(sorted(mimics, key=lambda name: known[name].mean))
-    sweeps.append(Sweep(*net, inputs, names, tuple(known[n] for n in names),
-                        tuple(mimics[n].dev for n in names)))
+    sweeps.append(Sweep(
+        width, architecture, inputs, names, tuple(known[n] for n in names),
+        tuple(mimics[n].dev for n in names)))
   return [sweep for sweep in sweeps if len(sweep.teachers) > 1] or sweeps
 
 

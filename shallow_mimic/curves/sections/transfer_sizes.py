@@ -61,7 +61,8 @@ def find_lines(context: Context) -> list[Line]:
       sizes = groups.get((key, (_TRAIN,)), {}) | sizes  # noqa: PLW2901
     if len(sizes) > 1:
       counts = tuple(sorted(sizes))
-      lines.append(Line(*key, sets, with_train, counts,
+      net, loss, teacher = key
+      lines.append(Line(net, loss, teacher, sets, with_train, counts,
                         tuple(sizes[count] for count in counts)))
   return sorted(lines, key=lambda line: line[:5])
 
@@ -74,7 +75,7 @@ def draw_sizes(context: Context) -> Any:
   figure, panels = drawing.make_panels(
       columns, math.ceil(len(nets) / columns), width=3.4, height=3.4)
   styles, names = _choose_styles(lines), _name_lines(lines)
-  labels = {}
+  labels: dict[object, Label] = {}
   for axes in panels.flat[len(nets):]:
     axes.set_axis_off()
   for axes, net in zip(panels.flat, nets, strict=False):
@@ -83,7 +84,7 @@ def draw_sizes(context: Context) -> Any:
       drawing.draw_bars(axes, line.counts, [s.test for s in line.points], style)
       labels[line[1:5]] = Label(
           line.points[-1].test.mean, names[line[1:5]], style)
-    labels |= _draw_teachers(axes, context.points, lines)
+    labels.update(_draw_teachers(axes, context.points, lines))
     axes.set_title(comparisons.name_net(net, nets), loc='left', fontsize=10)
     axes.set_xlabel('Inputs trained on (number, log axis)')
     drawing.scale_sizes(axes)
@@ -121,7 +122,7 @@ def say_sizes(context: Context) -> list[str]:
 
 def _of_some_nets(lines: list[Line]) -> list[Line]:
   """The lines of those nets that have most."""
-  counts = defaultdict(int)
+  counts: dict[Net, int] = defaultdict(int)
   for line in lines:
     counts[line.net] += 1
   kept = sorted(counts, key=lambda net: (-counts[net], net))[:_PANELS]
