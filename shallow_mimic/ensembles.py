@@ -16,7 +16,8 @@ from shallow_mimic import errors, evaluation, models
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.pools import Pool, as_pool
 from shallow_mimic.evaluation import metrics, recognition
-from shallow_mimic.evaluation.records import describe_bins, make_ensemble_record
+from shallow_mimic.evaluation.describe import make_ensemble_record
+from shallow_mimic.evaluation.records import write_records
 from shallow_mimic.runs import files, workdir
 
 SPACES = ('logits', 'probabilities')
@@ -167,11 +168,10 @@ def write_ensemble(directory: os.PathLike | str, name: str, space: str,
     sums = _judge(logits, np.asarray(part.y))
     bins[split] = sums['ece']
     values[split] = {name: float(total.value) for name, total in sums.items()}
-  records = [make_ensemble_record(name, list(teachers.values()), values) | {
-      'calibration': describe_bins(bins['test'])}]
-  recognition.score_phones(directory, records, dataset,
-                           lambda _, split: said[split])
-  files.write_json(directory / 'records.json', records)
+  record = make_ensemble_record(
+      name, list(teachers.values()), values, bins['test'])
+  write_records(directory / 'records.json', recognition.score_phones(
+      directory, [record], dataset, lambda _, split: said[split]))
   workdir.write_identity(directory, identify(space, teachers))
 
 

@@ -10,7 +10,7 @@ from scipy import special
 
 from shallow_mimic import ensembles, errors, models
 from shallow_mimic.data.dataset import Dataset, Examples
-from shallow_mimic.evaluation import records
+from shallow_mimic.evaluation import describe, metrics
 from shallow_mimic.runs import files, workdir
 
 
@@ -166,6 +166,7 @@ def test_what_is_written(tmp_path, dataset):
   assert record['parameters'] == (4 * 5 + 5 + 5 * 3 + 3) + (
       4 * 6 + 6 + 6 * 7 + 7 + 7 * 3 + 3)
   assert record['learning_rate'] is None
+  assert record['objective'] == ''  # It minimises nothing.
   logits = ensembles.read_ensemble_logits(tmp_path, 'test')
   assert record['metrics']['test']['accuracy'] == pytest.approx(
       np.mean(logits.argmax(-1) == dataset.test.y))
@@ -238,10 +239,11 @@ def test_mirror_images_add_work_and_no_parameters():
   net = models.make_net('3c3-p2-5', (6, 5, 2), 4)
   teacher = ensembles.Teacher(net, net.init(jax.random.key(0)), 'a')
   values = {'dev': {'accuracy': 0.5}}
+  bins = metrics.CalibrationBins(*np.zeros((3, 15), np.float32))
   once, twice = (
-      records.make_ensemble_record('E', list(members.values()), values)
+      describe.make_ensemble_record('E', list(members.values()), values, bins)
       for members in (
           {'CNN:0': teacher}, ensembles.add_mirrored({'CNN:0': teacher})))
-  assert twice['parameters'] == once['parameters']
-  assert twice['multiply_adds'] == 2 * once['multiply_adds']
-  assert twice['architecture'] == '1 × 3c3-p2-5 (+ mirror images)'
+  assert twice.parameters == once.parameters
+  assert twice.multiply_adds == 2 * once.multiply_adds
+  assert twice.architecture == '1 × 3c3-p2-5 (+ mirror images)'

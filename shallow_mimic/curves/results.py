@@ -38,19 +38,21 @@ def format_csv(records: Sequence[Record]) -> str:
 
 
 def _total_order(record: Record) -> tuple:
-  return (*records.record_order(record), json.dumps(record, sort_keys=True))
+  text = json.dumps(record.to_json(), sort_keys=True)
+  return (*records.record_order(record), text)
 
 
 def _csv_rows(record: Record) -> Iterator[dict[str, str]]:
-  head = {column: _format_cell(record.get(column)) for column in COLUMNS[:8]}
-  head['selected'] = _format_cell(record['selected'])
-  prefix = 'search_' if record['phase'] == 'search' else ''
+  head = {column: _format_cell(getattr(record, column))
+          for column in (*COLUMNS[:8], 'selected')}
+  prefix = 'search_' if record.phase == 'search' else ''
   cells = [(split, metric, value)
-           for split, metrics in sorted(record['metrics'].items())
+           for split, metrics in sorted(record.metrics.items())
            for metric, value in sorted(metrics.items())]
-  facts = {fact: record[fact] for fact in FACTS if fact in record}
-  facts |= record.get('constants', {})
-  cells += [('', fact, value) for fact, value in sorted(facts.items())]
+  facts = {fact: getattr(record, fact) for fact in FACTS}
+  facts |= record.constants
+  cells += [('', fact, value) for fact, value in sorted(facts.items())
+            if value is not None]
   for split, metric, value in cells:
     yield head | {'split': split, 'metric': prefix + metric,
                   'value': _format_cell(value)}

@@ -1,9 +1,8 @@
 """Means over seeds: the numbers behind the report's tables and figures.
 
-A record is one net as a JSON dict (see `shallow_mimic.curves`). The score of
-a net is its accuracy in per cent, or 100 − PER where records hold the metric
-`per`; metrics in records are fractions. Members that diverged are left out of
-every mean, and counted.
+The score of a net is its accuracy in per cent, or 100 − PER where records hold
+the metric `per`; metrics in records are fractions. Members that diverged are
+left out of every mean, and counted.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class Spread(NamedTuple):
 
   mean: float
   sd: float
-  count: int
+  count: int  # type: ignore[assignment]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,9 +74,9 @@ class Summary:
     return spread(read_metric(r, split, metric) for r in self.members)
 
   def values(self, field: str) -> list:
-    """The distinct values of a record's field over all seeds, in order."""
-    records = self.members + self.diverged
-    return sorted({r[field] for r in records if r.get(field) is not None})
+    """The distinct values of a record's fact over all seeds, in order."""
+    found = {r.fact(field) for r in self.members + self.diverged}
+    return sorted(found - {None})
 
 
 def spread(values: Iterable[float]) -> Spread:
@@ -111,13 +110,11 @@ def summarise(records: Sequence[Record], metric: str = '', *,
   """Final records over seeds: teachers, ensembles, then students by width."""
   metric = metric or choose_metric(records)
   groups = defaultdict(list)
-  for record in sorted(records, key=record_order):
-    if record['phase'] == 'final':
-      groups[tuple(record[key] for key in (
-          'model', 'role', 'objective', 'inputs', 'teacher',
-          'width'))].append(record)
-  return [_summarise(key, group, metric, main_teacher)
-          for key, group in groups.items()]
+  for r in sorted(records, key=record_order):
+    if r.phase == 'final':
+      key = r.model, r.role, r.objective, r.inputs, r.teacher, r.width
+      groups[key].append(r)
+  return [_summarise(group, metric, main_teacher) for group in groups.values()]
 
 
 def find_best(points: Sequence[Summary]) -> Summary:
@@ -135,11 +132,12 @@ def main_teacher(summaries: Sequence[Summary]) -> str:
   return told or max(counts, key=lambda t: (counts[t], t), default='')
 
 
-def _summarise(key: tuple, group: list[Record], metric: str,
-               main_teacher: str) -> Summary:
+def _summarise(group: list[Record], metric: str, main_teacher: str) -> Summary:
+  first = group[0]
   members = tuple(r for r in group if not _is_lost(r, metric))
   return Summary(
-      *key, parameters=max(r['parameters'] for r in group),
+      first.model, first.role, first.objective, first.inputs, first.teacher,
+      first.width, parameters=max(r.parameters for r in group),
       dev=spread(score(r, 'dev', metric) for r in members),
       test=spread(score(r, 'test', metric) for r in members),
       metric=metric, members=members,
@@ -149,6 +147,6 @@ def _summarise(key: tuple, group: list[Record], metric: str,
 
 def _is_lost(record: Record, metric: str) -> bool:
   """Whether it diverged, by its flag or by a score that is not finite."""
-  return bool(record['diverged']) or not all(
+  return bool(record.diverged) or not all(
       math.isfinite(read_metric(record, split, metric))
-      for split, metrics in record['metrics'].items() if metric in metrics)
+      for split, metrics in record.metrics.items() if metric in metrics)

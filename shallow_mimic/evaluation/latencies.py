@@ -22,7 +22,7 @@ from shallow_mimic import models
 from shallow_mimic.evaluation.records import Record
 from shallow_mimic.runs import files, workdir
 
-BATCHES = (1, 256)
+BATCHES = (1, 256)  # A `Record` has a field for each, latency_ms_1.
 _FILE = 'latencies.json'
 _ROUNDS = {1: 15, 256: 7}
 _REPEATS = 3  # in each turn, after one call that is not counted
@@ -136,6 +136,5 @@ def add_latencies(directory: os.PathLike | str,
                   records: Sequence[Record]) -> list[Record]:
   """Final records with the times of their nets; the others as they are."""
   timed = read_latencies(directory)
-  return [
-      record | timed[record['role'], record['model'], record['width']]
-      if record['phase'] == 'final' else record for record in records]
+  return [dataclasses.replace(r, **timed[r.role, r.model, r.width])
+          if r.phase == 'final' else r for r in records]

@@ -17,7 +17,12 @@ from shallow_mimic import (
   training,
 )
 from shallow_mimic.data.dataset import Dataset
-from shallow_mimic.evaluation.records import Record, choose_metric, score
+from shallow_mimic.evaluation.records import (
+  Record,
+  choose_metric,
+  read_records,
+  score,
+)
 from shallow_mimic.pipeline import stages, validation
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.students import artefact
@@ -59,7 +64,7 @@ def export_student(config: Any, root: os.PathLike | str, wanted: Wanted,
         f'{root / "data"} does not say of what type its raw inputs were;'
         ' delete that folder and run again to make it anew')
   folder = root / 'students' / 'final'
-  records = files.read_json(folder / 'records.json')
+  records = read_records(folder / 'records.json')
   index = choose_student(records, wanted, root)
   members = run.read_members(dataset)
   whole = _read_whole(run, dataset, members, index)
@@ -81,7 +86,7 @@ def choose_student(records: Sequence[Record], wanted: Wanted,
   metric = choose_metric(records)
   found = [
       place for place, r in enumerate(records)
-      if not r['diverged'] and _fits(r, wanted)]
+      if not r.diverged and _fits(r, wanted)]
   if not found:
     asked = [wanted.model or 'plain mimic']
     asked += [f'{name} {value}' for name, value in
@@ -95,18 +100,18 @@ def choose_student(records: Sequence[Record], wanted: Wanted,
 
 
 def _fits(record: Record, wanted: Wanted) -> bool:
-  named = (record['model'] == wanted.model if wanted.model else
-           bool(record['teacher']) and '/' not in record['model'])
-  return (named and wanted.width in (None, record['width'])
-          and wanted.seed in (None, record['seed']))
+  named = (record.model == wanted.model if wanted.model else
+           bool(record.teacher) and '/' not in record.model)
+  return (named and wanted.width in (None, record.width)
+          and wanted.seed in (None, record.seed))
 
 
 def _list_known(records: Sequence[Record]) -> str:
   widths, seeds = defaultdict(set), defaultdict(set)
   for r in records:
-    if not r['diverged']:
-      widths[r['model']].add(r['width'])
-      seeds[r['model']].add(r['seed'])
+    if not r.diverged:
+      widths[r.model].add(r.width)
+      seeds[r.model].add(r.seed)
   join = lambda values: ', '.join(map(str, sorted(values)))
   return '; '.join(f'{model} (widths {join(widths[model])}, seeds'
                    f' {join(seeds[model])})' for model in widths) or 'none'
@@ -153,9 +158,9 @@ def _make_facts(run: stages.Run, dataset: Dataset, member: Member,
       'model': member.model, 'width': member.width, 'seed': member.seed,
       'objective': member.objective.name, 'teacher': member.teacher,
       'trained_on': member.inputs, 'learning_rate': member.learning_rate,
-      'trained_architecture': record['architecture'],
-      'trained_parameters': record['parameters'],
-      'metrics': record['metrics'],
+      'trained_architecture': record.architecture,
+      'trained_parameters': record.parameters,
+      'metrics': record.metrics,
       'made_from': {
           'data': dataset.name, 'fingerprint': dataset.fingerprint,
           'config': files.digest_json(configs.to_json(run.config)),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shallow_mimic import ensembles, models
-from shallow_mimic.evaluation import records
+from shallow_mimic.evaluation import describe
 from shallow_mimic.training import chunks, family, objectives
 from shallow_mimic.training.loss_specs import say_loss
 
@@ -21,13 +21,13 @@ def make_net_table(nets: Sequence[tuple[str, models.Net]],
     ensembles_config: `config.ensembles`.
     groups: nets of each group of teachers.
   """
-  found = {(name, str(net.architecture)): records.model_sizes(net)
+  found = {(name, str(net.architecture)): describe.model_sizes(net)
            for name, net in dict.fromkeys(nets)}
   for name, ensemble in ensembles_config.items():
     members = [net for text in ensemble.members
                for net in ensembles.pick_members(groups, text)]
     if len(members) > 1:
-      sizes = records.ensemble_sizes(members)
+      sizes = describe.ensemble_sizes(members)
       found[name, sizes.pop('architecture')] = sizes
   return format_columns([
       ('model', 'architecture', 'parameters', 'absorbed', 'units',

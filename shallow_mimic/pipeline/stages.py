@@ -186,7 +186,8 @@ class Run:
     timed = ['latencies'] * bool(self.config.report.latency)
     for name in names + timed:
       workdir.require(self.root / name, name.partition('/')[0])
-    found = records.read_records(self.root / name for name in names)
+    found = [record for name in names for record in records.read_records(
+        self.root / name / 'records.json')]
     return latencies.add_latencies(
         self.root / 'latencies', found) if timed else found
 
@@ -348,8 +349,11 @@ def find_subjects(
 def draw_curves(run: Run) -> Iterator[Part]:
   """Writes results.csv, the figures, the tables and index.html."""
   report, found = run.config.report, run.read_records()
+  made_from = {'records': files.digest_json([r.to_json() for r in found])}
+  if versions := curves.find_versions():
+    made_from['sections'] = versions
   yield Part(
-      'curves', run.root / 'report', {'records': files.digest_json(found)},
+      'curves', run.root / 'report', made_from,
       partial(curves.write_report, records=found,
               title=run.config.title or run.root.name,
               notes=tuple(report.notes),

@@ -12,8 +12,9 @@ import numpy as np
 from shallow_mimic import errors, training
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
-from shallow_mimic.evaluation.records import make_record
-from shallow_mimic.runs import files, workdir
+from shallow_mimic.evaluation.describe import make_record
+from shallow_mimic.evaluation.records import write_records
+from shallow_mimic.runs import workdir
 from shallow_mimic.training import family, fit, gather_inputs
 
 
@@ -50,7 +51,7 @@ def write_search(directory: os.PathLike | str, members: Sequence[family.Member],
         inputs_count=training.count_inputs(member, inputs), phase='search',
         selected=picked,
     ))
-  files.write_json(directory / 'records.json', records)
+  write_records(directory / 'records.json', records)
   workdir.write_identity(directory, [
       [name, width, *rate] for (name, width), (_, rate)
       in sorted(chosen.items())

@@ -20,7 +20,8 @@ from shallow_mimic import errors, evaluation, models, training
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
 from shallow_mimic.evaluation import fidelity, recognition
-from shallow_mimic.evaluation.records import make_record
+from shallow_mimic.evaluation.describe import make_record
+from shallow_mimic.evaluation.records import write_records
 from shallow_mimic.runs import checkpoints, files, workdir
 from shallow_mimic.training import family, fit, gather_inputs
 
@@ -67,10 +68,10 @@ def write_students(directory: os.PathLike | str,
       )
   checkpoints.write_checkpoint(directory / 'params', settings.recipe.steps,
                                stacked)
-  recognition.score_phones(
+  records = recognition.score_phones(
       directory, records, dataset, lambda index, split: _predict(
           members[index], fitted[index].params, inputs, dataset, split))
-  files.write_json(directory / 'records.json', records)
+  write_records(directory / 'records.json', records)
   workdir.write_identity(directory, identity)
 
 

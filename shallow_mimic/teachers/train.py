@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from shallow_mimic import errors, evaluation, losses, models, training
+from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Dataset
-from shallow_mimic.data.mixtures import split_fold
 from shallow_mimic.evaluation import recognition
-from shallow_mimic.evaluation.records import make_record
+from shallow_mimic.evaluation.describe import make_record
+from shallow_mimic.evaluation.records import Record, write_records
 from shallow_mimic.runs import checkpoints, files, workdir
 from shallow_mimic.training import family, fit, gather_inputs, objectives
 
@@ -71,10 +72,10 @@ def write_teachers(directory: os.PathLike | str, name: str, group: Any,
   checkpoints.write_checkpoint(directory / 'params', settings.recipe.steps,
                                params)
   records = _records(members, trained, net, params, dataset, inputs)
-  recognition.score_phones(
+  records = recognition.score_phones(
       directory, records, dataset, lambda index, split: evaluation.predict(
           net, trained[index].params, dataset.pool(split)))
-  files.write_json(directory / 'records.json', records)
+  write_records(directory / 'records.json', records)
   workdir.write_identity(directory, {
       f'{name}:{place}': files.digest_json({
           'architecture': str(net.architecture),
@@ -104,13 +105,13 @@ def read_teachers(directory: os.PathLike | str, name: str, group: Any,
   identity = workdir.read_identity(directory)
   return [
       (net, jax.tree.map(operator.itemgetter(i), found[1]),
-       identity[f'{name}:{i}'], split_fold(member.inputs)[1])
+       identity[f'{name}:{i}'], mixtures.split_fold(member.inputs)[1])
       for i, member in enumerate(members)]
 
 
 def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
              net: models.Net, params: Any, dataset: Dataset,
-             inputs: training.Inputs) -> list[dict[str, Any]]:
+             inputs: training.Inputs) -> list[Record]:
   count, classes = len(members), dataset.classes
   judged = evaluation.Judged(
       params,
@@ -126,7 +127,7 @@ def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
         net, [_CROSS_ENTROPY], judged,
         evaluation.Split(dataset.pool(split), part.y, nobody),
     )
-  records = [
+  return [
       make_record(
           member, result, net, 'teacher',
           {split: {metric: float(column[i]) for metric, column in table.items()
@@ -135,7 +136,3 @@ def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
           inputs_count=training.count_inputs(member, inputs),
       ) for i, (member, result) in enumerate(zip(members, trained, strict=True))
   ]
-  # Members of one group are one model, whichever fold each left out.
-  for record in records:
-    record['inputs'], record['held_out'] = split_fold(record['inputs'])
-  return records

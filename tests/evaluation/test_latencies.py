@@ -1,6 +1,7 @@
 """Tests of timing: what is timed, how, what is written, and the figure."""
 
 import csv
+import dataclasses
 import io
 
 import jax
@@ -11,7 +12,8 @@ import report_records
 import tiny_experiment
 
 from shallow_mimic import configs, errors, models, pipeline
-from shallow_mimic.curves import results, summaries
+from shallow_mimic.curves import Context, results
+from shallow_mimic.curves.section import make_part
 from shallow_mimic.curves.sections import latency
 from shallow_mimic.data import store
 from shallow_mimic.evaluation import latencies
@@ -142,19 +144,21 @@ def test_a_run_that_times_reads_its_times_back(finished, tmp_path,
 
 def make_timed():
   """Records with made-up times: wider is slower, deep is slowest."""
-  records = report_records.make_records(widths=(64, 256))
-  for record in records:
-    if record['phase'] == 'final':
-      slow = 3.0 if record['role'] == 'teacher' else 9.0
-      time = record['width'] / 640 or slow
-      record |= {'latency_ms_1': time, 'latency_ms_256': 100 * time,
-                 'latency_device': 'cpu: mine'}
+  records = []
+  for record in report_records.make_records(widths=(64, 256)):
+    if record.phase == 'final':
+      slow = 3.0 if record.role == 'teacher' else 9.0
+      time = record.width / 640 or slow
+      record = dataclasses.replace(  # noqa: PLW2901
+          record, latency_ms_1=time, latency_ms_256=100 * time,
+          latency_device='cpu: mine')
+    records.append(record)
   return records
 
 
 def test_figure_has_a_point_for_every_timed_net():
-  points = summaries.summarise(make_timed())
-  figure = latency.draw_figure(points)
+  context = Context(make_timed())
+  figure = latency.draw_latencies(context)
   for axes, factor in zip(figure.axes, (1, 100), strict=True):
     assert axes.get_xscale() == 'log'
     drawn = [container.lines[0] for container in axes.containers]
@@ -164,15 +168,15 @@ def test_figure_has_a_point_for_every_timed_net():
                     (9.0 * factor,)}
     # Three plain curves, two kinds of teacher, two ensembles.
     assert len(drawn) == 7
-  mimic = next(s for s in points if (s.model, s.width) == ('SNN-MIMIC', 256))
+  mimic = next(s for s in context.points
+               if (s.model, s.width) == ('SNN-MIMIC', 256))
   heights = np.concatenate([c.lines[0].get_ydata()
                             for c in figure.axes[0].containers])
   assert mimic.test.mean in heights
 
 
 def test_words_compare_the_best_plain_mimic_with_deep_nets():
-  points = summaries.summarise(make_timed())
-  first, second = latency.read_latencies(points)
+  first, second = latency.say_latencies(Context(make_timed()))
   assert first.startswith('Batch 1: SNN-MIMIC of width 256 0.4 ms (')
   assert ' layers in a row, 7.5 times as long)' in first  # 3 / 0.4
   assert second.startswith('Batch 256: SNN-MIMIC of width 256 40 ms (')
@@ -180,9 +184,9 @@ def test_words_compare_the_best_plain_mimic_with_deep_nets():
 
 def test_without_times_there_is_no_figure_and_no_row():
   records = report_records.make_records(widths=(64,))
-  points = summaries.summarise(records)
-  assert latency.draw_latencies(points) == {}
-  assert latency.make_sections(points, {}) == []
+  assert make_part(latency.SECTION, Context(records)) is None
+  part = make_part(latency.SECTION, Context(make_timed()))
+  assert '(cpu: mine)' in part.caption and part.image.svg
   rows = csv.DictReader(io.StringIO(results.format_csv(records)))
   assert not [row for row in rows if 'latency' in row['metric']]
 

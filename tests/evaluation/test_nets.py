@@ -11,7 +11,7 @@ from scipy.special import log_softmax, softmax
 
 from shallow_mimic import evaluation, losses, models
 from shallow_mimic.data import pools
-from shallow_mimic.evaluation import metrics, records
+from shallow_mimic.evaluation import describe, metrics
 from shallow_mimic.training import fit, objectives
 
 OBJECTIVES = (small.LOGITS, small.LABELS, small.SOFTENED)
@@ -142,10 +142,10 @@ def test_record():
   result = fit.Fitted(None, 0.5, 8, False, [4, 8], [0.25, 0.5], [2.0, 1.0])
   values = {'dev': {'accuracy': 0.5}}
   bins = metrics.CalibrationBins(*np.eye(3, dtype=np.float32))
-  got = records.make_record(
+  got = describe.make_record(
       member, result, NET, 'student', values, inputs_count=90,
       phase='search', selected=False, calibration=bins)
-  assert got == {
+  assert got.to_json() == {
       'model': 'SNN', 'role': 'student', 'objective': 'logit_regression',
       'inputs': 'train+generated', 'inputs_count': 90,
       'teacher': 'ECNN', 'architecture': '4L-7',
@@ -165,7 +165,9 @@ def test_record():
 def test_record_tells_the_constants_of_its_loss():
   member = small.make_member(7, objective=small.SOFTENED)
   result = fit.Fitted(None, 0.5, 8, False, [], [], [])
-  got = records.make_record(
+  got = describe.make_record(
       member, result, NET, 'student', {}, inputs_count=90)
-  assert got['constants'] == {'temperature': 3.0}
-  assert 'calibration' not in got
+  assert got.constants == {'temperature': 3.0}
+  tree = got.to_json()
+  assert tree['constants'] == got.constants
+  assert 'calibration' not in tree

@@ -1,7 +1,13 @@
 """Records as the stages would make them, from a formula and a seed."""
 
+import dataclasses
+
 import numpy as np
 
+from shallow_mimic.curves import Context
+from shallow_mimic.evaluation.records import Record
+
+_FIELDS = {field.name for field in dataclasses.fields(Record)}
 CONTROLS = (
     ('SNN', 'cross_entropy', 'train', '', 66.0),
     ('SNN-dropout', 'cross_entropy', 'train', '', 67.5),
@@ -17,22 +23,26 @@ CONTROLS = (
 )
 
 
-CONSTANTS = ('temperature', 'alpha', 'beta', 'gamma')
-
-
 def make_record(model, role='student', **changes):
-  """One final record, with fields changed, the constants of its loss among."""
-  constants = {key: changes.pop(key) for key in CONSTANTS if key in changes}
+  """One final record, with fields and constants of its loss changed."""
   record = {
-      'model': model, 'role': role, 'objective': 'cross_entropy',
+      'model': model, 'role': role,
+      'objective': '' if role == 'ensemble' else 'cross_entropy',
       'inputs': 'train', 'teacher': '', 'architecture': '64', 'width': 64,
       'seed': 0, 'learning_rate': 0.02, 'parameters': 3210,
       'parameters_absorbed': 3210, 'multiply_adds': 3136, 'hidden_units': 64,
       'sequential_depth': 2, 'phase': 'final', 'selected': True,
       'best_step': 900, 'diverged': False,
       'metrics': {'dev': {'accuracy': 0.5}, 'test': {'accuracy': 0.5}},
-      'history': {}, 'constants': constants}
-  return record | changes
+      'history': {}, 'constants': {
+          key: value for key, value in changes.items() if key not in _FIELDS}}
+  return Record(**record | {
+      key: value for key, value in changes.items() if key in _FIELDS})
+
+
+def make_context(*records, **options):
+  """What a section of the report of these records is given."""
+  return Context(records, **options)
 
 
 def make_scores(accuracy, rng, speech=False):

@@ -34,7 +34,7 @@ def read_outputs(finished, record):
   _, members, dataset, targets = read_all(finished)
   index = next(i for i, m in enumerate(members) if (
       m.model, m.width, m.seed) == tuple(
-          record[key] for key in ('model', 'width', 'seed')))
+          record.fact(key) for key in ('model', 'width', 'seed')))
   net, params = students.read_student(
       finished[1] / 'students/final', members, index, dataset)
   outputs = evaluation.predict(net, params, dataset.dev.x)
@@ -62,7 +62,7 @@ def test_outputs_are_those_of_the_pipelines_own_student(
     check_close(some, expected[:size])
   # The accuracy in the report is that of these very outputs.
   right = (ours[-1].argmax(-1) == RAW['y_dev']).mean()
-  assert right == pytest.approx(record['metrics']['dev']['accuracy'])
+  assert right == pytest.approx(record.metrics['dev']['accuracy'])
 
 
 def test_students_are_read_back_one_by_one(finished):
@@ -92,14 +92,14 @@ def test_manifest_says_where_it_comes_from(finished, tmp_path):
   record = run_export(finished, Wanted('SNN-MIMIC', 5, 1), tmp_path / 'out')
   said = json.loads((tmp_path / 'out/manifest.json').read_text())
   assert (said['model'], said['width'], said['seed']) == ('SNN-MIMIC', 5, 1)
-  assert said['metrics'] == record['metrics']
+  assert said['metrics'] == record.metrics
   assert said['teacher'] == 'EDNN' and said['logit_normalizer_undone']
   assert said['input'] == {
       'shape': ['B', 4], 'dtype': 'float32', 'meaning':
       'as the data have it, before any preprocessing, which is done within'}
   dataset = store.read_dataset(finished[1] / 'data')
   assert said['made_from']['fingerprint'] == dataset.fingerprint
-  assert said['trained_parameters'] == record['parameters']
+  assert said['trained_parameters'] == record.parameters
   for key, stage in (('logits', 'logits/EDNN'), ('students', 'students/final')):
     assert said['made_from'][key] == files.digest_json(
         workdir.read_identity(finished[1] / stage))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,7 +112,9 @@ def read_fold(root: os.PathLike | str) -> Pooled:
     raise errors.UserError(
         f'{root} has no {recognition.FILE}; folds are pooled of speech that was'
         ' run to its end')
-  names, seeds, lost = None, {}, {}
+  names: list[str] = []
+  seeds: dict[Net, dict] = {}
+  lost: dict[Net, tuple[int, ...]] = {}
   for path in found:
     tree = files.read_json(path)
     names = names or tree['utterances']
@@ -139,8 +141,9 @@ def _ratios(net: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
   return {
       'phone_accuracy': (np.asarray(net['phone_right']), frames),
       'phone_nll': (np.asarray(net['phone_nll']), frames),
-      'per': (scored.total, scored.phones),
-      'per_silence_forgiven': (forgiven.total, forgiven.phones)}
+      'per': (scored.total, np.asarray(scored.phones)),
+      'per_silence_forgiven': (
+          forgiven.total, np.asarray(forgiven.phones))}
 
 
 def _stack(found: Mapping[int, Mapping[str, Any]]) -> Counts:
@@ -234,7 +237,7 @@ def compare(pooled: Pooled, net: Net, other: Net, metric: str,
       for values in ((ours, theirs, whole), by_speaker)))
 
 
-def sort_nets(nets: Sequence[Net]) -> list[Net]:
+def sort_nets(nets: Iterable[Net]) -> list[Net]:
   """Teachers, ensembles, students; by model and width."""
   return sorted(nets, key=lambda net: (
       _ROLES.index(net.role), net.teacher != '', net.model, net.width, net))

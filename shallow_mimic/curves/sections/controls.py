@@ -16,6 +16,7 @@ from shallow_mimic.curves.comparisons import (
   find_curves,
 )
 from shallow_mimic.curves.panels import draw_curves, finish, name_axis
+from shallow_mimic.curves.section import Context, Section
 from shallow_mimic.curves.summaries import Summary
 from shallow_mimic.curves.tables import (
   NONE,
@@ -80,9 +81,9 @@ def _best(students: list[Summary], net: tuple[int, str], kind: str,
   return summaries.find_best(found) if found else None
 
 
-def draw_controls(points: Sequence[Summary]) -> Any:
+def draw_controls(context: Context) -> Any:
   """Test accuracy against parameters, a panel for each set of inputs."""
-  groups = find_controls(points) or {'none': []}
+  groups = find_controls(context.points) or {'none': []}
   columns = min(3, len(groups))
   entries = max(map(len, groups.values()))
   figure, panels = drawing.make_panels(
@@ -98,14 +99,14 @@ def draw_controls(points: Sequence[Summary]) -> Any:
     finish(axes, f'Inputs: {inputs}', bool(labels))
     drawing.label_below(axes, labels)
   for axes in panels[:, 0]:
-    axes.set_ylabel(name_axis(points, 'test'))
+    axes.set_ylabel(name_axis(context.points, 'test'))
   return figure
 
 
-def make_gain_table(points: Sequence[Summary]) -> Table:
+def make_gain_table(context: Context) -> Table:
   """What logits add at equal inputs and nets, on test."""
   rows = []
-  for gain in find_gains(points):
+  for gain in find_gains(context.points):
     kinds = (gain.labels, gain.pseudo_labels, gain.logits)
     rows.append((
         gain.inputs, f'{gain.width}', gain.architecture,
@@ -113,15 +114,15 @@ def make_gain_table(points: Sequence[Summary]) -> Table:
         *[show_change(gain.logits, other)
           for other in (gain.pseudo_labels, gain.labels)]))
   return Table(
-      f'What logits add at equal inputs: {name_score(points)} on test',
+      f'What logits add at equal inputs: {name_score(context.points)} on test',
       ('inputs', 'width', 'architecture', 'labels', 'pseudo-labels', 'logits',
        'logits − pseudo-labels', 'logits − labels'), rows)
 
 
-def say_controls(points: Sequence[Summary]) -> list[str]:
+def say_controls(context: Context) -> list[str]:
   """Logits against pseudo-labels, and against labels, at equal inputs."""
   lines = []
-  gains = find_gains(points)
+  gains = find_gains(context.points)
   for inputs in dict.fromkeys(gain.inputs for gain in gains):
     for word, rival in (('the same teacher\'s pseudo-labels', 'pseudo_labels'),
                         ('labels', 'labels')):
@@ -131,3 +132,11 @@ def say_controls(points: Sequence[Summary]) -> list[str]:
         lines.append(
             f'On {inputs}, logits against {word}: {count_leads(pairs)}')
   return lines or ['No two kinds of targets share inputs and width yet.']
+
+
+SECTION = Section(
+    name='figure1_controls',
+    title='Figure 1, controls. What the targets add at equal inputs',
+    caption='Test set; a panel for each set of inputs, one y axis. Bars:'
+            ' ± sd over seeds.',
+    draw=draw_controls, say=say_controls, tabulate=make_gain_table)

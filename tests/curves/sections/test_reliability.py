@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import report_records
 
-from shallow_mimic.curves import summaries
-from shallow_mimic.curves.sections import fidelity, registry
+from shallow_mimic.curves import Context, Section
+from shallow_mimic.curves.section import make_part
+from shallow_mimic.curves.sections import likeness, reliability
 
 pytestmark = pytest.mark.filterwarnings('error')
 BINS = {'counts': [0, 5, 20, 75], 'confidences': [0.0, 1.5, 12.0, 67.5],
@@ -19,12 +20,8 @@ def make(model, dev=0.5, **changes):
       model, **{'metrics': metrics, 'calibration': BINS} | changes)
 
 
-def summarise(*records):
-  return summaries.summarise(records)
-
-
 def test_likeness_on_train_on_test_and_to_another():
-  table = fidelity.make_likeness_table(summarise(
+  table = likeness.make_likeness_table(report_records.make_context(
       make('M', teacher='E'), make('E', role='ensemble', width=0),
       make('old', metrics={'test': {'accuracy': 0.5, 'agreement': 0.5}})))
   assert table.rows == [('M', 'E', '64', '80.0', '90.0', '75.0', '70.0',
@@ -33,19 +30,19 @@ def test_likeness_on_train_on_test_and_to_another():
 
 
 def test_reading_tells_the_best_main_mimic():
-  told, = fidelity.say_likeness(summarise(
+  told, = likeness.say_likeness(report_records.make_context(
       make('M', 0.6, teacher='E', width=8), make('M', 0.5, teacher='E'),
       make('M/x', 0.9, teacher='E'), make('SNN', 0.9)))
   assert told.startswith('M of width 8 decides as its teacher on 75.0 % of'
                          ' test, and as a teacher that it never met on 70.0 %')
-  assert fidelity.say_likeness(summarise(make('SNN'))) == []
+  assert likeness.say_likeness(report_records.make_context(make('SNN'))) == []
 
 
 def test_bins_are_joined_over_seeds_and_those_with_few_left_out():
-  labels, mimic, teacher = fidelity.find_reliability(summarise(
+  labels, mimic, teacher = reliability.find_reliability(Context([
       make('SNN', 0.4), make('SNN', 0.6, width=8), make('M', teacher='E'),
       make('M', teacher='E', seed=1), make('M/x', 0.9, teacher='E'),
-      make('E', role='ensemble', width=0)))
+      make('E', role='ensemble', width=0)]))
   assert [one.name for one in (labels, mimic, teacher)] == [
       'SNN, width 8', 'M, width 64', 'E']
   np.testing.assert_allclose(labels.confidence, [0.6, 0.9])
@@ -56,11 +53,12 @@ def test_bins_are_joined_over_seeds_and_those_with_few_left_out():
 
 
 def test_records_without_bins_have_no_reliability():
-  assert not fidelity.find_reliability(summarise(make('M', calibration=None)))
+  assert not reliability.find_reliability(
+      Context([make('M', calibration=None)]))
 
 
 def test_figure_draws_the_lines_and_the_diagonal():
-  axes, = fidelity.draw_reliability(summarise(
+  axes, = reliability.draw_reliability(report_records.make_context(
       make('SNN'), make('M', teacher='E', objective='logit_regression'))).axes
   lines = [line for line in axes.get_lines() if len(line.get_xdata()) == 2]
   np.testing.assert_allclose(lines[0].get_ydata(), [40, 80])
@@ -70,15 +68,21 @@ def test_figure_draws_the_lines_and_the_diagonal():
       'as sure as right'}
 
 
-def test_studies_are_drawn_where_they_are():
-  assert registry.draw_studies([]) == {} == dict(registry.make_sections([], {}))
-  plain = summaries.summarise(report_records.make_records(
+def test_studies_are_shown_where_they_are():
+  def titles(context):
+    parts = {name: make_part(section, context)
+             for name, section in Section.registry.items()}
+    return {name: part.title for name, part in parts.items() if part}
+
+  always = {'figure1_accuracy', 'figure1_controls', 'figure2_overfitting',
+            'figure3_teachers', 'table_sizes', 'table_details', 'table_search'}
+  plain = Context(report_records.make_records(
       widths=(64,), seeds=1, controls=()))
-  assert registry.draw_studies(plain) == {}
-  points = summarise(make('SNN'))
-  images = registry.draw_studies(points)
-  assert list(images) == ['figure_reliability']
-  titles = [s.title for s in registry.make_sections(points, images)]
-  assert titles == ['Reliability. Confidence and the share right',
-                    'Likeness to the teacher, on train and test, and to an'
-                    ' independent one']
+  assert titles(Context([])).keys() == always
+  assert titles(plain).keys() == always | {'table_likeness'}
+  found = titles(Context([make('SNN')]))
+  assert found.keys() == always | {'figure_reliability', 'table_likeness'}
+  assert found['figure_reliability'] == (
+      'Reliability. Confidence and the share right')
+  assert found['table_likeness'] == (
+      'Likeness to the teacher, on train and test, and to an independent one')
