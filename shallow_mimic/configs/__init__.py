@@ -2,10 +2,12 @@
 
 from shallow_mimic.configs.curves import make_loss_curves, make_size_curves
 from shallow_mimic.configs.defaults import (
+  Given,
   default_config,
   make_curve,
   make_ensemble,
   make_teacher,
+  read_config,
   to_json,
 )
 from shallow_mimic.configs.sections import (
@@ -20,12 +22,11 @@ from shallow_mimic.configs.sections import (
   Students,
   Teacher,
   Training,
-  read_config,
 )
 
 __all__ = [
-    'Config', 'Curve', 'Data', 'Ensemble', 'Logits', 'Parallel', 'Report',
-    'Speech', 'Students', 'Teacher', 'Training', 'default_config',
+    'Config', 'Curve', 'Data', 'Ensemble', 'Given', 'Logits', 'Parallel',
+    'Report', 'Speech', 'Students', 'Teacher', 'Training', 'default_config',
     'make_curve', 'make_ensemble', 'make_loss_curves', 'make_size_curves',
     'make_teacher', 'read_config', 'to_json',
 ]

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import ml_collections
 
 from shallow_mimic import errors
 from shallow_mimic.configs import checks, fields, sections
+
+# What a door takes: the configuration as written, or as it was read.
+Given: TypeAlias = sections.Config | ml_collections.ConfigDict
 
 
 class Fields(ml_collections.ConfigDict):  # type: ignore[misc]
@@ -81,14 +84,31 @@ def _changed(
   return made
 
 
-def to_json(config: ml_collections.ConfigDict | sections.Config
-            ) -> dict[str, Any]:
+def read_config(given: Given | Mapping[str, Any]) -> sections.Config:
+  """The configuration, read once, at the door.
+
+  Args:
+    given: a ConfigDict as `default_config` makes it, or a mapping with the
+      same fields; a Config is returned as it is.
+
+  Raises:
+    UserError: a field is unknown, missing, or not what it may be; one line
+      with the field's name.
+  """
+  if not isinstance(given, sections.Config) and not checks.is_mapping(given):
+    raise errors.UserError(
+        f'the configuration is {given!r}; it must be a changed'
+        ' configs.default_config()')
+  return fields.make_section(sections.Config, '', given)
+
+
+def to_json(config: Given) -> dict[str, Any]:
   """The configuration as a JSON tree, tuples as lists.
 
   Raises:
     UserError: see `read_config`.
   """
-  tree = json.loads(json.dumps(fields.to_tree(sections.read_config(config))))
+  tree = json.loads(json.dumps(fields.to_tree(read_config(config))))
   for curve in tree['students']['curves'].values():
     # A younger field than some work directories, which are to stay valid.
     if not curve['constants']:

@@ -52,15 +52,13 @@ class Within:
   """The check of a field that is a section, or of one section of a map."""
 
   kind: type[Section]
-  named: bool = False
 
   def __call__(self, field: str, value: Any) -> Section:
     """The section."""
-    return make_section(self.kind, field, value,
-                        f'of {field}' if self.named else '')
+    return make_section(self.kind, field, value)
 
 
-def make_section(kind: type[S], place: str, given: Any, where: str) -> S:
+def make_section(kind: type[S], place: str, given: Any) -> S:
   """A section from a mapping of exactly its fields; one made stays as it is."""
   if isinstance(given, kind):
     return given
@@ -70,7 +68,7 @@ def make_section(kind: type[S], place: str, given: Any, where: str) -> S:
         f'the config section {place} is {given!r}; it must have the fields'
         f' {", ".join(known)}')
   fields = dict(given.items())
-  checks.check_fields(where, fields, known)
+  checks.check_fields(place and f'of {place}', fields, known)
   return kind(**fields, place=place)
 
 

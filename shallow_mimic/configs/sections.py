@@ -11,7 +11,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from shallow_mimic import errors
 from shallow_mimic.configs import checks
 from shallow_mimic.configs.checks import Many, Map, Number, Text, Whole
 from shallow_mimic.configs.fields import (
@@ -20,7 +19,6 @@ from shallow_mimic.configs.fields import (
   empty,
   field,
   made,
-  make_section,
 )
 
 # Forty times the paper's widest net. With 40 inputs and 10 classes it takes
@@ -291,7 +289,7 @@ class Students(Training):
   search_seeds: int = field(1, _FROM_1)
   waste: float = field(0.25, _SHARE)
   curves: Mapping[str, Curve] = made(
-      empty, Map(Within(Curve, named=True), checks.check_name))
+      empty, Map(Within(Curve), checks.check_name))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -356,9 +354,9 @@ class Config(Section):
   data: Data = dataclasses.field(
       default_factory=Data, metadata={'check': Within(Data)})
   teachers: Mapping[str, Teacher] = made(
-      empty, Map(Within(Teacher, named=True), checks.check_folder))
+      empty, Map(Within(Teacher), checks.check_folder))
   ensembles: Mapping[str, Ensemble] = made(
-      empty, Map(Within(Ensemble, named=True), checks.check_folder))
+      empty, Map(Within(Ensemble), checks.check_folder))
   logits: Logits = dataclasses.field(
       default_factory=Logits, metadata={'check': Within(Logits)})
   students: Students = dataclasses.field(
@@ -367,21 +365,3 @@ class Config(Section):
       default_factory=Parallel, metadata={'check': Within(Parallel)})
   report: Report = dataclasses.field(
       default_factory=Report, metadata={'check': Within(Report)})
-
-
-def read_config(given: Any) -> Config:
-  """The configuration, read once, at the door.
-
-  Args:
-    given: a ConfigDict as `default_config` makes it, or a mapping with the
-      same fields; a Config is returned as it is.
-
-  Raises:
-    UserError: a field is unknown, missing, or not what it may be; one line
-      with the field's name.
-  """
-  if not isinstance(given, Config) and not checks.is_mapping(given):
-    raise errors.UserError(
-        f'the configuration is {given!r}; it must be a changed'
-        ' configs.default_config()')
-  return make_section(Config, '', given, '')

@@ -32,8 +32,8 @@ class Wanted(NamedTuple):
   seed: int | None = None
 
 
-def export_student(config: Any, root: os.PathLike | str, wanted: Wanted,
-                   target: os.PathLike | str) -> Record:
+def export_student(config: configs.Given, root: os.PathLike | str,
+                   wanted: Wanted, target: os.PathLike | str) -> Record:
   """Writes a student as an artefact; see `artefacts.write_artefact`.
 
   Args:
@@ -51,7 +51,7 @@ def export_student(config: Any, root: os.PathLike | str, wanted: Wanted,
   """
   root = pathlib.Path(root).resolve()
   artefact.check_target(target)
-  _check_workdir(config, root)
+  config = _check_workdir(config, root)
   dataset = finished.read_dataset(config, root)
   if dataset.raw_dtype not in artefact.RAW_DTYPES:
     raise errors.UserError(
@@ -111,9 +111,9 @@ def _list_known(records: Sequence[Record]) -> str:
                    f' {join(seeds[model])})' for model in widths) or 'none'
 
 
-def _check_workdir(config: Any, root: pathlib.Path) -> None:
+def _check_workdir(given: configs.Given, root: pathlib.Path) -> configs.Config:
   """UserError unless it is of this configuration, with intact students."""
-  validation.check_config(config)
+  config = validation.check_config(given)
   if not (root / 'config.json').exists():
     raise errors.UserError(
         f'{root} is no work directory; name that of a finished run with'
@@ -122,9 +122,10 @@ def _check_workdir(config: Any, root: pathlib.Path) -> None:
   for name in ('data', 'students/search', 'students/final'):
     workdir.require(root / name, name.split('/', maxsplit=1)[0])
     workdir.verify(root / name)
+  return config
 
 
-def read_members(config: Any, root: pathlib.Path,
+def read_members(config: configs.Config, root: pathlib.Path,
                  dataset: Dataset) -> list[Member]:
   """The family of a finished work directory, in the records' order."""
   return students.make_members(
@@ -133,7 +134,7 @@ def read_members(config: Any, root: pathlib.Path,
       rates=students.read_rates(root / 'students' / 'search'))
 
 
-def _read_whole(config: Any, root: pathlib.Path, dataset: Dataset,
+def _read_whole(config: configs.Config, root: pathlib.Path, dataset: Dataset,
                 members: Sequence[Member], index: int) -> artefact.Whole:
   member = members[index]
   net, params = students.read_student(
@@ -151,7 +152,7 @@ def _read_whole(config: Any, root: pathlib.Path, dataset: Dataset,
       0 if offsets is None else len(offsets), normalizer)
 
 
-def _make_facts(config: Any, root: pathlib.Path, dataset: Dataset,
+def _make_facts(config: configs.Config, root: pathlib.Path, dataset: Dataset,
                 member: Member, record: Record) -> dict[str, Any]:
   """Who it is and what it comes from, for the manifest."""
   identity = workdir.read_identity(root / 'students' / 'final')

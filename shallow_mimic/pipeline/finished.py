@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from shallow_mimic import ensembles, logits, models, students, teachers
+from shallow_mimic import (
+  configs,
+  ensembles,
+  logits,
+  models,
+  students,
+  teachers,
+)
 from shallow_mimic.data import dataset as datasets
 from shallow_mimic.data import mixtures, store
 from shallow_mimic.evaluation import latencies
@@ -19,7 +26,7 @@ from shallow_mimic.teachers import realignment
 from shallow_mimic.training import family, objectives
 
 
-def read_dataset(config: Any, root: pathlib.Path,
+def read_dataset(config: configs.Config, root: pathlib.Path,
                  rounds: int | None = None) -> datasets.Dataset:
   """The data set of a work directory, mapped from disk.
 
@@ -38,10 +45,11 @@ def read_dataset(config: Any, root: pathlib.Path,
   return dataset
 
 
-def read_members(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
-                 ensemble: Any) -> dict[str, ensembles.Teacher]:
+def read_members(config: configs.Config, root: pathlib.Path,
+                 dataset: datasets.Dataset, ensemble: configs.Ensemble,
+                 ) -> dict[str, ensembles.Teacher]:
   """The teachers of an ensemble by name, GROUP:PLACE as in the config."""
-  members = {}
+  members: dict[str, ensembles.Teacher] = {}
   for text in ensemble.members:
     name = text.partition(':')[0]
     require(root / 'teachers' / name, 'teachers')
@@ -59,8 +67,8 @@ def read_members(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
   return ensembles.add_mirrored(members) if ensemble.mirror else members
 
 
-def make_origin(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
-                name: str) -> dict[str, Any]:
+def make_origin(config: configs.Config, root: pathlib.Path,
+                dataset: datasets.Dataset, name: str) -> dict[str, Any]:
   """What the cache of an ensemble belongs to."""
   require(root / 'ensembles' / name, 'ensembles')
   layout = mixtures.make_layout(
@@ -73,7 +81,7 @@ def make_origin(config: Any, root: pathlib.Path, dataset: datasets.Dataset,
 
 
 def read_teacher_logits(
-    config: Any, root: pathlib.Path,
+    config: configs.Config, root: pathlib.Path,
 ) -> dict[str, dict[str, np.ndarray]]:
   """Logits [N, C] of every ensemble on dev and test, the main one first.
 
@@ -84,7 +92,7 @@ def read_teacher_logits(
   taught = {name: curve for name, curve in section.curves.items()
             if curve.objective in objectives.NEEDS_TEACHER}
   plain = {name: curve for name, curve in taught.items() if '/' not in name}
-  uses = collections.Counter()
+  uses: collections.Counter[str] = collections.Counter()
   for curve in (plain or taught).values():
     uses[curve.teacher] += len(curve.parameters or curve.widths or sizes)
   size = lambda name: len(config.ensembles[name].members)
@@ -95,7 +103,8 @@ def read_teacher_logits(
           for split in ('dev', 'test')}
 
 
-def read_records(config: Any, root: pathlib.Path) -> list[dict[str, Any]]:
+def read_records(config: configs.Config,
+                 root: pathlib.Path) -> list[dict[str, Any]]:
   """The records of every stage, teachers first."""
   folders = [root / 'teachers' / name for name in config.teachers]
   folders += [root / 'ensembles' / name for name in config.ensembles]
@@ -114,7 +123,7 @@ def read_records(config: Any, root: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def make_subjects(
-    config: Any, root: pathlib.Path, dataset: datasets.Dataset,
+    config: configs.Config, root: pathlib.Path, dataset: datasets.Dataset,
 ) -> dict[tuple[str, str, int], dict[str, latencies.Subject]]:
   """What is timed: teachers, ensembles, students with bottleneck absorbed."""
   problem = dataset.input_shape, dataset.classes

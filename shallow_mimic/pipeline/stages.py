@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import pathlib
 from collections.abc import Callable
-from typing import Any
 
 from shallow_mimic import (
   configs,
@@ -34,7 +33,7 @@ STAGES = ('data', 'teachers', 'ensembles', 'logits', 'students', 'latencies',
           'curves')
 
 
-def run(config: Any, directory: str | pathlib.Path, *,
+def run(config: configs.Given, directory: str | pathlib.Path, *,
         stages: tuple[str, ...] = STAGES,
         say: Callable[[str], None] = print) -> pathlib.Path:
   """Runs the stages named, in order; those before them must be finished.
@@ -51,7 +50,7 @@ def run(config: Any, directory: str | pathlib.Path, *,
   Raises:
     UserError: anything that a user or a machine did wrong.
   """
-  validation.check_config(config)
+  config = validation.check_config(config)
   root = pathlib.Path(directory).resolve()
   with workdir.hold(root):
     workdir.claim(root, configs.to_json(config))
@@ -73,7 +72,7 @@ def _told(say, stage, done_something):
   say(f'{stage}: {"done" if done_something else "there already, verified"}')
 
 
-def run_data(config: Any, root: pathlib.Path, say: Callable) -> None:
+def run_data(config: configs.Config, root: pathlib.Path, say: Callable) -> None:
   """Reads and preprocesses the data once."""
   cache = root / 'tfds'
   settings = configs.to_json(config)['data']
@@ -96,7 +95,8 @@ def run_data(config: Any, root: pathlib.Path, say: Callable) -> None:
       root / 'data', made_from, work, discard=parts.discard))
 
 
-def run_realignments(config: Any, root: pathlib.Path, say: Callable) -> None:
+def run_realignments(config: configs.Config, root: pathlib.Path,
+                     say: Callable) -> None:
   """Finds the labels of the training utterances anew, round by round."""
   for done in range(config.data.speech.realign):
     dataset = finished.read_dataset(config, root, done)
@@ -111,7 +111,8 @@ def run_realignments(config: Any, root: pathlib.Path, say: Callable) -> None:
     say(f'{stage}: {100 * changed:.1f} % of the training frames changed state')
 
 
-def run_teachers(config: Any, root: pathlib.Path, say: Callable) -> None:
+def run_teachers(config: configs.Config, root: pathlib.Path,
+                 say: Callable) -> None:
   """Trains every group of teachers, on realigned labels if so configured."""
   validation.check_batches(
       config, len(parallel.choose_devices(config.parallel.devices)))
@@ -126,7 +127,8 @@ def run_teachers(config: Any, root: pathlib.Path, say: Callable) -> None:
           workdir.run_once(root / 'teachers' / name, made_from, work))
 
 
-def run_ensembles(config: Any, root: pathlib.Path, say: Callable) -> None:
+def run_ensembles(config: configs.Config, root: pathlib.Path,
+                  say: Callable) -> None:
   """Averages teachers; keeps their logits on dev and test."""
   dataset = finished.read_dataset(config, root)
   for name, ensemble in config.ensembles.items():
@@ -140,7 +142,8 @@ def run_ensembles(config: Any, root: pathlib.Path, say: Callable) -> None:
           workdir.run_once(root / 'ensembles' / name, made_from, work))
 
 
-def run_logits(config: Any, root: pathlib.Path, say: Callable) -> None:
+def run_logits(config: configs.Config, root: pathlib.Path,
+               say: Callable) -> None:
   """Writes the logit cache of every ensemble that students imitate."""
   dataset = finished.read_dataset(config, root)
   for name in teaching.used_teachers(config):
@@ -158,7 +161,8 @@ def run_logits(config: Any, root: pathlib.Path, say: Callable) -> None:
           workdir.run_once(root / 'logits' / name, origin, work))
 
 
-def run_students(config: Any, root: pathlib.Path, say: Callable) -> None:
+def run_students(config: configs.Config, root: pathlib.Path,
+                 say: Callable) -> None:
   """Searches learning rates on dev, then trains the family."""
   dataset = finished.read_dataset(config, root)
   used = teaching.used_teachers(config)
@@ -202,7 +206,8 @@ def run_students(config: Any, root: pathlib.Path, say: Callable) -> None:
       root / 'students' / 'final', made_from, train))
 
 
-def run_latencies(config: Any, root: pathlib.Path, say: Callable) -> None:
+def run_latencies(config: configs.Config, root: pathlib.Path,
+                  say: Callable) -> None:
   """Times every net, where `report.latency` asks for it."""
   if not config.report.latency:
     return
@@ -216,7 +221,8 @@ def run_latencies(config: Any, root: pathlib.Path, say: Callable) -> None:
         workdir.run_once(root / 'latencies', made_from, work))
 
 
-def run_curves(config: Any, root: pathlib.Path, say: Callable) -> None:
+def run_curves(config: configs.Config, root: pathlib.Path,
+               say: Callable) -> None:
   """Writes results.csv, the figures, the tables and index.html."""
   records = finished.read_records(config, root)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from shallow_mimic import ensembles
+from shallow_mimic import configs, ensembles
 from shallow_mimic.training import objectives
 
 
-def used_teachers(config: Any) -> dict[str, list[str]]:
+def used_teachers(config: configs.Config) -> dict[str, list[str]]:
   """The inputs that each ensemble has to label, by its name."""
   used: dict[str, list[str]] = {}
   for curve in config.students.curves.values():
@@ -17,7 +15,7 @@ def used_teachers(config: Any) -> dict[str, list[str]]:
   return {name: used[name] for name in config.ensembles if name in used}
 
 
-def find_independent(config: Any) -> dict[str, str]:
+def find_independent(config: configs.Config) -> dict[str, str]:
   """The independent ensemble by the teacher of a student, '' for labels.
 
   Teachers that share a member with it are left out.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import ml_collections
-
 from shallow_mimic import (
   configs,
   ensembles,
@@ -83,8 +81,7 @@ def check_batches(config: configs.Config, devices: int) -> None:
     parallel.check_split(config.parallel.split, section.batch, devices)
 
 
-def check_config(
-    given: configs.Config | ml_collections.ConfigDict) -> configs.Config:
+def check_config(given: configs.Given) -> configs.Config:
   """The configuration, checked by itself and against what there is.
 
   Raises:

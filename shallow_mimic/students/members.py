@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from shallow_mimic import errors, models
+from shallow_mimic import configs, errors, models
 from shallow_mimic.training import family, objectives
 
 
-def make_members(config: Any, input_shape: tuple[int, ...], classes: int, *,
-                 seeds: int,
+def make_members(config: configs.Students, input_shape: tuple[int, ...],
+                 classes: int, *, seeds: int,
                  rates: Mapping[tuple[str, int], tuple[float, float]] | None
                  = None) -> list[family.Member]:
   """The family that a configuration describes.
@@ -29,6 +29,7 @@ def make_members(config: Any, input_shape: tuple[int, ...], classes: int, *,
   for name, curve in sorted(config.curves.items()):
     for width in find_widths(config, name, input_shape, classes,
                                     **_net_options(config, curve)):
+      grid: Iterable[tuple[float, float]]
       if rates is None:
         grid = itertools.product(
             scale_rates(
@@ -63,8 +64,9 @@ def _make_member(config, name, curve, width, seed, rate, decay):
   )
 
 
-def find_widths(config: Any, name: str, input_shape: tuple[int, ...],
-                classes: int, **options: Any) -> tuple[int, ...]:
+def find_widths(config: configs.Students, name: str,
+                input_shape: tuple[int, ...], classes: int,
+                **options: Any) -> tuple[int, ...]:
   """Widths of a curve: as stated, or those that give the stated sizes.
 
   Args:
@@ -81,7 +83,7 @@ def find_widths(config: Any, name: str, input_shape: tuple[int, ...],
   curve = config.curves[name]
   if curve.widths or not (curve.parameters or config.parameters):
     return tuple(curve.widths or config.widths)
-  found = {}
+  found: dict[int, int] = {}
   for wanted in curve.parameters or config.parameters:
     text = curve.architecture or config.architecture
     width = models.find_width(text, input_shape, classes, wanted, **options)

@@ -11,7 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shallow_mimic import errors, evaluation, losses, models, training
+from shallow_mimic import (
+  configs,
+  errors,
+  evaluation,
+  losses,
+  models,
+  training,
+)
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import split_fold
 from shallow_mimic.evaluation import recognition
@@ -22,7 +29,7 @@ from shallow_mimic.training import family, fit, gather_inputs, objectives
 _CROSS_ENTROPY = objectives.Objective('cross_entropy')
 
 
-def make_members(name: str, group: Any) -> list[family.Member]:
+def make_members(name: str, group: configs.Teacher) -> list[family.Member]:
   """The nets of one group of teachers: one architecture, several seeds."""
   return [
       family.Member(
@@ -41,8 +48,9 @@ def _own_inputs(group, index):
   return group.inputs + (f'!{index % group.folds}' if group.folds else '')
 
 
-def write_teachers(directory: os.PathLike | str, name: str, group: Any,
-                   dataset: Dataset, settings: training.Settings) -> None:
+def write_teachers(directory: os.PathLike | str, name: str,
+                   group: configs.Teacher, dataset: Dataset,
+                   settings: training.Settings) -> None:
   """Trains a group of teachers; writes parameters, records and digests.
 
   Args:
@@ -84,8 +92,9 @@ def write_teachers(directory: os.PathLike | str, name: str, group: Any,
   })
 
 
-def read_teachers(directory: os.PathLike | str, name: str, group: Any,
-                  dataset: Dataset) -> tuple[models.Net, list[Any]]:
+def read_teachers(directory: os.PathLike | str, name: str,
+                  group: configs.Teacher, dataset: Dataset,
+                  ) -> tuple[models.Net, list[Any]]:
   """The net of a group and the parameters of each of its teachers."""
   members = make_members(name, group)
   net = family.member_net(members[0], dataset.input_shape, dataset.classes)

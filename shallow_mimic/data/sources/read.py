@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from shallow_mimic.data.store import make_preprocessed
 from shallow_mimic.data.views import Views
 from shallow_mimic.runs import files
 
+if TYPE_CHECKING:
+  from shallow_mimic import configs
+
 
 class Raw(NamedTuple):
   """What a source gives: `train`, `test`, perhaps `dev`, and pools."""
@@ -38,12 +41,12 @@ class Raw(NamedTuple):
   parts: dict[str, Examples]
 
 
-def read_source(config: Any, *, cache_dir: os.PathLike | str,
+def read_source(config: configs.Data, *, cache_dir: os.PathLike | str,
                 directory: os.PathLike | str | None = None) -> Dataset:
   """Reads, splits and preprocesses what a configuration describes.
 
   Args:
-    config: a ConfigDict, or anything with these fields:
+    config: the data configuration:
       `source`: 'mnist1d', 'tfds', 'arrays' or 'timit';
       `name`: TFDS data set; `path`: `.npz` file (see `arrays.read_arrays`);
       `data_dir`: folder of prepared TFDS data, '' for the default;
@@ -114,7 +117,7 @@ def _read_transfer_sets(config, specs, parts, folds, classes):
   return sets
 
 
-def _make_folds(config: Any, specs: dict[str, Any],
+def _make_folds(config: configs.Data, specs: dict[str, Any],
                 labels: np.ndarray) -> dict[str, np.ndarray]:
   """Folds of train, and of the views of it, by split."""
   count = field(config, 'folds', 0)
@@ -126,7 +129,7 @@ def _make_folds(config: Any, specs: dict[str, Any],
   return {'train': folds, **views}
 
 
-def source_digest(config: Any) -> str:
+def source_digest(config: configs.Data) -> str:
   """SHA-256 that changes when the source's files do; reads no examples.
 
   Of the `.npz`, of every file of a TFDS data set (transfer sets' too), of the
@@ -164,7 +167,7 @@ def source_digest(config: Any) -> str:
   return files.digest_json(identity)
 
 
-def _split_train(config: Any, raw: Raw) -> dict[str, Examples]:
+def _split_train(config: configs.Data, raw: Raw) -> dict[str, Examples]:
   """Checks the raw parts, takes dev out of train, limits what is left."""
   parts = dict(raw.parts)
   shape = parts['train'].x.shape[1:]
@@ -198,7 +201,7 @@ def check_name(source: str) -> None:
         f'unknown data source {source!r}; known: {", ".join(known)}')
 
 
-def _read_mnist1d(config: Any, cache_dir: pathlib.Path) -> Raw:
+def _read_mnist1d(config: configs.Data, cache_dir: pathlib.Path) -> Raw:
   # Imports TFDS, which arrays do without.
   from shallow_mimic.data.sources import mnist1d  # noqa: PLC0415
 
@@ -213,7 +216,7 @@ def _read_mnist1d(config: Any, cache_dir: pathlib.Path) -> Raw:
   return Raw('mnist1d', mnist1d.CLASSES, parts)
 
 
-def _read_arrays(config: Any, cache_dir: pathlib.Path) -> Raw:
+def _read_arrays(config: configs.Data, cache_dir: pathlib.Path) -> Raw:
   del cache_dir
   parts = arrays.read_arrays(config.path)
   labels = parts['train'].y
@@ -221,7 +224,7 @@ def _read_arrays(config: Any, cache_dir: pathlib.Path) -> Raw:
              int(labels.max()) + 1 if len(labels) else 0, parts)
 
 
-def _read_tfds(config: Any, cache_dir: pathlib.Path) -> Raw:
+def _read_tfds(config: configs.Data, cache_dir: pathlib.Path) -> Raw:
   del cache_dir
   from shallow_mimic.data.sources import tfds as tfds_source  # noqa: PLC0415
 

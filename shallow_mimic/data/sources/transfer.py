@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import logging
@@ -33,6 +33,9 @@ from shallow_mimic.data.fields import as_mapping, field
 from shallow_mimic.data.pools import DTYPES
 from shallow_mimic.data.preprocessing import as_float
 from shallow_mimic.data.views import VIEW_OPTIONS, describe_views
+
+if TYPE_CHECKING:
+  from shallow_mimic import configs
 
 # For every kind: its options, and the source that it needs ('' for any).
 _KINDS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -46,7 +49,7 @@ _KINDS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
-def transfer_specs(config: Any) -> dict[str, dict[str, Any]]:
+def transfer_specs(config: configs.Data) -> dict[str, dict[str, Any]]:
   """The transfer sets that a configuration asks for, checked.
 
   Raises:
@@ -81,7 +84,7 @@ def transfer_specs(config: Any) -> dict[str, dict[str, Any]]:
   return specs
 
 
-def generated_sizes(config: Any) -> dict[int, int]:
+def generated_sizes(config: configs.Data) -> dict[int, int]:
   """The largest `generated` transfer set of each seed: smaller begin it."""
   sizes: dict[int, int] = {}
   for spec in transfer_specs(config).values():
@@ -94,7 +97,7 @@ def generated_sizes(config: Any) -> dict[int, int]:
 def read_transfer(
     name: str,
     spec: Mapping[str, Any],
-    config: Any,
+    config: configs.Data,
     parts: Mapping[str, Examples],
     folds: np.ndarray | None = None,
 ) -> Examples:
@@ -126,14 +129,14 @@ def read_transfer(
   return _without_held_out(name, found, (parts['dev'], parts['test']))
 
 
-def transfer_data_dir(spec: Mapping[str, Any], config: Any) -> str:
+def transfer_data_dir(spec: Mapping[str, Any], config: configs.Data) -> str:
   """TFDS folder of a transfer set: its own, or that of a TFDS source."""
   shared = field(config, 'data_dir', '') if config.source == 'tfds' else ''
   return spec.get('data_dir') or shared
 
 
 def _read_elsewhere(
-    name: str, spec: Mapping[str, Any], config: Any,
+    name: str, spec: Mapping[str, Any], config: configs.Data,
     parts: Mapping[str, Examples],
 ) -> Examples:
   if spec['kind'] == 'arrays':
