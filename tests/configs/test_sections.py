@@ -2,8 +2,12 @@
 
 import dataclasses
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
+import places
 import pytest
 import tiny_experiment
 
@@ -316,3 +320,13 @@ def test_the_widest_net_is_bounded_as_said():
   change(tree, ('students', 'widths'), (sections.MOST_UNITS,))
   assert configs.read_config(tree).students.widths == (2**24,)
   assert 'at most 16777216' in refuse(('students/widths', (2**24 + 1,)))
+
+
+def test_the_configuration_is_light_to_import():
+  code = ("import sys; import shallow_mimic.configs; print(sorted("
+          "{'jax', 'flax', 'optax', 'tensorflow_datasets'} & {*sys.modules}))")
+  done = subprocess.run(
+      [sys.executable, '-c', code], cwd=places.ROOT, check=True, text=True,
+      stdout=subprocess.PIPE,
+      env={**os.environ, 'PYTHONPATH': str(places.ROOT)})
+  assert done.stdout == '[]\n'
