@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,9 @@ from shallow_mimic.evaluation import metrics, recognition
 from shallow_mimic.evaluation.describe import make_ensemble_record
 from shallow_mimic.evaluation.records import write_records
 from shallow_mimic.runs import files, workdir
+
+if TYPE_CHECKING:
+  from shallow_mimic import configs
 
 SPACES = ('logits', 'probabilities')
 
@@ -198,7 +201,7 @@ def read_ensemble_logits(directory: os.PathLike | str,
 
 
 def make_teachers(
-    ensemble: Any, read: Callable[[str], Sequence[tuple]],
+    ensemble: configs.Ensemble, read: Callable[[str], Sequence[tuple]],
 ) -> dict[str, Teacher]:
   """The members of an ensemble by name, GROUP:PLACE as in the configuration.
 
@@ -218,7 +221,7 @@ def make_teachers(
   return add_mirrored(members) if ensemble.mirror else members
 
 
-def find_independent(config: Any) -> dict[str, str]:
+def find_independent(config: configs.Config) -> dict[str, str]:
   """The independent ensemble by the teacher of a student, '' for labels.
 
   Teachers that share a member with it are left out.

@@ -37,8 +37,8 @@ class Wanted(NamedTuple):
   seed: int | None = None
 
 
-def export_student(config: Any, root: os.PathLike | str, wanted: Wanted,
-                   target: os.PathLike | str) -> Record:
+def export_student(config: configs.Given, root: os.PathLike | str,
+                   wanted: Wanted, target: os.PathLike | str) -> Record:
   """Writes a student as an artefact; see `artefacts.write_artefact`.
 
   Args:
@@ -56,7 +56,7 @@ def export_student(config: Any, root: os.PathLike | str, wanted: Wanted,
   """
   root = pathlib.Path(root).resolve()
   artefact.check_target(target)
-  _check_workdir(config, root)
+  config = _check_workdir(config, root)
   run = stages.Run(config, root)
   dataset = run.read_dataset()
   if dataset.raw_dtype not in artefact.RAW_DTYPES:
@@ -117,9 +117,9 @@ def _list_known(records: Sequence[Record]) -> str:
                    f' {join(seeds[model])})' for model in widths) or 'none'
 
 
-def _check_workdir(config: Any, root: pathlib.Path) -> None:
+def _check_workdir(given: configs.Given, root: pathlib.Path) -> configs.Config:
   """UserError unless it is of this configuration, with intact students."""
-  validation.check_config(config)
+  config = validation.check_config(given)
   if not (root / 'config.json').exists():
     raise errors.UserError(
         f'{root} is no work directory; name that of a finished run with'
@@ -128,6 +128,7 @@ def _check_workdir(config: Any, root: pathlib.Path) -> None:
   for name in ('data', 'students/search', 'students/final'):
     workdir.require(root / name, name.split('/', maxsplit=1)[0])
     workdir.verify(root / name)
+  return config
 
 
 def _read_whole(run: stages.Run, dataset: Dataset, members: Sequence[Member],

@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from shallow_mimic import ensembles, errors, models, students, teachers
+from shallow_mimic import (
+  configs,
+  ensembles,
+  errors,
+  models,
+  students,
+  teachers,
+)
 from shallow_mimic.data import Shapes, find_shapes, find_source, mixtures
 from shallow_mimic.pipeline import plan_tables, validation
 from shallow_mimic.teachers import realignment
@@ -24,13 +31,13 @@ _COPIES = {'adam': 4, 'muon': 3, 'sgd': 3}
 _EFFICIENCY = 0.35
 
 
-def stated_shapes(config: Any) -> Shapes:
+def stated_shapes(config: configs.Given) -> Shapes:
   """Shapes as the source says them, or else as stated.
 
   Raises:
     UserError: the configuration does not state them.
   """
-  data = config.data
+  data = configs.read_config(config).data
   shapes, limit = find_shapes(data), data.limit_train
   if not shapes:
     if not data.input_shape or data.classes < 1:
@@ -65,7 +72,7 @@ class Parts(NamedTuple):
   final: list[family.Member]
 
 
-def make_plan(config: Any, shapes: Shapes, rate: float) -> str:
+def make_plan(config: configs.Given, shapes: Shapes, rate: float) -> str:
   """The whole plan as text.
 
   Args:
@@ -76,7 +83,7 @@ def make_plan(config: Any, shapes: Shapes, rate: float) -> str:
   Raises:
     UserError: the configuration is wrong, or a net does not fit the data.
   """
-  validation.check_config(config)
+  config = validation.check_config(config)
   parts, rows = _make_parts(config, shapes), _set_rows(config, shapes)
   nets = [(member.model, _net(member, shapes)) for member in [
       *(m for group in parts.teachers.values() for m in group), *parts.final]]
@@ -124,7 +131,7 @@ def _make_buckets(config, members, shapes):
       batch=config.students.batch, waste=config.students.waste)
 
 
-def _set_rows(config: Any, shapes: Shapes) -> dict[str, int | None]:
+def _set_rows(config: configs.Config, shapes: Shapes) -> dict[str, int | None]:
   """How many inputs each set will have; None where only the data say it."""
   rows: dict[str, int | None] = {'train': shapes.examples or None}
   for name, spec in config.data.transfer.items():
@@ -135,7 +142,7 @@ def _set_rows(config: Any, shapes: Shapes) -> dict[str, int | None]:
   return rows
 
 
-def _labelled_rows(config: Any, rows: Mapping[str, int | None]
+def _labelled_rows(config: configs.Config, rows: Mapping[str, int | None]
                    ) -> dict[str, int]:
   """How many inputs each ensemble labels, as far as this is known."""
   return {name: _count_rows(texts, rows)
@@ -149,7 +156,7 @@ def _count_rows(texts, rows):
              if rows[name])
 
 
-def _measure_work(config: Any, shapes: Shapes, parts: Parts,
+def _measure_work(config: configs.Config, shapes: Shapes, parts: Parts,
                   rows: Mapping[str, int | None]) -> dict[str, float]:
   """Multiply-adds of each stage, without the looks at dev."""
   once = lambda members: sum(

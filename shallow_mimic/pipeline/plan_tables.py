@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from shallow_mimic import ensembles, models
+from shallow_mimic import configs, ensembles, models
 from shallow_mimic.evaluation import describe
 from shallow_mimic.training import chunks, family, objectives
 from shallow_mimic.training.loss_specs import say_loss
 
 
 def make_net_table(nets: Sequence[tuple[str, models.Net]],
-                   ensembles_config: Mapping[str, Any],
+                   ensembles_config: Mapping[str, configs.Ensemble],
                    groups: Mapping[str, Sequence[models.Net]]) -> list[str]:
   """A line for each net and each ensemble of several: its true sizes.
 

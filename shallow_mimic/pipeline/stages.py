@@ -72,7 +72,7 @@ class Stage:
   folders: tuple[str, ...] = ()
 
 
-def run(config: Any, directory: str | pathlib.Path, *,
+def run(config: configs.Given, directory: str | pathlib.Path, *,
         stages: Sequence[str] | None = None,
         say: Callable[[str], None] = print) -> pathlib.Path:
   """Runs the stages named, in order; those that they need must be finished.
@@ -90,7 +90,7 @@ def run(config: Any, directory: str | pathlib.Path, *,
     UserError: anything that a user or a machine did wrong.
   """
   chosen = choose_stages(STAGES if stages is None else stages)
-  validation.check_config(config)
+  config = validation.check_config(config)
   root = pathlib.Path(directory).resolve()
   with workdir.hold(root):
     workdir.claim(root, configs.to_json(config))
@@ -137,7 +137,7 @@ class Run:
   `say` is told what a user wants to read.
   """
 
-  config: Any
+  config: configs.Config
   root: pathlib.Path
   say: Callable[[str], None] = print
 
@@ -146,7 +146,7 @@ class Run:
     return teachers.read_dataset(self.config, self.root)
 
   def read_teachers(self, dataset: Dataset,
-                    ensemble: Any) -> dict[str, ensembles.Teacher]:
+                    ensemble: configs.Ensemble) -> dict[str, ensembles.Teacher]:
     """The members of an ensemble by name."""
     return ensembles.make_teachers(ensemble, lambda name: (
         teachers.read_teachers(self.root / 'teachers' / name, name,

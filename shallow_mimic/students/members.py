@@ -5,15 +5,15 @@ from __future__ import annotations
 import collections
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from shallow_mimic import errors, models
+from shallow_mimic import configs, errors, models
 from shallow_mimic.training import family, objectives
 
 
-def make_members(config: Any, input_shape: tuple[int, ...], classes: int, *,
-                 seeds: int,
+def make_members(config: configs.Students, input_shape: tuple[int, ...],
+                 classes: int, *, seeds: int,
                  rates: Mapping[tuple[str, int], tuple[float, float]] | None
                  = None) -> list[family.Member]:
   """The family that a configuration describes.
@@ -30,6 +30,7 @@ def make_members(config: Any, input_shape: tuple[int, ...], classes: int, *,
   for name, curve in sorted(config.curves.items()):
     for width in find_widths(config, name, input_shape, classes,
                                     **_net_options(config, curve)):
+      grid: Iterable[tuple[float, float]]
       if rates is None:
         grid = itertools.product(
             scale_rates(
@@ -44,7 +45,7 @@ def make_members(config: Any, input_shape: tuple[int, ...], classes: int, *,
   return members
 
 
-def find_taught(config: Any) -> dict[str, list[str]]:
+def find_taught(config: configs.Config) -> dict[str, list[str]]:
   """The inputs that each ensemble has to label, by its name."""
   used: dict[str, list[str]] = {}
   for curve in config.students.curves.values():
@@ -53,7 +54,7 @@ def find_taught(config: Any) -> dict[str, list[str]]:
   return {name: used[name] for name in config.ensembles if name in used}
 
 
-def rank_teachers(config: Any) -> list[str]:
+def rank_teachers(config: configs.Config) -> list[str]:
   """All ensembles, the main teacher first: the one of most plain mimics.
 
   A plain mimic's name holds no '/'; where there is none, all mimics count.
@@ -91,8 +92,9 @@ def _make_member(config, name, curve, width, seed, rate, decay):
   )
 
 
-def find_widths(config: Any, name: str, input_shape: tuple[int, ...],
-                classes: int, **options: Any) -> tuple[int, ...]:
+def find_widths(config: configs.Students, name: str,
+                input_shape: tuple[int, ...], classes: int,
+                **options: Any) -> tuple[int, ...]:
   """Widths of a curve: as stated, or those that give the stated sizes.
 
   Args:
@@ -109,7 +111,7 @@ def find_widths(config: Any, name: str, input_shape: tuple[int, ...],
   curve = config.curves[name]
   if curve.widths or not (curve.parameters or config.parameters):
     return tuple(curve.widths or config.widths)
-  found = {}
+  found: dict[int, int] = {}
   for wanted in curve.parameters or config.parameters:
     text = curve.architecture or config.architecture
     width = models.find_width(text, input_shape, classes, wanted, **options)

@@ -12,11 +12,10 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from shallow_mimic import evaluation, training
+from shallow_mimic import configs, evaluation, training
 from shallow_mimic.data import mixtures, pools, store
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.utterances import Sequences
@@ -26,7 +25,8 @@ from shallow_mimic.teachers import train
 from shallow_mimic.training import family, fit, make_settings
 
 
-def make_aligner(config: Any) -> tuple[family.Member, training.Settings]:
+def make_aligner(config: configs.Config,
+                 ) -> tuple[family.Member, training.Settings]:
   """The net that finds labels anew, and how it trains: one of a group.
 
   It trains on all of the group's inputs: it labels no student's targets.
@@ -38,7 +38,7 @@ def make_aligner(config: Any) -> tuple[family.Member, training.Settings]:
           make_settings(config, group))
 
 
-def aligner_group(config: Any) -> str:
+def aligner_group(config: configs.Config) -> str:
   """The group named, or else the only one."""
   return config.data.speech.aligner or next(iter(config.teachers))
 
@@ -124,7 +124,7 @@ def _pad(parts: list[np.ndarray], multiple: int) -> np.ndarray:
   return out
 
 
-def read_dataset(config: Any, root: pathlib.Path,
+def read_dataset(config: configs.Config, root: pathlib.Path,
                  rounds: int | None = None) -> Dataset:
   """The data set of a work directory, mapped from disk.
 

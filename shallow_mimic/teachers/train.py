@@ -12,7 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shallow_mimic import errors, evaluation, losses, models, training
+from shallow_mimic import (
+  configs,
+  errors,
+  evaluation,
+  losses,
+  models,
+  training,
+)
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.evaluation import recognition
@@ -24,7 +31,7 @@ from shallow_mimic.training import family, fit, gather_inputs, objectives
 _CROSS_ENTROPY = objectives.Objective('cross_entropy')
 
 
-def make_members(name: str, group: Any) -> list[family.Member]:
+def make_members(name: str, group: configs.Teacher) -> list[family.Member]:
   """The nets of one group of teachers: one architecture, several seeds."""
   return [
       family.Member(
@@ -43,8 +50,9 @@ def _own_inputs(group, index):
   return group.inputs + (f'!{index % group.folds}' if group.folds else '')
 
 
-def write_teachers(directory: os.PathLike | str, name: str, group: Any,
-                   dataset: Dataset, settings: training.Settings) -> None:
+def write_teachers(directory: os.PathLike | str, name: str,
+                   group: configs.Teacher, dataset: Dataset,
+                   settings: training.Settings) -> None:
   """Trains a group of teachers; writes parameters, records and digests.
 
   Args:
@@ -86,8 +94,8 @@ def write_teachers(directory: os.PathLike | str, name: str, group: Any,
   })
 
 
-def read_teachers(directory: os.PathLike | str, name: str, group: Any,
-                  dataset: Dataset,
+def read_teachers(directory: os.PathLike | str, name: str,
+                  group: configs.Teacher, dataset: Dataset,
                   ) -> list[tuple[models.Net, Any, str, int | None]]:
   """Net, parameters, digest and fold held out of each teacher of a group."""
   workdir.require(pathlib.Path(directory), 'teachers')

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny_experiment
 
-from shallow_mimic import errors, pipeline
+from shallow_mimic import configs, errors, pipeline
 from shallow_mimic.pipeline import stages
 from shallow_mimic.training import fit
 
@@ -239,6 +239,23 @@ def test_deleted_stage_is_made_anew_alone(finished, tmp_path, monkeypatch):
   assert 'curves: done' in said
   name = 'report/results.csv'
   assert (workdir / name).read_bytes() == (finished[1] / name).read_bytes()
+
+
+def test_a_configuration_may_have_been_read(finished):
+  npz, workdir = finished
+  said = []
+  pipeline.run(configs.read_config(tiny_experiment.make_config(npz)), workdir,
+               stages=('curves',), say=said.append)
+  assert said[0] == 'curves: there already, verified'
+
+
+def test_what_is_wrong_is_refused_before_a_folder_is_made(tmp_path):
+  config = tiny_experiment.make_config(tmp_path / 'none.npz')
+  config.teachers = {'/tmp/x': config.teachers.DNN}
+  with pytest.raises(errors.UserError, match=(
+      r"^config\.teachers is '/tmp/x'; it must be named as folders can be")):
+    pipeline.run(config, tmp_path / 'run')
+  assert not (tmp_path / 'run').exists()
 
 
 def test_unlabelled_inputs_are_no_use_to_labels(tmp_path):

@@ -12,6 +12,7 @@ or speakers, that both nets were given.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
-from shallow_mimic import errors
+from shallow_mimic import configs, errors
 from shallow_mimic.curves.summaries import Spread, spread
 from shallow_mimic.data import find_source, say_speech_sources
 from shallow_mimic.evaluation import recognition
@@ -73,8 +74,9 @@ class Gain(NamedTuple):
   speakers: scoring.Difference
 
 
-def check_corpus(config: Any) -> None:
+def check_corpus(given: configs.Given) -> None:
   """UserError unless the data are a corpus whose speakers take turns."""
+  config = configs.read_config(given)
   if not find_source(config.data).speech:
     raise errors.UserError(
         f'folds of speakers need the data source {say_speech_sources()}, not'
@@ -91,12 +93,14 @@ def check_corpus(config: Any) -> None:
           ' is in one): there are no folds to pool; use launch.run')
 
 
-def choose_fold(config: Any, fold: int, train_speakers: int) -> Any:
+def choose_fold(given: configs.Given, fold: int,
+                train_speakers: int) -> configs.Config:
   """A copy of the configuration for one fold."""
-  config = config.copy_and_resolve_references()
-  config.data.speech.fold = fold
-  config.data.speech.train_speakers = train_speakers
-  return config
+  config = configs.read_config(given)
+  speech = dataclasses.replace(config.data.speech, fold=fold,
+                               train_speakers=train_speakers)
+  return dataclasses.replace(
+      config, data=dataclasses.replace(config.data, speech=speech))
 
 
 def read_fold(root: os.PathLike | str) -> Pooled:

@@ -7,7 +7,7 @@ import pathlib
 import tokenize
 import zipfile
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import logging
@@ -21,6 +21,9 @@ from shallow_mimic.data.sources.source import (
   digest_present,
   without_dev,
 )
+
+if TYPE_CHECKING:
+  from shallow_mimic import configs
 
 _HOW = (
     'write it with np.savez(path, x_train=…, y_train=…, x_test=…, y_test=…)'
@@ -125,20 +128,20 @@ def _labels(path: os.PathLike | str, key: str, y: np.ndarray) -> np.ndarray:
   return y.astype(np.int64, copy=False)
 
 
-def _read(config: Any, cache_dir: pathlib.Path) -> Raw:
+def _read(config: configs.Data, cache_dir: pathlib.Path) -> Raw:
   del cache_dir
   # As many classes as the largest label says.
   return Raw(pathlib.Path(config.path).stem, 0, read_arrays(config.path))
 
 
-def _digest(config: Any) -> str:
+def _digest(config: configs.Data) -> str:
   if not config.path:
     raise errors.UserError(
         'config.data.path is not set; say --config.data.path=MY.npz')
   return digest_present(pathlib.Path(config.path).expanduser())
 
 
-def _shapes(config: Any) -> Shapes | None:
+def _shapes(config: configs.Data) -> Shapes | None:
   if not config.path:
     return None
   parts = read_arrays(config.path)

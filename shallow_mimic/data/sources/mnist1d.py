@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING
 
 from shallow_mimic.data.dataset import Examples
 from shallow_mimic.data.sources import transfer
 from shallow_mimic.data.sources.source import Raw, Shapes, Source, without_dev
 
+if TYPE_CHECKING:
+  from shallow_mimic import configs
 
-def _read(config: Any, cache_dir: pathlib.Path) -> Raw:
+
+def _read(config: configs.Data, cache_dir: pathlib.Path) -> Raw:
   from shallow_mimic.data.sources import mnist1d_builder  # noqa: PLC0415
 
   folder = pathlib.Path(config.data_dir or cache_dir).expanduser()
@@ -23,7 +26,7 @@ def _read(config: Any, cache_dir: pathlib.Path) -> Raw:
   return Raw('mnist1d', mnist1d_builder.CLASSES, parts)
 
 
-def _digest(config: Any) -> list[str]:
+def _digest(config: configs.Data) -> list[str]:
   """The versions of the package that makes them and of how they are kept."""
   from shallow_mimic.data.sources import mnist1d_builder  # noqa: PLC0415
 
@@ -32,7 +35,7 @@ def _digest(config: Any) -> list[str]:
           str(mnist1d_builder.Mnist1d.VERSION)]
 
 
-def _shapes(config: Any) -> Shapes:
+def _shapes(config: configs.Data) -> Shapes:
   return Shapes((40,), 10, without_dev(config, 4000, 'MNIST-1D'))
 
 

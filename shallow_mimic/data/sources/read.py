@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,8 +35,11 @@ from shallow_mimic.data.store import make_preprocessed
 from shallow_mimic.data.views import Views
 from shallow_mimic.runs import files
 
+if TYPE_CHECKING:
+  from shallow_mimic import configs
 
-def read_source(config: Any, *, cache_dir: os.PathLike | str,
+
+def read_source(config: configs.Data, *, cache_dir: os.PathLike | str,
                 directory: os.PathLike | str | None = None) -> Dataset:
   """Reads, splits and preprocesses what a configuration describes.
 
@@ -96,7 +99,7 @@ def read_source(config: Any, *, cache_dir: os.PathLike | str,
 
 
 def _read_transfer_sets(
-    config: Any, specs: Mapping[str, Mapping[str, Any]],
+    config: configs.Data, specs: Mapping[str, Mapping[str, Any]],
     parts: Mapping[str, Examples], folds: np.ndarray | None, classes: int,
 ) -> dict[str, Examples]:
   """The raw transfer sets by name, checked."""
@@ -114,7 +117,7 @@ def _read_transfer_sets(
   return sets
 
 
-def _make_folds(config: Any, specs: Mapping[str, Mapping[str, Any]],
+def _make_folds(config: configs.Data, specs: Mapping[str, Mapping[str, Any]],
                 labels: np.ndarray) -> dict[str, np.ndarray]:
   """Folds of train, and of the views of it, by split."""
   if not config.folds:
@@ -125,7 +128,7 @@ def _make_folds(config: Any, specs: Mapping[str, Mapping[str, Any]],
   return {'train': folds, **views}
 
 
-def source_digest(config: Any) -> str:
+def source_digest(config: configs.Data) -> str:
   """SHA-256 that changes when the source's files do; reads no examples.
 
   Of what the source says (of the `.npz`, of every file of a TFDS data set, of
@@ -139,7 +142,7 @@ def source_digest(config: Any) -> str:
       find_digest(config) | transfer.transfer_digests(config))
 
 
-def _split_train(config: Any, raw: Raw) -> dict[str, Examples]:
+def _split_train(config: configs.Data, raw: Raw) -> dict[str, Examples]:
   """Checks the raw parts, takes dev out of train, limits what is left."""
   parts = dict(raw.parts)
   shape = parts['train'].x.shape[1:]

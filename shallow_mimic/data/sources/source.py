@@ -12,7 +12,7 @@ import json
 import os
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from shallow_mimic import errors
 from shallow_mimic.data.dataset import Examples, check_types
 from shallow_mimic.registry import Registry
 from shallow_mimic.runs import files
+
+if TYPE_CHECKING:
+  from shallow_mimic import configs
 
 _SPLITS = ('train', 'dev', 'test')
 
@@ -91,12 +94,12 @@ class Source:
             f' {getattr(self, field)!r}; it must be a function')
 
 
-def find_source(config: Any) -> Source:
+def find_source(config: configs.Data) -> Source:
   """The source that a data configuration names; UserError if there is none."""
   return Source.registry.find(config.source)
 
 
-def find_registered(config: Any) -> dict[str, str]:
+def find_registered(config: configs.Data) -> dict[str, str]:
   """Version by name of the source, if it is a registered one; else nothing."""
   source = find_source(config)
   return {source.name: source.version} if source.version else {}
@@ -108,7 +111,7 @@ def say_speech_sources() -> str:
                      if source.speech)
 
 
-def find_shapes(config: Any) -> Shapes | None:
+def find_shapes(config: configs.Data) -> Shapes | None:
   """What the source says of its shapes, checked."""
   given: Any = find_source(config).shapes(config)
   match given:
@@ -125,7 +128,7 @@ def find_shapes(config: Any) -> Shapes | None:
       ' Shapes((28, 28, 1), 10, 60000), or None')
 
 
-def find_digest(config: Any) -> Any:
+def find_digest(config: configs.Data) -> Any:
   """What the source says of its content, checked, with what names it."""
   source = find_source(config)
   found = source.digest(config)
@@ -143,7 +146,7 @@ def find_digest(config: Any) -> Any:
   return {'source': source.name, source.name: found}
 
 
-def check_raw(config: Any, found: Any) -> Raw:
+def check_raw(config: configs.Data, found: Any) -> Raw:
   """What a source's `read` gave, its types checked, as `Raw`.
 
   The classes are those of `Raw` or of the source's shapes, or else all up to
@@ -214,7 +217,7 @@ def digest_present(path: os.PathLike | str) -> str:
     raise errors.UserError(f'cannot read {path}: {error.strerror}') from error
 
 
-def without_dev(config: Any, rows: int, name: str) -> int:
+def without_dev(config: configs.Data, rows: int, name: str) -> int:
   """How many of so many training examples are left when dev is out.
 
   Raises:

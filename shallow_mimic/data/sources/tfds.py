@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING
 
 from shallow_mimic.data.sources.source import (
   Raw,
@@ -16,8 +16,11 @@ from shallow_mimic.data.sources.source import (
   present,
 )
 
+if TYPE_CHECKING:
+  from shallow_mimic import configs
 
-def _read(config: Any, cache_dir: pathlib.Path) -> Raw:
+
+def _read(config: configs.Data, cache_dir: pathlib.Path) -> Raw:
   from shallow_mimic.data.sources import tfds_reader  # noqa: PLC0415
 
   del cache_dir
@@ -37,11 +40,11 @@ def digest_tfds(name: str, data_dir: str) -> dict[str, str]:
           for path in sorted(folder.iterdir()) if path.is_file()}
 
 
-def _digest(config: Any) -> dict[str, str]:
+def _digest(config: configs.Data) -> dict[str, str]:
   return digest_tfds(config.name, config.data_dir)
 
 
-def _shapes(config: Any) -> None:
+def _shapes(config: configs.Data) -> None:
   """A plan is made before the data are prepared: the configuration says it."""
 
 

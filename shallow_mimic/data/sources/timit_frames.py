@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from shallow_mimic.speech import (
 )
 from shallow_mimic.speech.corpus import Utterance
 
+if TYPE_CHECKING:
+  from shallow_mimic import configs
+
 _MAPS = 3  # static, Δ, ΔΔ
 
 
@@ -39,7 +42,7 @@ class Frames(NamedTuple):
   folds: np.ndarray
 
 
-def read_speech(config: Any, specs: Mapping[str, Mapping[str, Any]],
+def read_speech(config: configs.Data, specs: Mapping[str, Mapping[str, Any]],
                 cache_dir: os.PathLike | str) -> Dataset:
   """Frames of TIMIT as inputs, HMM states as labels.
 

@@ -22,7 +22,7 @@ byte, of the kinds that are read from elsewhere (recordings: as a whole).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from absl import logging
@@ -37,6 +37,9 @@ from shallow_mimic.data.pools import DTYPES
 from shallow_mimic.data.sources.source import find_source, present
 from shallow_mimic.data.sources.tfds import digest_tfds
 from shallow_mimic.data.views import VIEW_OPTIONS, describe_views
+
+if TYPE_CHECKING:
+  from shallow_mimic import configs
 
 
 class Wanted(NamedTuple):
@@ -53,7 +56,7 @@ class Wanted(NamedTuple):
 
   name: str
   spec: Mapping[str, Any]
-  config: Any
+  config: configs.Data
   parts: Mapping[str, Examples]
   folds: np.ndarray | None
 
@@ -77,7 +80,7 @@ class Kind(NamedTuple):
   anywhere: bool = False
 
 
-def transfer_specs(config: Any) -> dict[str, dict[str, Any]]:
+def transfer_specs(config: configs.Data) -> dict[str, dict[str, Any]]:
   """The transfer sets that a configuration asks for, checked.
 
   Raises:
@@ -132,7 +135,7 @@ def _check_options(name: str, spec: Mapping[str, Any]) -> None:
           ' not negative')
 
 
-def generated_sizes(config: Any) -> dict[int, int]:
+def generated_sizes(config: configs.Data) -> dict[int, int]:
   """The largest `generated` transfer set of each seed: smaller begin it."""
   sizes: dict[int, int] = {}
   for spec in transfer_specs(config).values():
@@ -142,7 +145,7 @@ def generated_sizes(config: Any) -> dict[int, int]:
   return sizes
 
 
-def transfer_digests(config: Any) -> dict[str, Any]:
+def transfer_digests(config: configs.Data) -> dict[str, Any]:
   """Digests of what transfer sets are read from elsewhere, by split."""
   return {f'transfer.{name}': digest(spec, config)
           for name, spec in transfer_specs(config).items()
@@ -204,17 +207,18 @@ def _read_foreign(wanted: Wanted) -> Examples:
   return Examples(found.x, np.full_like(found.y, -1))
 
 
-def _digest_foreign(spec: Mapping[str, Any], config: Any) -> dict[str, str]:
+def _digest_foreign(
+    spec: Mapping[str, Any], config: configs.Data) -> dict[str, str]:
   return digest_tfds(spec['name'], _find_data_dir(spec, config))
 
 
-def _find_data_dir(spec: Mapping[str, Any], config: Any) -> str:
+def _find_data_dir(spec: Mapping[str, Any], config: configs.Data) -> str:
   """Its own, or that of a source which is prepared by TFDS itself."""
   shared = config.data_dir if 'split' in find_source(config).kinds else ''
   return spec.get('data_dir') or shared
 
 
-def _digest_wavs(spec: Mapping[str, Any], config: Any) -> str:
+def _digest_wavs(spec: Mapping[str, Any], config: configs.Data) -> str:
   from shallow_mimic.data.sources import wavs  # noqa: PLC0415
 
   del config

@@ -249,6 +249,8 @@ def test_configurations_of_the_folds(tmp_path):
   chosen = pool.choose_fold(config, 3, 2)
   assert (chosen.data.speech.fold, chosen.data.speech.train_speakers) == (3, 2)
   assert (config.data.speech.fold, config.data.speech.train_speakers) == (0, 0)
+  again = pool.choose_fold(chosen, 1, 2)
+  assert again == pool.choose_fold(config, 1, 2) != chosen
 
 
 def test_corpora_without_folds(tmp_path):
