@@ -176,7 +176,12 @@ def layer_shapes(
   shapes = [map_shape(architecture, input_shape)]
   for layer in architecture.layers:
     try:
-      shapes.append(layer.output_shape(layer_input(layer, shapes[-1])))
+      shape = layer.output_shape(layer_input(layer, shapes[-1]))
+      if not (isinstance(shape, tuple) and shape and all(
+          isinstance(length, int) and length > 0 for length in shape)):
+        raise ValueError(f'states outputs of shape {shape!r}; it must be a'
+                         ' tuple of whole numbers from 1 on')
+      shapes.append(shape)
     except ValueError as error:
       raise errors.UserError(
           f'architecture "{architecture}" on inputs of shape {input_shape}:'

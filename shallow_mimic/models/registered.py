@@ -64,12 +64,15 @@ def _find_differences(layer: Layer, shape: Shape, options: Options, y: Any,
   leaves = jax.tree.leaves(params)
   stated, count = layer.output_shape(shape), layer.count_parameters(
       shape, options)
+  cost = layer.count_multiply_adds(shape)
   if y.shape != (3, *stated):
     yield f'it states outputs of shape {stated} and makes {y.shape[1:]}'
   if layer.gives_map != (len(stated) > 1):
     yield f'gives_map is {layer.gives_map}, but its outputs are {stated}'
   if count != (made := sum(leaf.size for leaf in leaves)):
     yield f'it states {count:,} parameters and makes {made:,}'
+  if not isinstance(cost, int) or cost < 0:
+    yield f'it states {cost!r} multiply-adds, no whole number from 0 on'
   wrong = [name for name in params if not name.startswith(f'{layer.name}_0')]
   if wrong:
     yield f'name its modules after site.name, not {", ".join(wrong)}'

@@ -156,6 +156,16 @@ def test_shapes_and_what_a_layer_needs_of_its_input():
     models.make_net('crop3', (6, 6, 1), 3)
 
 
+@pytest.mark.parametrize('shape', [6, (), (6, 0), [6], (6.0,), None])
+def test_an_output_shape_is_a_shape(shape):
+  shallow_mimic.register(frozen(type('Gate', (Gate,), {
+      'output_shape': lambda self, _: shape})))
+  with refused('architecture "gate6-5" on inputs of shape (4,): "gate6" states'
+               f' outputs of shape {shape!r}; it must be a tuple of whole'
+               ' numbers from 1 on'):
+    models.make_net('gate6-5', (4,), 3)
+
+
 # By hand: parameters, absorbed, multiply-adds, units, depth.
 @pytest.mark.parametrize(('text', 'shape', 'counts'), [
     ('gate6-5', (4,), (60 + 35 + 18, 113, 48 + 30 + 15, 11, 3)),
@@ -278,6 +288,8 @@ def _dense(units, name, **options):
     ({'apply': _dense(lambda n: n, lambda site: site.name, dtype=jnp.float16),
       'count_parameters': lambda self, shape, options: 30},
      'its parameters and outputs must be float32'),
+    ({'fan_in': lambda self, shape: shape[0] / 2},
+     'it states 12.0 multiply-adds, no whole number from 0 on'),
     ({'gives_map': True}, 'gives_map is True, but its outputs are (6,)'),
     ({'apply': lambda self, x, site: x['x']},
      'TypeError: '),
