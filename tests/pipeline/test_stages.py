@@ -1,6 +1,7 @@
 """Tests of all stages in a row: what they leave, resuming, refusing."""
 
 import csv
+import dataclasses
 import io
 import shutil
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import tiny_experiment
 
-from shallow_mimic import errors, pipeline
+from shallow_mimic import curves, errors, pipeline, register
 from shallow_mimic.training import fit
 
 COLUMNS = ['model', 'role', 'objective', 'width', 'seed', 'learning_rate',
@@ -204,6 +205,26 @@ def test_deleted_stage_is_made_anew_alone(finished, tmp_path, monkeypatch):
   assert 'curves: done' in said
   name = 'report/results.csv'
   assert (workdir / name).read_bytes() == (finished[1] / name).read_bytes()
+
+
+def test_a_report_is_made_of_ones_own_sections_too(finished, tmp_path):
+  npz, workdir = copy_run(finished, tmp_path)
+  draw = lambda: pipeline.run(
+      tiny_experiment.make_config(npz), workdir, stages=('curves',),
+      say=lambda line: None)
+  mine = curves.Section(name='mine', version='1', title='Mine')
+  try:
+    for version in ('1', '2'):
+      register(dataclasses.replace(mine, version=version))
+      with pytest.raises(errors.UserError) as error:
+        draw()
+      assert str(error.value).startswith(
+          f'{workdir}/report was made from another sections; delete it')
+      shutil.rmtree(workdir / 'report')
+      draw()
+      assert '<h2>Mine</h2>' in (workdir / 'report/index.html').read_text()
+  finally:
+    curves.Section.registry.remove('mine')
 
 
 def test_unlabelled_inputs_are_no_use_to_labels(tmp_path):
