@@ -155,7 +155,7 @@ def read_records(path: os.PathLike | str) -> list[Record]:
   for place, tree in enumerate(trees if isinstance(trees, list) else [trees]):
     try:
       found.append(Record.from_json(tree))
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
       raise errors.UserError(
           f'cannot read record {place} of {path}: {error}; another version of'
           f' shallow_mimic wrote it: use that one, or delete'

@@ -1,6 +1,7 @@
 """Tests of all stages in a row: what they leave, resuming, refusing."""
 
 import csv
+import dataclasses
 import io
 import shutil
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import tiny_experiment
 
-from shallow_mimic import configs, errors, pipeline
+from shallow_mimic import configs, curves, errors, pipeline, register
 from shallow_mimic.pipeline import stages
 from shallow_mimic.training import fit
 
@@ -256,6 +257,26 @@ def test_what_is_wrong_is_refused_before_a_folder_is_made(tmp_path):
       r"^config\.teachers is '/tmp/x'; it must be named as folders can be")):
     pipeline.run(config, tmp_path / 'run')
   assert not (tmp_path / 'run').exists()
+
+
+def test_a_report_is_made_of_ones_own_sections_too(finished, tmp_path):
+  npz, workdir = copy_run(finished, tmp_path)
+  draw = lambda: pipeline.run(
+      tiny_experiment.make_config(npz), workdir, stages=('curves',),
+      say=lambda line: None)
+  mine = curves.Section(name='mine', version='1', title='Mine')
+  try:
+    for version in ('1', '2'):
+      register(dataclasses.replace(mine, version=version))
+      with pytest.raises(errors.UserError) as error:
+        draw()
+      assert str(error.value).startswith(
+          f'{workdir}/report was made from another sections; delete it')
+      shutil.rmtree(workdir / 'report')
+      draw()
+      assert '<h2>Mine</h2>' in (workdir / 'report/index.html').read_text()
+  finally:
+    curves.Section.registry.remove('mine')
 
 
 def test_unlabelled_inputs_are_no_use_to_labels(tmp_path):
