@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test smoke benchmark lint clean
+.PHONY: run test smoke benchmark lint docs clean
 
 run: $(VENV)/ready
 	$(BIN)/python -m launch.run $(ARGS)
@@ -21,10 +21,14 @@ benchmark: $(VENV)/ready
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 
+docs: $(VENV)/ready
+	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
+	$(BIN)/python docs/make_api.py docs/api
+
 $(VENV)/ready: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt -e '.[test,speech]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs build dist *.egg-info
+	rm -rf $(VENV) runs build dist docs/api *.egg-info
