@@ -22,7 +22,6 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check .
 
 docs: $(VENV)/ready
-	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
 	$(BIN)/python docs/make_api.py docs/api
 
 $(VENV)/ready: setup.cfg pyproject.toml constraints.txt
