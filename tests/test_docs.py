@@ -30,21 +30,27 @@ ROOT = places.ROOT
 PAGES = [ROOT / 'README.md', ROOT / 'CHANGELOG.md', ROOT / 'CONTRIBUTING.md',
          *sorted((ROOT / 'docs').glob('*.md'))]
 WORDS = ('make ', 'pip ', 'python -m launch.', 'shallow-mimic ')
+FILE = re.compile(r'^`(\w+\.py)`:\n\n```python\n(.*?)^```', re.M | re.S)
 # Of the experiments that come with the package, what makes them small.
 SMALL_STUDENTS = (
     '--config.students.widths=(3,)', '--config.students.steps=4',
     '--config.students.search_steps=2', '--config.students.eval_every=2',
     '--config.students.seeds=1', '--config.students.learning_rates=(0.01,)')
+SMALL_NETS = (
+    *SMALL_STUDENTS,
+    '--config.teachers.CNN.steps=4', '--config.teachers.CNN.eval_every=2')
 SMALL = {
     'arrays': (
         *SMALL_STUDENTS, '--config.teachers.DNN.architecture=8-8',
         '--config.teachers.DNN.steps=4', '--config.teachers.DNN.eval_every=2',
         '--config.data.transfer.views.copies=1',
         '--config.report.figure_width=3'),
-    'mine.py': (
-        *SMALL_STUDENTS, '--config.teachers.CNN.architecture=2c-p2-8fc',
-        '--config.teachers.CNN.steps=4', '--config.teachers.CNN.eval_every=2',
-        '--config.data.transfer.more.size=20'),
+    'mine.py': SMALL_NETS,
+    'huber.py': SMALL_NETS,
+    'scatter.py': SMALL_NETS,
+    # What they add is in use after these.
+    'gate.py': (*SMALL_NETS, '--stages=data,teachers'),
+    'rings.py': (*SMALL_NETS, '--stages=data,teachers'),
 }
 # Takes many minutes: it has to start, and refuse what is not there.
 REFUSED = {'benchmark': ('--only=nothing', "--only has 'nothing'")}
@@ -112,10 +118,9 @@ def make_start(finished, tmp_path_factory):
   folder = tmp_path_factory.mktemp('docs')
   shutil.copy(finished[0], folder / 'MY.npz')
   shutil.copytree(finished[1], folder / 'DIR')
-  config = next(code for language, code in read_blocks(
-      (ROOT / 'docs' / 'configuration.md').read_text('utf-8'))
-                if language == 'python')
-  (folder / 'mine.py').write_text(config, encoding='utf-8')
+  for page in PAGES:
+    for file, code in FILE.findall(page.read_text('utf-8')):
+      (folder / file).write_text(code, encoding='utf-8')
 
   def start(command):
     words = [word.replace('=FILE', f'={finished[0]}')
@@ -145,7 +150,7 @@ def shrink(command):
     flags = [flag.replace('=FOLDER', '=nowhere') for flag in flags]
   elif config in SMALL:
     flags += SMALL[config]
-  elif script in ('run', 'export', 'latencies') and '--help' not in flags:
+  elif script in ('run', 'report', 'export') and '--help' not in flags:
     flags = [flag for flag in flags if not flag.startswith('--config=')]
     flags += [f'--config={tiny_experiment.__file__}',
               '--config.data.path=FILE', '--config.students.widths=(3,5)']
@@ -153,11 +158,9 @@ def shrink(command):
       flags.append(f'--to=student-{len(command)}')
       flags += ['--width=5'] * any('--width' in flag for flag in flags)
     # Only one configuration fits into a work directory.
-    other = any(flag.startswith('--config.') for flag in command)
-    if script == 'latencies':
-      flags.append('--workdir=timed')
-    elif '--workdir=DIR' not in flags:
-      flags.append('--workdir=other' if other else '--workdir=DIR')
+    fields = [flag for flag in command if flag.startswith('--config.')
+              and not flag.startswith('--config.students.widths')]
+    flags.append(f'--workdir=DIR{len("".join(fields)) or ""}')
   return ['-m', module, *flags]
 
 
@@ -169,10 +172,6 @@ def find_config(command):
 
 @pytest.mark.parametrize('command', STARTED, ids=name)
 def test_commands(command, start):
-  if 'launch.latencies' in command:
-    done = start(('python', '-m', 'launch.run', '--workdir=timed',
-                  '--config.report.latency=True'))
-    assert done.returncode == 0, done.stderr
   done = start(command)
   if 'FOLDER' in name(command):
     assert done.returncode == 2, done.stderr
@@ -190,7 +189,7 @@ def test_commands_are_found():
   assert {c[1] for c in MADE} >= {'run', 'test', 'lint', 'docs', 'benchmark'}
   scripts = {c[2] for c in STARTED if c[0] == 'python'}
   assert scripts >= {f'launch.{script}' for script in (
-      'run', 'plan', 'export', 'folds', 'benchmark', 'latencies')}
+      'run', 'plan', 'report', 'export', 'folds', 'benchmark')}
   text = 'x\n\n    make a  # b\n    python -m launch.c \\\n        d\n\ne `pip f`\n'
   assert read_commands(text) == [
       ('make', 'a'), ('python', '-m', 'launch.c', 'd'), ('pip', 'f')]
