@@ -21,9 +21,6 @@ benchmark: $(VENV)/ready
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 
-docs: $(VENV)/ready
-	$(BIN)/python docs/make_api.py docs/api
-
 $(VENV)/ready: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -c constraints.txt -e '.[test,speech]'
@@ -31,3 +28,7 @@ $(VENV)/ready: setup.cfg pyproject.toml constraints.txt
 
 clean:
 	rm -rf $(VENV) runs build dist docs/api *.egg-info
+
+docs: $(VENV)/ready
+	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
+	$(BIN)/python docs/make_api.py docs/api

@@ -190,7 +190,8 @@ def test_commands_are_found():
   scripts = {c[2] for c in STARTED if c[0] == 'python'}
   assert scripts >= {f'launch.{script}' for script in (
       'run', 'plan', 'report', 'export', 'folds', 'benchmark')}
-  text = 'x\n\n    make a  # b\n    python -m launch.c \\\n        d\n\ne `pip f`\n'
+  text = ('x\n\n    make a  # b\n    python -m launch.c \\\n        d\n\n'
+          'e `pip f`\n')
   assert read_commands(text) == [
       ('make', 'a'), ('python', '-m', 'launch.c', 'd'), ('pip', 'f')]
 
@@ -223,6 +224,18 @@ def test_a_student_is_loaded_as_the_page_says(start):
   x = tiny_experiment.make_arrays()['x_test']
   assert namespace['load'](start.folder / 'one')(x).shape == (
       len(x), tiny_experiment.CLASSES)
+
+
+def test_api_reference(tmp_path):
+  pytest.importorskip('pdoc', reason='the extra `docs` is not installed')
+  done = subprocess.run(
+      [sys.executable, ROOT / 'docs' / 'make_api.py', tmp_path], cwd=ROOT,
+      check=False, capture_output=True, text=True,
+      env={**os.environ, 'PYTHONPATH': str(ROOT)})
+  assert done.returncode == 0, done.stderr
+  page = (tmp_path / 'shallow_mimic' / 'losses.html').read_text('utf-8')
+  for function in losses.__all__:
+    assert f'id="{function}"' in page
 
 
 # Links, tables ---------------------------------------------------------------
