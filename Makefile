@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test smoke benchmark lint clean
+.PHONY: run test smoke benchmark lint docs clean
 
 run: $(VENV)/ready
 	$(BIN)/python -m launch.run $(ARGS)
@@ -27,4 +27,8 @@ $(VENV)/ready: setup.cfg pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs build dist *.egg-info
+	rm -rf $(VENV) runs build dist docs/api *.egg-info
+
+docs: $(VENV)/ready
+	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
+	$(BIN)/python docs/make_api.py docs/api

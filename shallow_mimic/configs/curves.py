@@ -1,6 +1,6 @@
 """Curves of a configuration by the dozen: one for each loss, or each size.
 
-    students.curves.update(study_curves.make_loss_curves(
+    students.curves.update(configs.make_loss_curves(
         teacher='ECNN', inputs='train+views', widths=(1000,)))
 
 Their names hold a '/': they are kept out of figure 1, and the report draws

@@ -163,7 +163,7 @@ def count_frames(logits: np.ndarray, labels: np.ndarray,
     stops: [U], the row after the last of each utterance.
   """
   logits, rows = np.asarray(logits, np.float64), np.arange(len(labels))
-  broken = np.isnan(logits).any(-1)  # Decides nothing.
+  broken = np.isnan(logits).any(-1)  # These frames count as wrong.
   scores = np.exp(logits - logits.max(-1, keepdims=True))
   members = phones.CLASS_OF_STATE[:, None] == np.arange(len(phones.CLASSES))
   classes = phones.classes_of_states(labels)

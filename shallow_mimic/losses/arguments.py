@@ -68,11 +68,13 @@ def read_scalar(name: str, value: ArrayLike) -> None:
 
 def keep(array: jax.Array, where: jax.Array | None) -> jax.Array:
   """The array with 0 where dropped."""
-  # Zeroed rather than skipped: gradients of the rest then meet no inf or NaN.
+  # With 0 in their place, the gradients of the rest meet no inf or NaN.
   return array if where is None else jnp.where(where, array, 0)
 
 
 def weigh(weight: jax.Array, loss: jax.Array) -> jax.Array:
-  """Weight · loss; a term of weight 0 is left out whole."""
-  # It may be inf, or NaN unlabelled.
+  """Weight · loss; a term of weight 0 is left out altogether.
+
+  Such a term may be inf, or NaN where there is no label, and 0 times it is NaN.
+  """
   return jnp.where(weight > 0, weight * loss, 0)

@@ -14,26 +14,26 @@ FLOOR = 1e-7
 
 
 def peak(array: jax.Array, axis: Axes, where: jax.Array | None) -> jax.Array:
-  """The largest of the kept, a constant to gradients; -inf of none."""
+  """The largest element that is kept, -inf if none is; it has no gradient."""
   return jax.lax.stop_gradient(
       jnp.max(array, axis, keepdims=True, where=where, initial=-jnp.inf))
 
 
 def shift(logits: jax.Array, axis: Axes, where: jax.Array | None) -> jax.Array:
   """The largest logit becomes 0; a dropped class -inf, of probability 0."""
-  # So that no exp overflows and offsets cancel.
+  # After this no exp overflows, and a common offset cancels.
   shifted = logits - peak(logits, axis, where)
   return shifted if where is None else jnp.where(where, shifted, -jnp.inf)
 
 
 def log_softmax(logits: jax.Array, axis: int, where: jax.Array | None,
                 temperature: ArrayLike = 1.0) -> jax.Array:
-  """Log softmax(logits / T) over the kept."""
+  """Log softmax(logits / T) over the classes that are kept."""
   return jax.nn.log_softmax(shift(logits, axis, where) / temperature, axis)
 
 
 def count(array: jax.Array, axis: Axes, where: jax.Array | None) -> jax.Array:
-  """How many are kept, float32, with the axis as 1; 1 of none."""
+  """How many elements are kept, but at least 1, with the axis as length 1."""
   kept = jnp.ones(array.shape, bool) if where is None else where
   return jnp.maximum(1, jnp.sum(kept, axis, jnp.float32, keepdims=True))
 

@@ -30,7 +30,7 @@ def write_arrays(
   Raises:
     OSError: the disk is full or the folder cannot be written.
   """
-  # Orbax refuses arrays without elements: their dtypes and shapes stand in.
+  # Orbax refuses arrays without elements; their types and shapes are kept.
   tree = {
       'full': {name: a for name, a in arrays.items() if a.size},
       'empty': {name: {str(a.dtype): np.asarray(a.shape)}

@@ -3,7 +3,8 @@
 Every stage owns a folder. `started.json` says what it is being made from,
 `done.json`, written last, lists its files with their digests. A finished
 stage is verified and skipped; one made from something else is refused, never
-overwritten. Data that were never finished bind nothing: they are read anew.
+overwritten. Data that were never finished bind a work directory to nothing:
+they are read anew.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from shallow_mimic.runs import files
 
 _STARTED, _DONE = 'started.json', 'done.json'
 _IDENTITY, _CONFIG = 'identity.json', 'config.json'
-_FIRST = 'data'  # The stage that makes nothing which takes long.
+_FIRST = 'data'  # The stage that is quick to make again.
 
 
 @contextlib.contextmanager
 def hold(workdir: os.PathLike | str) -> Iterator[None]:
-  """Keeps other processes out: two would write over each other's files.
+  """Keeps other processes out of a work directory until the block ends.
 
-  Until the block ends, or the process does, however it ends.
+  Two at once would write over each other's files. The lock goes with the
+  process, however that ends.
 
   Raises:
     UserError: another one is at work there.
@@ -53,7 +55,7 @@ def hold(workdir: os.PathLike | str) -> Iterator[None]:
       raise errors.UserError(
           f'another process is at work in {workdir}; wait for it to end, or'
           ' choose another --workdir') from error
-    except OSError:  # Nor have some network file systems.
+    except OSError:  # Some network file systems cannot lock a file.
       pass
     yield
 
@@ -167,7 +169,7 @@ def run_once(directory: os.PathLike | str, made_from: Mapping[str, Any],
     return False
   files.write_json(directory / _STARTED, dict(made_from))
   work(directory)
-  for left in directory.rglob('.*.tmp'):  # By a run that was killed.
+  for left in directory.rglob('.*.tmp'):  # Left by a run that was killed.
     left.unlink()
   files.write_json(directory / _DONE, {
       str(path.relative_to(directory)): files.digest_file(path)

@@ -57,7 +57,7 @@ def frame_states(
   centres = SHIFT * np.arange(frames) + WINDOW / 2
   index = np.maximum(np.searchsorted(starts, centres, side='right') - 1, 0)
   passed = STATES_PER_PHONE * (centres - starts[index])
-  # Only the last segment can be reached without having a length.
+  # The last segment alone may have no length: nothing divides by 0.
   length = np.maximum(stops - starts, 1e-6)[index]
   positions = np.clip(passed // length, 0, STATES_PER_PHONE - 1)
   return (STATES_PER_PHONE * phones[index] + positions).astype(np.int32)

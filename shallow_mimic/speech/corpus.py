@@ -133,7 +133,7 @@ def _entry(
 ) -> Entry:
   audio = paths.get('.wav', paths.get('.wav.wav'))
   phones = paths.get('.phn')
-  # A missing file is named as its neighbour is, for the message.
+  # The message names a missing file in its neighbour's case of letters.
   if audio is None:
     upper = phones.suffix.isupper()
     audio = phones.with_suffix('.WAV' if upper else '.wav')

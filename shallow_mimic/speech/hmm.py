@@ -169,7 +169,7 @@ def fit_durations(alignments: Sequence[ArrayLike], states: int, *,
   visits = sum(_count_states(path[_starts(path)], states) for path in paths)
   if not np.any(frames):
     raise ValueError('no labelled frame to fit durations to')
-  # One visit in two frames more: the common rate is never 0 or 1.
+  # One visit of two frames is added, so that the rate is never 0 or 1.
   common = (visits.sum() + 1) / (frames.sum() + 2)
   leave = (visits + smoothing * common) / (frames + smoothing)
   return Durations(stay=_log(1 - leave), leave=_log(leave))

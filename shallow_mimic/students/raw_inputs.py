@@ -63,7 +63,8 @@ def _gcn(step: Step, arrays: Mapping[str, jax.Array],
   del arrays
   mean = lambda x: x.mean(tuple(range(1, x.ndim)), keepdims=True)
   centred = x - mean(x)
-  centred -= mean(centred)  # What rounding left; NumPy's has float64 for it.
+  # Rounding leaves a mean; the version for NumPy uses float64 instead.
+  centred -= mean(centred)
   deviation = jnp.sqrt(mean(jnp.square(centred)) + step.options['bias'])
   deviation = jnp.where(deviation == 0, 1, deviation)
   return step.options['scale'] * centred / deviation

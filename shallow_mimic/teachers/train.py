@@ -129,7 +129,7 @@ def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
   )
   values = {}
   for split, part in (('dev', dataset.dev), ('test', dataset.test)):
-    # A teacher has no teacher: what compares it to one is left out.
+    # A teacher has no teacher, so that metrics which compare it are left out.
     nobody = np.zeros((1, len(part.y), classes), np.float32)
     values[split] = evaluation.evaluate(
         net, [_CROSS_ENTROPY], judged,

@@ -44,7 +44,7 @@ class Window(NamedTuple):
     pool: their inputs, M rows: by stream, step and place in the batch.
     labels: [M].
     targets: [T, M, C].
-    starts: the first row of each stream, see `streaming.find_streams`.
+    starts: the first row of each stream, see `find_streams`.
     first: the step of the first batch.
   """
 
@@ -54,8 +54,9 @@ class Window(NamedTuple):
   starts: jax.Array
   first: jax.Array
 
-# Inputs of one dispatch; three windows are alive at a time. Resident data keep
-# to it too: how steps are parted must not depend on where the data are.
+# The most inputs of one dispatch; three windows are alive at a time. Data that
+# are in memory keep to it as well, so that the steps fall into the same
+# dispatches wherever the data are.
 WINDOW_BYTES = 1 << 27
 _AHEAD = 2
 

@@ -162,6 +162,6 @@ def choose_group(bucket: Bucket, batch: int, platform: str) -> int:
   most = max(1, CPU_CACHE_UNITS // units)
   if most >= count:
     return count
-  # An even share compiles once; a remainder is a second program.
+  # Groups of one size are one program; a smaller last group is a second one.
   even = max(size for size in range(1, most + 1) if count % size == 0)
   return even if 2 * even > most else most

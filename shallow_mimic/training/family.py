@@ -24,7 +24,7 @@ from shallow_mimic.training.objectives import Objective
 # The fixed cost of one more bucket, in multiply-adds of a forward pass: a
 # dispatch of its operations takes about as long as this much matmul on a CPU.
 BUCKET_OVERHEAD = 500_000
-# What runs once had better be compiled fast than run fast.
+# For what runs only once it is better to compile fast than to run fast.
 _RUNS_ONCE = {'xla_backend_optimization_level': 0,
               'xla_llvm_disable_expensive_passes': True}
 

@@ -1,10 +1,11 @@
-"""Muon: momentum whose matrices are made orthogonal before they are applied.
+"""Optimisers: the schedule of the learning rate, Adam, SGD, and Muon.
 
+Muon is momentum whose matrices are made orthogonal before they are applied:
 K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks",
 2024; the scale is that of J. Liu et al., "Muon is scalable for LLM training",
 2025 (arXiv 2502.16982), so that rates are about those of Adam.
 
-Optax has it too, as `optax.contrib.muon`. This one differs in two things. It
+Optax has Muon too, as `optax.contrib.muon`. Ours differs in two things. It
 iterates on the Gram matrix of the shorter side, which touches the matrix itself
 twice where the usual form does ten times: students are many and oblong, [H, F].
 And it knows what is padding: a padded member moves as it would alone.

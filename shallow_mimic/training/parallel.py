@@ -1,10 +1,12 @@
-"""Devices: how a family's program is spread over them. The only user of pmap.
+"""Spreads a family's program over devices; the only user of pmap.
 
-Two splits, one contract: the result is the same as on one device, but where a
-batch is split for what is dropped out, and for losses that relate the examples
-of a batch to each other (DIST): they see a device's share.
-  family  each device trains its share of the members; no communication
-  batch   each device takes its share of every batch; gradients are averaged
+There are two ways to split the work:
+  family  Each device trains its share of the members, without communication.
+  batch   Each device takes its share of every batch, and the gradients are
+          averaged.
+Either gives the same result as one device. A split batch differs in two
+things: dropout draws other units on each device, and a loss that relates the
+examples of a batch to each other (DIST) sees one device's share of them.
 """
 
 from __future__ import annotations

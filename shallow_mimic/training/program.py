@@ -42,7 +42,7 @@ def make_program(members: Sequence[family.Member], inputs: Inputs,
       members, shape, inputs.classes, batch=recipe.batch, waste=settings.waste,
       overhead=settings.bucket_overhead,
   )
-  if settings.split == 'family':  # More would train the same members again.
+  if settings.split == 'family':  # Further ones would repeat members.
     devices = devices[:max(len(b.indices) for b in buckets)]
   parallel.check_split(settings.split, recipe.batch, len(devices))
   objectives = tuple(dict.fromkeys(m.objective for m in members))
@@ -93,7 +93,7 @@ def make_hypers(bucket: family.Bucket, members: Sequence[family.Member],
         unit_mask=family.make_unit_mask(member.width, bucket.width),
         normalizer=choose_normalizer(member, inputs),
     ))
-  # Stacked on the host: there it is no program to compile.
+  # NumPy stacks them on the host, so that nothing has to be compiled for it.
   stacked = jax.tree.map(lambda *leaves: np.stack(leaves),
                          *jax.device_get(rows))
   return stacked._replace(key=jax.random.wrap_key_data(stacked.key))

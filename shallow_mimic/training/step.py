@@ -127,7 +127,7 @@ def make_update_fn(net: models.Net, family_objectives: Sequence[Objective],
     rate = hyper.learning_rate * schedule(step)
 
     def descend(p, d):
-      # Decay is for kernels: a bias has one axis.
+      # Only kernels decay; a bias has one axis.
       decay = hyper.weight_decay if p.ndim > 1 else 0.0
       return p - rate * (d + decay * p)
 
