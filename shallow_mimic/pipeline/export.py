@@ -23,7 +23,7 @@ from shallow_mimic.evaluation.records import (
   read_records,
   score,
 )
-from shallow_mimic.pipeline import stages, validation
+from shallow_mimic.pipeline import registered, stages, validation
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.students import artefact
 from shallow_mimic.training.family import Member
@@ -124,7 +124,7 @@ def _check_workdir(given: configs.Given, root: pathlib.Path) -> configs.Config:
     raise errors.UserError(
         f'{root} is no work directory; name that of a finished run with'
         ' --workdir, or run `launch.run` with it first')
-  workdir.check_config(root, configs.to_json(config))
+  workdir.check_config(root, registered.make_identity(config))
   for name in ('data', 'students/search', 'students/final'):
     workdir.require(root / name, name.split('/', maxsplit=1)[0])
     workdir.verify(root / name)

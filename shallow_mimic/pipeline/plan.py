@@ -19,7 +19,7 @@ from shallow_mimic import (
   teachers,
 )
 from shallow_mimic.data import Shapes, find_shapes, find_source, mixtures
-from shallow_mimic.pipeline import plan_tables, validation
+from shallow_mimic.pipeline import plan_tables, registered, validation
 from shallow_mimic.teachers import realignment
 from shallow_mimic.training import family
 
@@ -94,9 +94,10 @@ def make_plan(config: configs.Given, shapes: Shapes, rate: float) -> str:
              for phase, members in phases.items()}
   memory = _describe_memory(config, shapes, rows, groups, buckets)
   work = _measure_work(config, shapes, parts, rows)
+  source = f'{config.data.source} {config.data.name}'.rstrip()
   return '\n'.join([
-      f'data      {config.data.source} {config.data.name}: inputs of shape'
-      f' {shapes.input_shape}, {shapes.classes} classes',
+      f'data      {source}: inputs of shape {shapes.input_shape},'
+      f' {shapes.classes} classes',
       f'inputs    {plan_tables.name_sets(rows)}', '',
       *plan_tables.make_net_table(nets, config.ensembles, groups), '',
       *plan_tables.make_loss_table(parts.final), '',
@@ -106,6 +107,7 @@ def make_plan(config: configs.Given, shapes: Shapes, rate: float) -> str:
       '', f'memory    {memory}',
       '', *plan_tables.make_work_table(work, rate * _EFFICIENCY),
       f'at {_EFFICIENCY:.0%} of this machine\'s {2 * rate / 1e9:.0f} GFLOP/s',
+      *registered.say_registered(config),
   ])
 
 

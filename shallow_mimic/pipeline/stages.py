@@ -30,7 +30,7 @@ from shallow_mimic.data import mixtures, store
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
 from shallow_mimic.evaluation import latencies, records
-from shallow_mimic.pipeline import validation
+from shallow_mimic.pipeline import registered, validation
 from shallow_mimic.runs import files, parts, workdir
 from shallow_mimic.teachers import realignment
 from shallow_mimic.training import family, parallel
@@ -93,7 +93,7 @@ def run(config: configs.Given, directory: str | pathlib.Path, *,
   config = validation.check_config(config)
   root = pathlib.Path(directory).resolve()
   with workdir.hold(root):
-    workdir.claim(root, configs.to_json(config))
+    workdir.claim(root, registered.make_identity(config))
     _verify_needed(root, chosen)
     for stage in chosen:
       for part in stage.parts(Run(config, root, say)):
@@ -356,7 +356,7 @@ def draw_curves(run: Run) -> Iterator[Part]:
       'curves', run.root / 'report', made_from,
       partial(curves.write_report, records=found,
               title=run.config.title or run.root.name,
-              notes=tuple(report.notes),
+              notes=(*report.notes, *registered.say_registered(run.config)),
               figure_width=report.figure_width or None,
               paper_rows=tuple(map(dict, report.paper)),
               main_teacher=students.rank_teachers(run.config)[0]))

@@ -11,6 +11,7 @@ from shallow_mimic import (
   errors,
   logits,
   models,
+  registry,
   students,
   teachers,
 )
@@ -103,6 +104,7 @@ def check_config(given: configs.Given) -> configs.Config:
   Raises:
     UserError: of one line, with the field's name.
   """
+  registry.load_plugins()
   config = configs.read_config(given)
   for name, group in config.teachers.items():
     _check_group(config, name, group)

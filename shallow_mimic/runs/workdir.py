@@ -115,7 +115,9 @@ def _is_ours(path: pathlib.Path, config: Mapping[str, Any]) -> bool:
     found = files.read_json(path)
   except errors.UserError:
     return False
-  return isinstance(found, dict) and found.keys() == config.keys()
+  # Versions of what was registered stand there only where something was.
+  return isinstance(found, dict) and not (
+      found.keys() ^ config.keys()) - {'registered'}
 
 
 def _is_unbound(root: pathlib.Path) -> bool:

@@ -71,7 +71,7 @@ def fixture_flags(tmp_path):
 def test_plan_run_and_report_of_a_registered_source(launch, flags, tmp_path):
   status, out, err = launch(plan.main, *flags)
   assert status == 0, err
-  assert 'data      rings : inputs of shape (2,), 3 classes' in out
+  assert 'data      rings: inputs of shape (2,), 3 classes' in out
   assert 'inputs    train 66, more ?, views 132\n' in out
 
   status, out, err = launch(run.main, *flags)
@@ -84,7 +84,7 @@ def test_plan_run_and_report_of_a_registered_source(launch, flags, tmp_path):
     rows = list(csv.DictReader(file))
   assert {row['model'] for row in rows} >= {'DNN', 'SNN', 'SNN-MIMIC'}
   page = html.unescape((root / 'report' / 'index.html').read_text('utf-8'))
-  assert 'The data come from the registered source rings, version 1.' in page
+  assert 'Not of shallow_mimic itself: source rings (version 1).' in page
 
   # Other data, and other code that reads them: neither passes for the same.
   (tmp_path / 'seed.txt').write_text('6')

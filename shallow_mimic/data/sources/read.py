@@ -64,7 +64,7 @@ def read_source(config: configs.Data, *, cache_dir: os.PathLike | str,
   for step in steps:
     parse_step(step)
   specs = transfer.transfer_specs(config)
-  found = find_source(config).read(config, pathlib.Path(cache_dir))
+  found = call_source(config, 'read', pathlib.Path(cache_dir))
   if find_source(config).speech:
     if not isinstance(found, Dataset):
       raise errors.UserError(

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -99,6 +100,27 @@ def find_source(config: configs.Data) -> Source:
   return Source.registry.find(config.source)
 
 
+def call_source(config: configs.Data, what: str, *args: Any) -> Any:
+  """What one of the source's functions gives of a data configuration.
+
+  Raises:
+    UserError: it is a registered one that fails; it says where.
+  """
+  source = find_source(config)
+  try:
+    return getattr(source, what)(config, *args)
+  except errors.UserError:
+    raise
+  except Exception as error:
+    if not source.version:
+      raise
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    raise errors.UserError(
+        f'the data source {source.name!r} fails in `{what}`'
+        f' ({at.filename}, line {at.lineno}): {type(error).__name__}: {error}'
+    ) from error
+
+
 def find_registered(config: configs.Data) -> dict[str, str]:
   """Version by name of the source, if it is a registered one; else nothing."""
   source = find_source(config)
@@ -113,7 +135,7 @@ def say_speech_sources() -> str:
 
 def find_shapes(config: configs.Data) -> Shapes | None:
   """What the source says of its shapes, checked."""
-  given: Any = find_source(config).shapes(config)
+  given = call_source(config, 'shapes')
   match given:
     case None:
       return None
@@ -131,7 +153,7 @@ def find_shapes(config: configs.Data) -> Shapes | None:
 def find_digest(config: configs.Data) -> Any:
   """What the source says of its content, checked, with what names it."""
   source = find_source(config)
-  found = source.digest(config)
+  found = call_source(config, 'digest')
   try:
     json.dumps(found, allow_nan=False, sort_keys=True)
     nothing = found in (None, '')
