@@ -238,6 +238,17 @@ def test_dropout_has_a_stream_of_its_own():
   assert (run(params, jnp.ones((1, 64))) > 0).all()
 
 
+def test_streams_are_each_others_never():
+  """Ours share the numbers from 1 on, in a way that no run may change."""
+  ours = [layer.stream(number) for number in range(3) for layer in (
+      models.MaxPool(), models.Hidden(5), models.AveragePool())]
+  assert ours == list(range(1, 10))
+  theirs = {layer.stream(number) for number in range(9)
+            for layer in (Gate(5), Crop(1))}
+  assert len(theirs) == 18
+  assert all(2**31 <= stream < 2**32 for stream in theirs)
+
+
 @pytest.mark.parametrize(('text', 'absorbed'), [
     ('4L-gate6-3L-5', '4L-gate6-5'), ('3L-4L-gate6', '4L-gate6'),
     ('3L-5-4L-gate6-2L', '5-4L-gate6'), ('gate6-4L-3L-5', 'gate6-5')])
