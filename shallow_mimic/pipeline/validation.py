@@ -211,7 +211,7 @@ def _check_curve(config, name, curve):
               'one value or more')
 
 
-def _check_objective(config, field, curve):
+def _check_objective(config: Any, field: str, curve: Any) -> None:
   """The loss, its teacher and its constants; one's own is tried as well."""
   known, name = LossSpec.registry, curve.objective
   checks.fail(name not in known, f'{field}.objective', name,
@@ -241,7 +241,7 @@ def _check_objective(config, field, curve):
             constants=dict(curve.constants))))
 
 
-def _check_weights(field, curve):
+def _check_weights(field: str, curve: Any) -> None:
   weights = curve.weights
   if not weights:
     return
@@ -257,7 +257,8 @@ def _check_weights(field, curve):
               weights, 'two numbers from 0, not both 0')
 
 
-def _check_constants(field, spec, stated):
+def _check_constants(field: str, spec: LossSpec, stated: Mapping[str, Any],
+                     ) -> None:
   """Those that a loss has, and no other; none without a value."""
   taken = {*results.COLUMNS, *results.FACTS} & {*spec.constants}
   if taken:
