@@ -26,6 +26,7 @@ from shallow_mimic.data.preprocessing import fit_preprocessing, parse_step
 from shallow_mimic.data.sources import transfer
 from shallow_mimic.data.sources.source import (
   Raw,
+  call_source,
   check_raw,
   find_digest,
   find_source,
