@@ -1,23 +1,28 @@
-"""Stage 2: teachers averaged into one; what it says of dev and test."""
+"""Stage: teachers averaged into one; what it says of dev and test.
+
+`ensemble_logits` is for other projects too and needs JAX alone: what the stage
+needs beside is imported where it runs.
+"""
 
 from __future__ import annotations
 
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from shallow_mimic import errors, evaluation, models
+from shallow_mimic import errors
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.pools import Pool, as_pool
-from shallow_mimic.evaluation import metrics, recognition
-from shallow_mimic.evaluation.records import describe_bins, make_ensemble_record
 from shallow_mimic.runs import files, workdir
+
+if TYPE_CHECKING:
+  from shallow_mimic import models
 
 SPACES = ('logits', 'probabilities')
 
@@ -102,6 +107,8 @@ def apply_ensemble(teachers: Sequence[Teacher], inputs: Pool | np.ndarray,
       any, else by all.
     batch: how many inputs go through a net at a time.
   """
+  from shallow_mimic import evaluation  # noqa: PLC0415  (brings Flax)
+
   logits = np.stack([
       evaluation.predict(
           teacher.net, teacher.params,
@@ -156,6 +163,8 @@ def write_ensemble(directory: os.PathLike | str, name: str, space: str,
     teachers: the members by name, GROUP:PLACE.
     dataset: inputs and labels.
   """
+  from shallow_mimic.evaluation import recognition, records  # noqa: PLC0415
+
   directory = pathlib.Path(directory)
   if not teachers:
     raise errors.UserError(f'the ensemble {name!r} has no members')
@@ -167,16 +176,19 @@ def write_ensemble(directory: os.PathLike | str, name: str, space: str,
     sums = _judge(logits, np.asarray(part.y))
     bins[split] = sums['ece']
     values[split] = {name: float(total.value) for name, total in sums.items()}
-  records = [make_ensemble_record(name, list(teachers.values()), values) | {
-      'calibration': describe_bins(bins['test'])}]
-  recognition.score_phones(directory, records, dataset,
+  made = [
+      records.make_ensemble_record(name, list(teachers.values()), values)
+      | {'calibration': records.describe_bins(bins['test'])}]
+  recognition.score_phones(directory, made, dataset,
                            lambda _, split: said[split])
-  files.write_json(directory / 'records.json', records)
+  files.write_json(directory / 'records.json', made)
   workdir.write_identity(directory, identify(space, teachers))
 
 
 @jax.jit
 def _judge(logits, labels):
+  from shallow_mimic.evaluation import metrics  # noqa: PLC0415
+
   return {'accuracy': metrics.accuracy(logits, labels),
           'nll': metrics.nll(logits, labels),
           'ece': metrics.calibration(logits, labels)}

@@ -230,7 +230,8 @@ def run_curves(config: Any, root: pathlib.Path, say: Callable) -> None:
 
   made_from = {'records': files.digest_json(records)}
   _told(say, 'curves', workdir.run_once(root / 'report', made_from, work))
-  say((root / 'report' / 'table.txt').read_text().rstrip())
+  say((root / 'report' / 'table.txt').read_text(
+      encoding='utf-8').rstrip())
 
 
 _RUN = {

@@ -31,10 +31,10 @@ class Data(NamedTuple):
   """
 
   pool: Pool
-  labels: jax.Array
-  targets: jax.Array
-  rows: jax.Array
-  sizes: jax.Array
+  labels: jax.Array | np.ndarray
+  targets: jax.Array | np.ndarray
+  rows: jax.Array | np.ndarray
+  sizes: jax.Array | np.ndarray
 
 
 class Window(NamedTuple):
@@ -49,10 +49,10 @@ class Window(NamedTuple):
   """
 
   pool: Pool
-  labels: jax.Array
-  targets: jax.Array
-  starts: jax.Array
-  first: jax.Array
+  labels: jax.Array | np.ndarray
+  targets: jax.Array | np.ndarray
+  starts: jax.Array | np.ndarray
+  first: jax.Array | np.ndarray
 
 # Inputs of one dispatch; three windows are alive at a time. Resident data keep
 # to it too: how steps are parted must not depend on where the data are.

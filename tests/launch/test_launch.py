@@ -15,7 +15,7 @@ import tiny_experiment
 from absl import flags
 from scripts import check_refused, start_script
 
-from launch import app, plan, run, stage
+from launch import app, plan, run, usage
 
 # The library that loads --config does so in an old way.
 pytestmark = pytest.mark.filterwarnings(
@@ -43,8 +43,8 @@ def test_unknown_config_of_the_real_script(tmp_path):
 
 def test_stage_too_early_of_the_real_script(npz, tmp_path):
   check_refused(
-      start_script('launch.students', TINY, f'--config.data.path={npz}',
-                   cwd=tmp_path),
+      start_script('launch.run', TINY, f'--config.data.path={npz}',
+                   '--stages=students', cwd=tmp_path),
       'runs/tiny_experiment/data is not finished; run the stage `data` first')
 
 
@@ -177,19 +177,16 @@ def test_a_mistake_that_is_mended_is_no_other_configuration(
              '--config.students.batch=15'),
       'a batch of 15 cannot be split over 4 devices')
   status, stdout, stderr = launch(
-      stage_data, TINY, here, f'--config.data.path={npz}')
+      run.main, '--stages=data', TINY, here, f'--config.data.path={npz}')
   assert status == 0, stderr
   assert 'data: done' in stdout
-
-
-def stage_data():
-  stage.run('data')
 
 
 def test_a_home_folder_is_found(launch, npz, tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
   status, _, stderr = launch(
-      stage_data, TINY, '--workdir=~/there', f'--config.data.path=~/{npz.name}')
+      run.main, '--stages=data', TINY, '--workdir=~/there',
+      f'--config.data.path=~/{npz.name}')
   assert status == 0, stderr
   assert (tmp_path / 'there' / 'config.json').exists()
 
@@ -235,15 +232,17 @@ def test_full_disk(launch, npz, tmp_path):
 
 
 @pytest.mark.parametrize('value', [
-    'mnist1d_smoke', f'{app.CONFIGS}/mnist1d_smoke.py',
+    'mnist1d_smoke', f'{usage.CONFIGS}/mnist1d_smoke.py',
     'launch/configs/mnist1d_smoke.py',
 ])
 def test_config_as_name_path_and_path_in_a_clone(launch, value):
   assert not pathlib.Path('launch').exists()  # We are elsewhere.
   seen = []
-  main = lambda: seen.append(
-      (flags.FLAGS.config.title, flags.FLAGS.config.seed,
-       str(app.chosen_workdir())))
+
+  def main():
+    seen.append((flags.FLAGS.config.title, flags.FLAGS.config.seed,
+                 str(app.chosen_workdir())))
+
   status, _, stderr = launch(main, f'--config={value}', '--config.seed=3')
   assert status == 0, stderr
   assert seen == [('MNIST-1D, smoke test', 3, 'runs/mnist1d_smoke')]
@@ -287,10 +286,13 @@ def test_a_folder_is_no_config(launch, tmp_path):
 
 def test_the_unlabelled_inputs_of_ones_own_arrays(launch):
   seen = []
-  main = lambda: seen.append((
-      flags.FLAGS.config.students.curves['SNN-MIMIC'].inputs,
-      flags.FLAGS.config.data.transfer.transfer.kind,
-      str(app.chosen_workdir())))
+
+  def main():
+    seen.append((
+        flags.FLAGS.config.students.curves['SNN-MIMIC'].inputs,
+        flags.FLAGS.config.data.transfer.transfer.kind,
+        str(app.chosen_workdir())))
+
   status, _, stderr = launch(main, '--config', 'arrays:transfer')
   assert status == 0, stderr
   assert seen == [('train+views+transfer', 'arrays', 'runs/arrays')]
@@ -312,7 +314,7 @@ def test_plan_prints_the_papers_size(launch):
 
 def test_one_stage(launch, npz, tmp_path):
   status, stdout, stderr = launch(
-      lambda: stage.run('data'), TINY, f'--config.data.path={npz}',
+      run.main, '--stages=data', TINY, f'--config.data.path={npz}',
       '--workdir=here')
   assert status == 0, stderr
   assert stdout.endswith('data: done\n')

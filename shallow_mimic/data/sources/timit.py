@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shallow_mimic import errors
+from shallow_mimic import errors, packages
 from shallow_mimic.data.dataset import Dataset, Examples, make_dataset
 from shallow_mimic.data.fields import field
 from shallow_mimic.data.preprocessing import (
@@ -21,7 +21,6 @@ from shallow_mimic.data.utterances import Sequences, make_sequences
 from shallow_mimic.speech import (
   alignment,
   features,
-  packages,
   phones,
   speakers,
   waveforms,
@@ -55,7 +54,7 @@ def read_speech(config: Any, specs: Mapping[str, Mapping[str, Any]],
   Raises:
     UserError: whatever is wrong with the corpus or the configuration.
   """
-  packages.check_packages()
+  packages.require('speech')
   speech = config.speech
   for name, spec in specs.items():
     if spec['kind'] not in ('waveforms', 'wavs'):
