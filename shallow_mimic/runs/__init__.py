@@ -1,0 +1,1 @@
+"""How things last: files, parts, checkpoints, work directories, progress."""
