@@ -124,7 +124,7 @@ def _parse_config(arguments: list[str]) -> list[str]:
       argument.partition('=')[0].lstrip('-') for argument in arguments)
   for name, count in times.items():
     if (count > 1 and name.startswith('config.')
-        and isinstance(flags.FLAGS[name].value, tuple)):
+        and isinstance(flags.FLAGS[name].value, list)):
       raise errors.UserError(
           f'--{name} is given twice; give all values at once, as in'
           f" '--{name}=(1, 2)'")

@@ -27,14 +27,15 @@ def test_what_is_missing_is_named(monkeypatch):
 
 
 BLOCKED = """
-import importlib.abc, runpy, sys
+import importlib.machinery, runpy, sys
 
-class Missing(importlib.abc.MetaPathFinder):
-  def find_spec(self, name, path, target=None):
-    if name.split('.')[0] in ('flax', 'ml_collections', 'orbax'):
-      raise ModuleNotFoundError(name)
+class Finder(importlib.machinery.PathFinder):
+  @classmethod
+  def find_spec(cls, name, path=None, target=None):
+    if name.split('.')[0] not in ('flax', 'ml_collections', 'orbax'):
+      return super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Missing())
+sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Finder
 """
 LINE = ('running an experiment needs packages that are not installed (flax,'
         ' ml_collections, orbax); run: pip install "shallow-mimic[run]"\n')

@@ -15,7 +15,7 @@ import tiny_experiment
 from absl import flags
 from scripts import check_refused, start_script
 
-from launch import app, plan, run, usage
+from launch import app, plan, report, run, usage
 
 # The library that loads --config does so in an old way.
 pytestmark = pytest.mark.filterwarnings(
@@ -310,6 +310,69 @@ def test_plan_prints_the_papers_size(launch):
   status, stdout, stderr = launch(plan.main, '--config=cifar10_paper')
   assert status == 0, stderr
   assert ' 70.9M ' in stdout
+
+
+def test_flags_in_a_file(launch, npz, tmp_path):
+  (tmp_path / 'flags').write_text(
+      f'# mine\n{TINY}\n--workdir=there\n--config.data.path={npz}\n'
+      '--config.seed=3\n', encoding='utf-8')
+  seen = []
+
+  def main():
+    seen.append((flags.FLAGS.config.seed, flags.FLAGS.config.data.path,
+                 str(app.chosen_workdir())))
+
+  for words in (['--flagfile=flags'], ['--flagfile', 'flags'],
+                ['--flagfile=flags', '--config.seed=4']):
+    status, _, stderr = launch(main, *words)
+    assert status == 0, stderr
+  assert seen == [(seed, str(npz), 'there') for seed in (3, 3, 4)]
+  check_refused(launch(main, '--flagfile=none'),
+                'Unable to open flagfile: [Errno 2] No such file')
+
+
+def test_a_tuple_given_twice(launch, npz):
+  assert launch(run.main, TINY, f'--config.data.path={npz}',
+                '--config.students.widths=(3,)',
+                '--config.students.widths=(5,)')[::2] == (
+      2, 'error: --config.students.widths is given twice; give all values at'
+      " once, as in '--config.students.widths=(1, 2)'\n")
+
+
+@pytest.mark.parametrize(('words', 'line'), [
+    ('teachers,learners', "--stages has 'learners'; known: data, teachers,"
+     ' ensembles, logits, students, latencies, curves'),
+    ('', "--stages has ''; known: data, teachers, ensembles, logits, students,"
+     ' latencies, curves'),
+    ('latencies', 'config.report.latency is False; say'
+     ' --config.report.latency=True')])
+def test_stages_that_cannot_run(launch, npz, words, line):
+  assert launch(run.main, TINY, f'--config.data.path={npz}',
+                f'--stages={words}')[::2] == (2, f'error: {line}\n')
+
+
+def test_stages_run_in_their_own_order(launch, npz, tmp_path):
+  status, stdout, stderr = launch(
+      run.main, TINY, f'--config.data.path={npz}',
+      '--stages=ensembles,teachers,data', '--workdir=here')
+  assert status == 0, stderr
+  assert [line for line in stdout.splitlines() if line.endswith(': done')] == [
+      'data: done', 'teachers DNN: done', 'ensembles EDNN: done']
+  assert 'report: ' not in stdout
+  assert not (tmp_path / 'here/logits').exists()
+
+
+def test_the_report_alone(launch, finished, tmp_path):
+  npz, workdir = finished[0], tmp_path / 'run'
+  shutil.copytree(finished[1], workdir)
+  shutil.rmtree(workdir / 'report')
+  status, stdout, stderr = launch(
+      report.main, TINY, f'--config.data.path={npz}', f'--workdir={workdir}')
+  assert status == 0, stderr
+  assert stdout.endswith(f'report: {workdir}/report/index.html\n')
+  for name in ('results.csv', 'index.html'):
+    assert ((workdir / 'report' / name).read_bytes()
+            == (finished[1] / 'report' / name).read_bytes())
 
 
 def test_one_stage(launch, npz, tmp_path):
