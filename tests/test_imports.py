@@ -173,9 +173,9 @@ def _locale_texts(sources):
           re.fullmatch(r'[rwxa+]*b\+?', str(getattr(part, 'value', '')))
           for part in ast.walk(node))
       # Our own `files.write_text` takes no encoding.
-      if (owner and called != 'files.write_text'
-          and name in ('read_text', 'write_text')
-          or name == 'open' and not binary):
+      if ((owner and called != 'files.write_text'
+          and name in ('read_text', 'write_text'))
+          or (name == 'open' and not binary)):
         offences.append(f'{module}:{node.lineno} {called}')
   return offences
 
