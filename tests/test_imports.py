@@ -48,10 +48,10 @@ LIGHT = {
 # Reading --------------------------------------------------------------------
 
 
-def _read_sources(root=ROOT):
+def _read_sources(root=ROOT, tops=('shallow_mimic', 'launch')):
   """Text of every file of the program, by dotted module name."""
   paths = sorted(
-      path for top in ('shallow_mimic', 'launch')
+      path for top in tops
       for path in (root / top).rglob('*.py'))
   return {
       '.'.join(path.relative_to(root).with_suffix('').parts).removesuffix(
@@ -205,6 +205,12 @@ def test_repository_keeps(rule):
   sources = _read_sources()
   assert 'shallow_mimic.losses' in sources
   assert rule(sources) == []
+
+
+def test_tests_read_and_write_utf_8():
+  sources = _read_sources(tops=['tests'])
+  assert 'tests.test_imports' in sources
+  assert _locale_texts(sources) == []
 
 
 def test_loader_of_exported_nets_needs_no_more_than_it_says():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import pathlib
 from collections.abc import Sequence
@@ -98,7 +99,7 @@ def read_teachers(directory: os.PathLike | str, name: str, group: Any,
     raise errors.UserError(
         f'{directory} holds no teachers; run the stage `teachers` first'
     )
-  return net, [jax.tree.map(lambda leaf: leaf[i], found[1])
+  return net, [jax.tree.map(operator.itemgetter(i), found[1])
                for i in range(len(members))]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -126,5 +127,5 @@ def _init_states(bucket, members, inputs, settings):
       bucket, members, settings.base_seed,
       inputs.data.pool.input_shape, inputs.classes,
   )
-  init = lambda p: step.init_state(settings.recipe, p)
+  init = functools.partial(step.init_state, settings.recipe)
   return jax.jit(jax.vmap(init))(params)

@@ -109,8 +109,11 @@ def test_order_is_role_plain_model_then_width():
 def test_main_teacher_is_the_one_of_most_plain_mimics():
   records = [make('A', role='ensemble', parameters=10),
              make('B', role='ensemble', parameters=20)]
-  main = lambda more: summaries.main_teacher(
-      summaries.summarise(records + more))
+
+  def main(more):
+    return summaries.main_teacher(
+        summaries.summarise(records + more))
+
   assert main([]) == 'B'
   assert summaries.main_teacher([]) == ''
   controls = [make(f'SNN/{i}', teacher='B') for i in range(3)]

@@ -25,14 +25,20 @@ MEMBERS = (small.make_member(7), small.make_member(7, small.LABELS),
 def make_case():
   """Data of 40 training rows, whose logits are kept behind those of views."""
   rng = np.random.default_rng(0)
-  draw = lambda count: Examples(
-      rng.normal(size=(count, small.FEATURES)).astype(np.float32),
-      rng.integers(0, small.CLASSES, count))
+
+  def draw(count):
+    return Examples(
+        rng.normal(size=(count, small.FEATURES)).astype(np.float32),
+        rng.integers(0, small.CLASSES, count))
+
   dataset = make_dataset(
       name='made', classes=small.CLASSES, train=draw(small.ROWS), dev=draw(9),
       test=draw(11))
-  logits = lambda count: 3 * rng.normal(
-      size=(count, small.CLASSES)).astype(np.float32)
+
+  def logits(count):
+    return 3 * rng.normal(
+        size=(count, small.CLASSES)).astype(np.float32)
+
   layouts = {'ECNN': (('views', 5), ('train', small.ROWS)),
              'DNN': (('train', small.ROWS - 1),), 'LATER': ()}
   targets = {name: Targets(mixtures.Layout(sets), logits(sum(
@@ -120,7 +126,10 @@ def test_labels_are_compared_to_the_ensemble_most_imitated(tmp_path):
       path = tmp_path / 'ensembles' / name / f'{split}.npy'
       path.parent.mkdir(parents=True, exist_ok=True)
       np.save(path, np.zeros((2, 3), np.float32))
-  first = lambda: list(finished.read_teacher_logits(config, tmp_path)['dev'])
+
+  def first():
+    return list(finished.read_teacher_logits(config, tmp_path)['dev'])
+
   assert first() == ['EDNN', 'A']
   config.students.curves['SNN-MIMIC'].teacher = 'A'
   assert first() == ['A', 'EDNN']

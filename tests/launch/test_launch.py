@@ -254,7 +254,7 @@ def test_config_of_ones_own(launch, tmp_path):
       'def get_config():\n'
       '  config = configs.default_config()\n'
       '  config.title = "mine"\n'
-      '  return config\n')
+      '  return config\n', encoding='utf-8')
   seen = []
   launch(lambda: seen.append(flags.FLAGS.config.title), '--config=mine.py')
   assert seen == ['mine']
@@ -275,7 +275,7 @@ def test_config_of_ones_own(launch, tmp_path):
      ("the config file: No module named 'nothing_of_this_name'",)),
 ])
 def test_config_of_ones_own_with_a_mistake(launch, tmp_path, text, words):
-  (tmp_path / 'mine.py').write_text(text)
+  (tmp_path / 'mine.py').write_text(text, encoding='utf-8')
   check_refused(launch(run.main, '--config=mine.py'), *words)
 
 

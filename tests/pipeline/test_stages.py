@@ -25,7 +25,7 @@ FATAL = [
 
 
 def read_results(workdir):
-  text = (workdir / 'report' / 'results.csv').read_text()
+  text = (workdir / 'report' / 'results.csv').read_text(encoding='utf-8')
   return list(csv.reader(io.StringIO(text)))
 
 
@@ -52,9 +52,12 @@ def test_results_have_the_columns_and_every_kind_of_row(finished):
   header, *rows = read_results(finished[1])
   assert header == COLUMNS
   rows = [dict(zip(header, row, strict=True)) for row in rows]
-  accuracy = lambda **want: [
-      row for row in rows
-      if all(row[key] == value for key, value in want.items())]
+
+  def accuracy(**want):
+    return [
+        row for row in rows
+        if all(row[key] == value for key, value in want.items())]
+
   final = dict(metric='accuracy', split='test', selected='True')
   assert len(accuracy(role='teacher', **final)) == 2
   assert len(accuracy(role='ensemble', **final)) == 1
@@ -181,8 +184,9 @@ def test_other_data_under_the_same_name_are_refused(finished, tmp_path):
   with pytest.raises(errors.UserError, match='belongs to another config'):
     pipeline.run(config, workdir)
   # As if the file itself had been exchanged.
-  text = (workdir / 'config.json').read_text()
-  (workdir / 'config.json').write_text(text.replace(str(npz), str(other)))
+  text = (workdir / 'config.json').read_text(encoding='utf-8')
+  (workdir / 'config.json').write_text(
+      text.replace(str(npz), str(other)), encoding='utf-8')
   with pytest.raises(errors.UserError) as error:
     pipeline.run(config, workdir)
   assert str(error.value).startswith(

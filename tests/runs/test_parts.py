@@ -90,7 +90,8 @@ def test_parts_of_another_array_are_not_used(tmp_path):
   got = write_parts(tmp_path / 'x.npy', X.shape, np.float64, makers(log))
   np.testing.assert_array_equal(got, X)
   assert log == [0, 1, 2]
-  record = json.loads((tmp_path / 'x.npy.parts.json').read_text())
+  record = json.loads((tmp_path / 'x.npy.parts.json').read_text(
+      encoding='utf-8'))
   assert [size for size, _ in record['parts']] == [192] * 3
 
 
@@ -101,6 +102,6 @@ def test_parts_that_do_not_add_up(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-  (tmp_path / 'file').write_text('')
+  (tmp_path / 'file').write_text('', encoding='utf-8')
   with pytest.raises(errors.UserError, match=r'^cannot write .*/file/x\.npy'):
     write(tmp_path / 'file', [])

@@ -101,7 +101,10 @@ def test_what_an_objective_needs_is_what_it_looks_at(name):
   without_teacher = loss_of(Objective(name), targets=np.full_like(Z, np.nan))
   without_labels = loss_of(Objective(name), labels=np.full(9, -1))
   base = np.asarray(loss_of(Objective(name)))
-  same = lambda loss: np.array_equal(loss, base)
+
+  def same(loss):
+    return np.array_equal(loss, base)
+
   assert same(without_teacher) == (name not in objectives.NEEDS_TEACHER)
   assert np.isnan(without_labels).any() == (name in objectives.NEEDS_LABELS)
   assert same(without_labels) == (
@@ -168,11 +171,14 @@ def test_constants_are_those_that_the_loss_looks_at(objective, expected):
 @pytest.mark.parametrize('name', objectives.LOSSES)
 def test_a_constant_of_the_record_changes_the_loss_and_no_other(name):
   told = {**objectives.read_constants(Objective(name))}
-  run = lambda **changes: np.asarray(objectives.make_objective_fn(
-      Objective(name, **changes))(
-          jnp.asarray(G, jnp.float32),
-          objectives.Batch(jnp.asarray(Z, jnp.float32), jnp.asarray(LABELS)),
-          losses.LogitNormalizer(jnp.zeros(5), jnp.ones(5))))
+
+  def run(**changes):
+    return np.asarray(objectives.make_objective_fn(
+        Objective(name, **changes))(
+            jnp.asarray(G, jnp.float32),
+            objectives.Batch(jnp.asarray(Z, jnp.float32), jnp.asarray(LABELS)),
+            losses.LogitNormalizer(jnp.zeros(5), jnp.ones(5))))
+
   assert ('temperature' in told) == (run() != run(temperature=3.0)).any()
   assert (name == 'blended') == (run() != run(alpha=0.9)).any()
 

@@ -156,7 +156,10 @@ def make_views(utterances: Sequence[Utterance],
   """Every view of every utterance, one view behind the other."""
   views = [make_frames(utterances, fold_of, spec, (seed, number))
            for number, spec in enumerate(specs)]
-  join = lambda name: np.concatenate([getattr(view, name) for view in views])
+
+  def join(name):
+    return np.concatenate([getattr(view, name) for view in views])
+
   parts = [view.sequences for view in views]
   sequences = make_sequences(
       [n for part in parts for n in np.diff(part.stops, prepend=0)],
