@@ -14,12 +14,12 @@ import sys
 
 import ml_collections
 import numpy as np
-import places
 
 from shallow_mimic import configs, pipeline
 from shallow_mimic.runs import progress
 
 CLASSES = 3
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def make_arrays() -> dict[str, np.ndarray]:
@@ -102,7 +102,7 @@ def start(data: os.PathLike | str, workdir: os.PathLike | str,
   return subprocess.run(
       [sys.executable, script, str(data), str(workdir), fatal], check=False,
       capture_output=True, text=True, timeout=300, env={
-          **os.environ, 'PYTHONPATH': str(places.ROOT),
+          **os.environ, 'PYTHONPATH': str(ROOT),
           'JAX_COMPILATION_CACHE_DIR': str(folder),
           'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
           'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',

@@ -472,7 +472,7 @@ _KILL = """
 import os, pathlib, shutil, signal, sys
 import numpy as np
 import orbax.checkpoint
-from shallow_mimic import checkpoints
+from shallow_mimic.runs import checkpoints
 
 source, step, stride = pathlib.Path(sys.argv[1]), int(sys.argv[2]), 3
 tree = {'w': np.full((40, 30), step, np.float32), 'n': np.int32(step)}
@@ -520,7 +520,7 @@ _TWO_PROCESSES = """
 import sys, time
 import jax
 import numpy as np
-from shallow_mimic import checkpoints
+from shallow_mimic.runs import checkpoints
 
 port, index, directory = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 jax.distributed.initialize(f'localhost:{port}', 2, index)
