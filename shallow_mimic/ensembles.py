@@ -120,7 +120,7 @@ def apply_ensemble(teachers: Sequence[Teacher], inputs: Pool | np.ndarray,
   for fold in np.unique(folds):
     rows = np.flatnonzero(folds == fold)
     members = labellers(teachers, fold)
-    out[rows] = ensemble_logits(logits[np.ix_(members, rows)], space)
+    out[rows] = ensemble_logits(logits[np.ix_(np.array(members), rows)], space)
   return out
 
 

@@ -75,7 +75,7 @@ def measure_speech() -> list[dict[str, str]]:
           lambda: np.asarray(viterbi.decode(
               logits, lengths, model, hmm.Weights()).states)),
       'decoder, each of 8 sets of weights': (
-          len(grid.language) * batch * _UTTERANCE / 100,
+          np.size(grid.language) * batch * _UTTERANCE / 100,
           lambda: np.asarray(viterbi.decode_sweep(
               logits, lengths, model, grid).states)),
   }
