@@ -1,4 +1,4 @@
-"""Runs an experiment once for each fold of the speakers, and pools the tests.
+r"""Runs an experiment once for each fold of the speakers, and pools the tests.
 
     python -m launch.folds --config=timit_sample --workdir=DIR \
         --config.data.path=../shared/data/timit_sample \
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from launch import app
 from shallow_mimic import errors
+
+from . import app
 
 if TYPE_CHECKING:
   from shallow_mimic import configs
@@ -62,5 +63,10 @@ def main() -> None:
   print(f'pooled: {root / "pooled"}')
 
 
-if __name__ == '__main__':
+def start() -> None:
+  """Runs the script."""
   app.start(main, default='timit_sample')
+
+
+if __name__ == '__main__':
+  start()

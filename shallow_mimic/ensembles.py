@@ -1,4 +1,8 @@
-"""Stage 2: teachers averaged into one; what it says of dev and test."""
+"""Stage: teachers averaged into one; what it says of dev and test.
+
+`ensemble_logits` is for other projects too and needs JAX alone: what the stage
+needs beside is imported where it runs.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from shallow_mimic import errors, evaluation, models
+from shallow_mimic import errors
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.pools import Pool, as_pool
-from shallow_mimic.evaluation import metrics, recognition
-from shallow_mimic.evaluation.describe import make_ensemble_record
-from shallow_mimic.evaluation.records import write_records
 from shallow_mimic.runs import files, workdir
 
 if TYPE_CHECKING:
-  from shallow_mimic import configs
+  from shallow_mimic import configs, models
 
 SPACES = ('logits', 'probabilities')
 
@@ -106,6 +107,8 @@ def apply_ensemble(teachers: Sequence[Teacher], inputs: Pool | np.ndarray,
       any, else by all.
     batch: how many inputs go through a net at a time.
   """
+  from shallow_mimic import evaluation  # noqa: PLC0415  (brings Flax)
+
   logits = np.stack([
       evaluation.predict(
           teacher.net, teacher.params,
@@ -117,7 +120,7 @@ def apply_ensemble(teachers: Sequence[Teacher], inputs: Pool | np.ndarray,
   for fold in np.unique(folds):
     rows = np.flatnonzero(folds == fold)
     members = labellers(teachers, fold)
-    out[rows] = ensemble_logits(logits[np.ix_(members, rows)], space)
+    out[rows] = ensemble_logits(logits[np.ix_(np.array(members), rows)], space)
   return out
 
 
@@ -160,6 +163,12 @@ def write_ensemble(directory: os.PathLike | str, name: str, space: str,
     teachers: the members by name, GROUP:PLACE.
     dataset: inputs and labels.
   """
+  from shallow_mimic.evaluation import (  # noqa: PLC0415
+    describe,
+    recognition,
+    records,
+  )
+
   directory = pathlib.Path(directory)
   if not teachers:
     raise errors.UserError(f'the ensemble {name!r} has no members')
@@ -171,15 +180,17 @@ def write_ensemble(directory: os.PathLike | str, name: str, space: str,
     sums = _judge(logits, np.asarray(part.y))
     bins[split] = sums['ece']
     values[split] = {name: float(total.value) for name, total in sums.items()}
-  record = make_ensemble_record(
+  record = describe.make_ensemble_record(
       name, list(teachers.values()), values, bins['test'])
-  write_records(directory / 'records.json', recognition.score_phones(
+  records.write_records(directory / 'records.json', recognition.score_phones(
       directory, [record], dataset, lambda _, split: said[split]))
   workdir.write_identity(directory, identify(space, teachers))
 
 
 @jax.jit
 def _judge(logits, labels):
+  from shallow_mimic.evaluation import metrics  # noqa: PLC0415
+
   return {'accuracy': metrics.accuracy(logits, labels),
           'nll': metrics.nll(logits, labels),
           'ece': metrics.calibration(logits, labels)}

@@ -86,7 +86,10 @@ def test_impossible_classes_have_exact_logarithms():
 def test_weights_may_be_traced(space):
   logits = np.random.default_rng(0).normal(size=(3, 2, 5)).astype(np.float32)
   weights = np.array([1, 0, 3], np.float32)
-  run = lambda w: ensembles.ensemble_logits(logits, space, w)
+
+  def run(w):
+    return ensembles.ensemble_logits(logits, space, w)
+
   np.testing.assert_allclose(jax.jit(run)(weights), run(weights), rtol=1e-6)
   with pytest.raises(ValueError, match=r'weights must be \[3\]'):
     jax.jit(run)(weights[:2])
@@ -147,8 +150,11 @@ def make_dataset():
 def make_nets():
   small = models.make_net('5', (4,), 3)
   large = models.make_net('6-7', (4,), 3)
-  teacher = lambda net, seed, digest: ensembles.Teacher(
-      net, net.init(jax.random.key(seed)), digest)
+
+  def teacher(net, seed, digest):
+    return ensembles.Teacher(
+        net, net.init(jax.random.key(seed)), digest)
+
   return {'A:0': teacher(small, 0, 'x'), 'B:0': teacher(large, 1, 'y')}
 
 

@@ -235,11 +235,14 @@ def test_logits_that_are_not_finite_are_refused(tmp_path, dataset, bad):
       'the teacher gives logits that are not finite, first for row 7; lower'
       ' its learning rate')
   assert not (tmp_path / 'part-00001.npy').exists()
-  assert not json.loads((tmp_path / 'manifest.json').read_text())['complete']
+  assert not json.loads((tmp_path / 'manifest.json').read_text(
+      encoding='utf-8'))['complete']
 
 
 def test_logits_beyond_float16_are_refused(tmp_path, dataset):
-  apply = lambda x, folds: np.full((len(x), 4), 1e5, np.float32)
+  def apply(x, folds):
+    return np.full((len(x), 4), 1e5, np.float32)
+
   with pytest.raises(errors.UserError) as error:
     logits.write_logits(
         tmp_path, make_origin(dataset, dtype='float16'), dataset, apply)

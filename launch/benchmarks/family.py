@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from launch.benchmarks import timing
 from shallow_mimic import losses, models, training
 from shallow_mimic.data import pools
 from shallow_mimic.training import batches, family, objectives
 from shallow_mimic.training.program import make_program
+
+from . import timing
 
 _OBJECTIVE = objectives.Objective('logit_regression')
 
@@ -128,15 +129,15 @@ def compare(case: Case, peak: float, *, torch: bool) -> dict[str, str]:
         members, case, inputs, waste=0.999, bucket_overhead=10 ** 18)
   calls = dict.fromkeys(contenders, case.steps)
   if torch:
-    from launch.benchmarks import pytorch  # noqa: PLC0415  (an extra)
+    from . import pytorch  # noqa: PLC0415  (an extra)
 
     for name, fused in (('PyTorch', False), ('PyTorch, fused Adam', True)):
       students = [pytorch.make_student(
           case.features, case.bottleneck, m.width, case.classes)
           for m in members]
       contenders[name] = pytorch.make_regression_run(
-          students, inputs.data.pool.x, inputs.data.targets[0], case.batch,
-          fused=fused)
+          students, inputs.data.pool.x, np.asarray(inputs.data.targets[0]),
+          case.batch, fused=fused)
       calls[name] = 1
   seconds = {name: value / calls[name]
              for name, value in timing.measure(contenders).items()}

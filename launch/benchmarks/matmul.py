@@ -7,7 +7,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from launch.benchmarks import timing
+from . import timing
 
 _SHAPES = ((2048, 2048, 2048), (1024, 40, 128), (2048, 1845, 128),
            (8000, 250, 512))
@@ -41,7 +41,7 @@ def compare(*, torch: bool) -> list[dict[str, str]]:
   for m, k, n in _SHAPES:
     contenders = {'JAX': make_run(m, k, n)}
     if torch:
-      from launch.benchmarks import pytorch  # noqa: PLC0415  (an extra)
+      from . import pytorch  # noqa: PLC0415  (an extra)
 
       one = pytorch.make_matmul_run(m, k, n)
       contenders['PyTorch'] = lambda one=one: [one() for _ in range(_REPEATS)]

@@ -1,7 +1,14 @@
 """Sections, defaults, ready-made curves, checks of values; light to import."""
 
-from shallow_mimic.configs.curves import make_loss_curves, make_size_curves
-from shallow_mimic.configs.defaults import (
+from shallow_mimic import packages
+
+packages.require('run')  # One line, before an import fails.
+
+from shallow_mimic.configs.curves import (  # noqa: E402
+  make_loss_curves,
+  make_size_curves,
+)
+from shallow_mimic.configs.defaults import (  # noqa: E402
   Given,
   default_config,
   make_curve,
@@ -10,7 +17,8 @@ from shallow_mimic.configs.defaults import (
   read_config,
   to_json,
 )
-from shallow_mimic.configs.sections import (
+from shallow_mimic.configs.experiments import load  # noqa: E402
+from shallow_mimic.configs.sections import (  # noqa: E402
   Config,
   Curve,
   Data,
@@ -27,6 +35,6 @@ from shallow_mimic.configs.sections import (
 __all__ = [
     'Config', 'Curve', 'Data', 'Ensemble', 'Given', 'Logits', 'Parallel',
     'Report', 'Speech', 'Students', 'Teacher', 'Training', 'default_config',
-    'make_curve', 'make_ensemble', 'make_loss_curves', 'make_size_curves',
-    'make_teacher', 'read_config', 'to_json',
+    'load', 'make_curve', 'make_ensemble', 'make_loss_curves',
+    'make_size_curves', 'make_teacher', 'read_config', 'to_json',
 ]

@@ -100,7 +100,10 @@ def judge(
   """Metrics by split of each member of one shape, and bins on test."""
   known = tuple(dict.fromkeys(m.objective for m in members))
   normalizers = [training.choose_normalizer(m, inputs) for m in members]
-  place = lambda name: bench.teachers.index(name) if name else 0
+
+  def place(name):
+    return bench.teachers.index(name) if name else 0
+
   judged = nets.Judged(
       params, jax.tree.map(lambda *leaves: jnp.stack(leaves), *normalizers),
       jnp.array([known.index(m.objective) for m in members]),

@@ -112,7 +112,8 @@ def _list_known(records: Sequence[Record]) -> str:
     if not r.diverged:
       widths[r.model].add(r.width)
       seeds[r.model].add(r.seed)
-  join = lambda values: ', '.join(map(str, sorted(values)))
+  def join(values):
+    return ', '.join(map(str, sorted(values)))
   return '; '.join(f'{model} (widths {join(widths[model])}, seeds'
                    f' {join(seeds[model])})' for model in widths) or 'none'
 

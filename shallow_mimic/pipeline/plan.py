@@ -161,8 +161,9 @@ def _count_rows(texts, rows):
 def _measure_work(config: configs.Config, shapes: Shapes, parts: Parts,
                   rows: Mapping[str, int | None]) -> dict[str, float]:
   """Multiply-adds of each stage, without the looks at dev."""
-  once = lambda members: sum(
-      models.count_multiply_adds(_net(m, shapes)) for m in members)
+  def once(members):
+    return sum(
+        models.count_multiply_adds(_net(m, shapes)) for m in members)
   section = config.students
   steps = _STEP_FACTOR * section.batch
   return {

@@ -360,7 +360,8 @@ def draw_curves(run: Run) -> Iterator[Part]:
               figure_width=report.figure_width or None,
               paper_rows=tuple(map(dict, report.paper)),
               main_teacher=students.rank_teachers(run.config)[0]))
-  run.say((run.root / 'report' / 'table.txt').read_text().rstrip())
+  run.say((run.root / 'report' / 'table.txt').read_text(
+      encoding='utf-8').rstrip())
 
 
 _STAGES = (

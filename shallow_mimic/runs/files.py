@@ -87,7 +87,7 @@ def write_array(path: os.PathLike | str, array: np.ndarray) -> None:
 def read_json(path: os.PathLike | str) -> Any:
   """Reads JSON; UserError that names the file where it is damaged."""
   try:
-    return json.loads(pathlib.Path(path).read_text())
+    return json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
   except (OSError, ValueError) as error:
     raise errors.UserError(
         f'cannot read {path}: {error}; delete it and run again to make it anew'

@@ -43,7 +43,7 @@ def hold(workdir: os.PathLike | str) -> Iterator[None]:
     try:
       with files.clear_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = stack.enter_context(open(path, 'w'))
+        file = stack.enter_context(open(path, 'wb'))
     except errors.UserError:
       if not os.path.isdir(path.parent):
         raise

@@ -136,7 +136,10 @@ def _decode_batch(log_posteriors, lengths, model, weights):
 def _decode_one(emissions, length, model, weights):
   """Emissions [T, S] of one utterance."""
   phones, alive = len(model.language.start), jnp.arange(len(emissions)) < length
-  by_phone = lambda x: jnp.reshape(x, (*x.shape[:-1], phones, -1))
+
+  def by_phone(x):
+    return jnp.reshape(x, (*x.shape[:-1], phones, -1))
+
   emissions = by_phone(emissions)
   durations = Durations(*map(by_phone, model.durations))
   positions = emissions.shape[-1]
@@ -210,7 +213,9 @@ def _align_one(emissions, length, chain, count, durations):
     return jnp.where(alive, new, scores), (arrive > remain) & alive
   last, moved = jax.lax.scan(step, first, (emissions[1:], alive[1:]))
 
-  back = lambda link, moved: (link - moved[link], link)
+  def back(link, moved):
+    return (link - moved[link], link)
+
   link, path = jax.lax.scan(back, count - 1, moved, reverse=True)
   path = jnp.concatenate([link[None], path])
   enough = (count > 0) & (length >= count)

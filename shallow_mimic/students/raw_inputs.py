@@ -61,7 +61,10 @@ def _standardise(step: Step, arrays: Mapping[str, jax.Array],
 def _gcn(step: Step, arrays: Mapping[str, jax.Array],
          x: jax.Array) -> jax.Array:
   del arrays
-  mean = lambda x: x.mean(tuple(range(1, x.ndim)), keepdims=True)
+
+  def mean(x):
+    return x.mean(tuple(range(1, x.ndim)), keepdims=True)
+
   centred = x - mean(x)
   # Rounding leaves a mean; the version for NumPy uses float64 instead.
   centred -= mean(centred)

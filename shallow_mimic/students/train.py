@@ -8,6 +8,7 @@ program too, and chosen on dev.
 from __future__ import annotations
 
 import collections
+import functools
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -90,9 +91,8 @@ def read_student(directory: os.PathLike | str, members: Sequence[family.Member],
   for label, group in group_by_net(members).items():
     net = family.member_net(members[group[0]], dataset.input_shape,
                             dataset.classes)
-    stack = lambda leaf, group=group: jax.ShapeDtypeStruct(
-        (len(group), *leaf.shape), leaf.dtype)
-    shapes[label] = jax.tree.map(stack, models.param_shapes(net))
+    shapes[label] = jax.tree.map(functools.partial(_stack, len(group)),
+                                 models.param_shapes(net))
     places |= {i: (label, place, net) for place, i in enumerate(group)}
   found = checkpoints.read_checkpoint(
       pathlib.Path(directory) / 'params', shapes)
@@ -102,6 +102,10 @@ def read_student(directory: os.PathLike | str, members: Sequence[family.Member],
     )
   label, place, net = places[index]
   return net, jax.tree.map(lambda leaf: leaf[place], found[1][label])
+
+
+def _stack(count, leaf):
+  return jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype)
 
 
 def group_by_net(members: Sequence[family.Member]) -> dict[str, list[int]]:

@@ -148,8 +148,10 @@ def read_realignment(directory: os.PathLike | str, dataset: Dataset) -> Dataset:
   directory = pathlib.Path(directory)
   labels = {name: files.read_array(directory / f'{name}.npy')
             for name in labelled_sets(dataset)}
-  relabel = lambda name, part: (
-      part._replace(y=labels[name]) if name in labels else part)
+
+  def relabel(name, part):
+    return part._replace(y=labels[name]) if name in labels else part
+
   return dataclasses.replace(
       dataset, train=relabel('train', dataset.train),
       transfer={name: relabel(name, part)

@@ -31,10 +31,10 @@ class Data(NamedTuple):
   """
 
   pool: Pool
-  labels: jax.Array
-  targets: jax.Array
-  rows: jax.Array
-  sizes: jax.Array
+  labels: jax.Array | np.ndarray
+  targets: jax.Array | np.ndarray
+  rows: jax.Array | np.ndarray
+  sizes: jax.Array | np.ndarray
 
 
 class Window(NamedTuple):
@@ -49,10 +49,10 @@ class Window(NamedTuple):
   """
 
   pool: Pool
-  labels: jax.Array
-  targets: jax.Array
-  starts: jax.Array
-  first: jax.Array
+  labels: jax.Array | np.ndarray
+  targets: jax.Array | np.ndarray
+  starts: jax.Array | np.ndarray
+  first: jax.Array | np.ndarray
 
 # The most inputs of one dispatch; three windows are alive at a time. Data that
 # are in memory keep to it as well, so that the steps fall into the same

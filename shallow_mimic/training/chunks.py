@@ -139,7 +139,10 @@ def apply_in_batches(net: models.Net, params: Any, unit_mask: jax.Array | None,
                      pool: Pool, batch: int) -> jax.Array:
   """Outputs [N, C] of any number of inputs, `batch` at a time."""
   count = len(pool.x)
-  apply = lambda rows: net.apply(params, take(pool, rows), unit_mask=unit_mask)
+
+  def apply(rows):
+    return net.apply(params, take(pool, rows), unit_mask=unit_mask)
+
   if count <= batch:
     return apply(jnp.arange(count))
   blocks = -(-count // batch)

@@ -8,7 +8,7 @@ import pytest
 import tiny_experiment
 from ml_collections import config_dict
 
-from launch import app
+from launch import usage
 from shallow_mimic import configs, errors
 from shallow_mimic.pipeline import plan, validation
 from shallow_mimic.runs import files
@@ -21,7 +21,7 @@ def refuse(config):
   return str(error.value)
 
 
-@pytest.mark.parametrize('name', app.config_names())
+@pytest.mark.parametrize('name', usage.config_names())
 def test_configs_that_come_along(name):
   module = importlib.import_module(f'launch.configs.{name}')
   config = module.get_config()
@@ -46,7 +46,7 @@ def write_plainly(config):
 
 def test_names_of_the_configs_that_come_along():
   assert {'arrays', 'cifar10_paper', 'mnist1d', 'mnist1d_smoke'} <= set(
-      app.config_names())
+      usage.config_names())
 
 
 def test_two_defaults_share_nothing():

@@ -183,9 +183,11 @@ def test_an_ensemble_is_meant_before_a_teacher_of_its_name():
 
 
 def test_histories_are_means_at_the_steps_that_seeds_share():
-  history = lambda *values: {
-      'step': [10 * i for i in range(len(values))],
-      'dev_accuracy': list(values)}
+  def history(*values):
+    return {
+        'step': [10 * i for i in range(len(values))],
+        'dev_accuracy': list(values)}
+
   records = [
       make('SNN', history=history(0.1, 0.2, 0.3)),
       make('SNN', seed=1, history=history(0.3, float('nan'), 0.5, 0.9)),

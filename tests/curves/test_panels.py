@@ -156,7 +156,8 @@ def test_sweeps_have_a_line_per_width_and_the_diagonal(contexts):
 
 
 def test_axes_name_what_they_show(contexts):
-  axes = lambda case, draw: DRAW[draw](contexts[case]).axes[0]
+  def axes(case, draw):
+    return DRAW[draw](contexts[case]).axes[0]
   usual, speech = 'usual', 'speech, one seed, one width'
   expected = {
       (usual, NAMES[0]): 'Accuracy (%)', (speech, NAMES[0]): '100 − PER (%)',

@@ -67,7 +67,7 @@ def test_equal_records_in_any_order_give_equal_bytes(usual, tmp_path):
 
 
 def test_page_has_figures_tables_readings_and_notes(usual):
-  page = usual[0].read_text()
+  page = usual[0].read_text(encoding='utf-8')
   for text in ('<title>Tiny</title>', 'Figure 1. Accuracy against number of',
                'Figure 2. ', 'Figure 3. ', 'Losses. ', 'KL, T = 4', 'One note.',
                'results.csv',
@@ -81,7 +81,7 @@ def test_page_has_figures_tables_readings_and_notes(usual):
 
 def test_table_on_disk_is_the_one_for_the_terminal(usual):
   path, records = usual
-  text = (path.parent / 'table.txt').read_text()
+  text = (path.parent / 'table.txt').read_text(encoding='utf-8')
   assert text == report.format_table(records, 'Tiny')
   assert max(map(len, text.splitlines())) <= 100
 
@@ -150,7 +150,7 @@ def test_diverged_members_are_counted_and_named(tmp_path):
           ' seed 0.')
   assert line in report.format_table(records)
   assert '2 (1 diverged)' in report.format_table(records)
-  assert line in write(tmp_path, records).read_text()
+  assert line in write(tmp_path, records).read_text(encoding='utf-8')
 
 
 def test_table_has_teachers_on_top_and_rounds_to_tenths():
@@ -168,16 +168,17 @@ def test_table_has_teachers_on_top_and_rounds_to_tenths():
 
 
 def test_no_records_at_all(tmp_path):
-  page = write(tmp_path, []).read_text()
+  page = write(tmp_path, []).read_text(encoding='utf-8')
   assert set(read_bytes(tmp_path)) == FILES
-  assert (tmp_path / 'results.csv').read_text() == ','.join(COLUMNS) + '\n'
+  assert (tmp_path / 'results.csv').read_text(
+      encoding='utf-8') == ','.join(COLUMNS) + '\n'
   assert 'No mimic is among the main curves yet.' in page
 
 
 def test_speech_reports_phone_errors(tmp_path):
   records = report_records.make_records(
       widths=(64,), seeds=1, speech=True, controls=())
-  page = write(tmp_path, records).read_text()
+  page = write(tmp_path, records).read_text(encoding='utf-8')
   assert 'Accuracy means 100 − phone error rate (PER).' in page
   assert report.format_table(records).startswith('100 − phone error rate (%)')
   record, = [r for r in records if r.model == 'DNN']
@@ -192,7 +193,7 @@ def test_paper_rows_and_figure_width_reach_the_page(tmp_path):
   page = write(
       tmp_path, records, figure_width=8, paper_rows=[
           {'model': 'SNN-8', 'architecture': '8k', 'error': 23.1,
-           'printed_parameters': '~12M'}]).read_text()
+           'printed_parameters': '~12M'}]).read_text(encoding='utf-8')
   assert '<td>8k</td><td>~12M</td><td>23.1</td>' in page
   assert 'SNN is highest at step 8 (50.0 %)' in page
   image = drawing.render(
@@ -202,7 +203,7 @@ def test_paper_rows_and_figure_width_reach_the_page(tmp_path):
 
 
 def test_a_full_disk_is_the_users_to_mend(tmp_path):
-  (tmp_path / 'report').write_text('a file in the way')
+  (tmp_path / 'report').write_text('a file in the way', encoding='utf-8')
   with pytest.raises(errors.UserError, match=r'cannot write .*results\.csv'):
     write(tmp_path / 'report', [])
 

@@ -112,8 +112,9 @@ def test_main_teacher_is_the_one_that_was_said():
   records = [make('A', role='ensemble'), make('B', role='ensemble'),
              *[make(f'SNN/{i}', teacher='B') for i in range(3)],
              make('SNN-MIMIC', teacher='A')]
-  main = lambda **said: summaries.main_teacher(
-      summaries.summarise(records, **said))
+  def main(**said):
+    return summaries.main_teacher(
+        summaries.summarise(records, **said))
   assert main(main_teacher='A') == 'A'
   assert main() == 'B'  # Nobody said: of most mimics.
   assert summaries.main_teacher([]) == ''

@@ -116,7 +116,10 @@ def make_planned(config, *problem):
           for name, group in config.teachers.items()}
   shallow = students.make_members(
       config.students, *problem, seeds=1, rates=rates)
-  net = lambda member: family.member_net(member, *problem)
+
+  def net(member):
+    return family.member_net(member, *problem)
+
   records = [
       make(m.model, role=role, width=m.width, seed=m.seed, teacher=m.teacher,
            objective=m.objective.name, architecture=str(net(m).architecture))

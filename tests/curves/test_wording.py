@@ -151,7 +151,8 @@ def test_sweeps_need_two_teachers():
 
 
 def test_lost_members_are_named():
-  say = lambda context: wording.say_lost(context.points)
+  def say(context):
+    return wording.say_lost(context.points)
   assert read(say, make('SNN', 0.5)) == []
   lost = make('SNN', 0.5, float('nan')), make(
       'CNN', 0.5, diverged=True, role='teacher', width=0)
@@ -167,7 +168,8 @@ def test_search_counts_choices_at_an_end():
           selected=rate == chosen)
       for width, chosen in ((8, 0.02), (16, 0.04))
       for rate in (0.01, 0.02, 0.04)]
-  say = lambda *records: rate_search.say_search(Context(records))
+  def say(*records):
+    return rate_search.say_search(Context(records))
   assert say(*records) == [
       '1 of 2 chosen learning rates stand at an end of the range searched: the'
       ' best may lie beyond it.']

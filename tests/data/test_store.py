@@ -94,9 +94,9 @@ def test_cut_off_file_is_named(made, tmp_path, size):
 def test_record_without_a_field(made, tmp_path, key):
   store.write_dataset(tmp_path, made)
   path = tmp_path / 'dataset.json'
-  record = json.loads(path.read_text())
+  record = json.loads(path.read_text(encoding='utf-8'))
   del record[key]
-  path.write_text(json.dumps(record))
+  path.write_text(json.dumps(record), encoding='utf-8')
   message = (f"{path} lacks '{key}'; delete {tmp_path} and run again to make"
              ' it anew')
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
@@ -106,7 +106,7 @@ def test_record_without_a_field(made, tmp_path, key):
 @pytest.mark.parametrize('text', ['{', '[]'])
 def test_broken_record(made, tmp_path, text):
   store.write_dataset(tmp_path, made)
-  (tmp_path / 'dataset.json').write_text(text)
+  (tmp_path / 'dataset.json').write_text(text, encoding='utf-8')
   with pytest.raises(errors.UserError, match=r'dataset\.json'):
     store.read_dataset(tmp_path)
 

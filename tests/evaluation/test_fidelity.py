@@ -24,14 +24,20 @@ MEMBERS = (small.make_member(7), small.make_member(7, small.LABELS),
 def make_case():
   """Data of 40 training rows, whose logits are kept behind those of views."""
   rng = np.random.default_rng(0)
-  draw = lambda count: Examples(
-      rng.normal(size=(count, small.FEATURES)).astype(np.float32),
-      rng.integers(0, small.CLASSES, count))
+
+  def draw(count):
+    return Examples(
+        rng.normal(size=(count, small.FEATURES)).astype(np.float32),
+        rng.integers(0, small.CLASSES, count))
+
   dataset = make_dataset(
       name='made', classes=small.CLASSES, train=draw(small.ROWS), dev=draw(9),
       test=draw(11))
-  logits = lambda count: 3 * rng.normal(
-      size=(count, small.CLASSES)).astype(np.float32)
+
+  def logits(count):
+    return 3 * rng.normal(
+        size=(count, small.CLASSES)).astype(np.float32)
+
   layouts = {'ECNN': (('views', 5), ('train', small.ROWS)),
              'DNN': (('train', small.ROWS - 1),), 'LATER': ()}
   targets = {name: Targets(mixtures.Layout(sets), logits(sum(

@@ -117,8 +117,11 @@ def test_a_run_that_times_reads_its_times_back(finished, tmp_path,
   workdir.claim(tmp_path, configs.to_json(config))
   for name in ('data', 'teachers', 'ensembles', 'students', 'logits'):
     (tmp_path / name).symlink_to(root / name)
-  run = lambda *stages: pipeline.run(
-      config, tmp_path, stages=stages, say=lambda _: None)
+
+  def run(*stages):
+    return pipeline.run(
+        config, tmp_path, stages=stages, say=lambda _: None)
+
   with pytest.raises(errors.UserError) as error:
     run('curves')
   assert str(error.value) == (f'{tmp_path}/latencies is not finished; run the'
@@ -129,7 +132,8 @@ def test_a_run_that_times_reads_its_times_back(finished, tmp_path,
   monkeypatch.setattr(latencies, 'measure', None)
   run('latencies', 'curves')
   rows = list(csv.DictReader(
-      (tmp_path / 'report/results.csv').read_text().splitlines()))
+      (tmp_path / 'report/results.csv').read_text(
+          encoding='utf-8').splitlines()))
   timed = [row for row in rows if row['metric'].startswith('latency_ms_')]
   # Two teachers, one ensemble, eight students; two sizes of batch.
   assert len(timed) == 2 * (2 + 1 + 8)

@@ -201,8 +201,9 @@ def test_test_changes_no_choice(tmp_path, dataset):
   [one, two, third], _ = score(
       tmp_path, dataset, net, net | {'test': other['test']},
       {'dev': other['dev'], 'test': net['test']})
-  choice = lambda record: [record.fact(name) for name in (
-      'language_weight', 'insertion_penalty', 'prior_scale')]
+  def choice(record):
+    return [record.fact(name) for name in (
+        'language_weight', 'insertion_penalty', 'prior_scale')]
   assert choice(one) == choice(two)
   assert one.metrics['dev'] == two.metrics['dev']
   assert one.metrics['test'] != two.metrics['test']
@@ -283,8 +284,10 @@ def test_every_stage_scores_phones(tmp_path):
   names = []
   for folder in ('teachers/DNN', 'ensembles/EDNN', 'ensembles/EDNN-all',
                  'students/final'):
-    records = json.loads((tmp_path / folder / 'records.json').read_text())
-    kept = json.loads((tmp_path / folder / 'phone_errors.json').read_text())
+    records = json.loads((tmp_path / folder / 'records.json').read_text(
+        encoding='utf-8'))
+    kept = json.loads((tmp_path / folder / 'phone_errors.json').read_text(
+        encoding='utf-8'))
     assert len(kept['utterances']) == 8
     # One model for the report, whatever each of its teachers left out.
     assert {record['inputs'] for record in records} <= {'train', ''}
@@ -307,7 +310,8 @@ def test_every_stage_scores_phones(tmp_path):
       ('DNN', 0, 0), ('DNN', 0, 1), ('EDNN', 0, 0), ('EDNN-all', 0, 0),
       ('SNN', 4, 0), ('SNN-MIMIC', 4, 0), ('SNN-MIMIC-all', 4, 0)]
   labelled = {name: json.loads(
-      (tmp_path / 'logits' / name / 'manifest.json').read_text())['origin'][
+      (tmp_path / 'logits' / name / 'manifest.json').read_text(
+          encoding='utf-8'))['origin'][
           'labelled_by'] for name in ('EDNN', 'EDNN-all')}
   both = ['DNN:0', 'DNN:1']
   assert labelled == {

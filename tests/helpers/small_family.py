@@ -25,7 +25,10 @@ SOFTENED = objectives.make_objective('distillation_kl', temperature=3.0)
 def make_inputs(seed=0, dev=23):
   """Random data with two sets of inputs and two teachers."""
   rng = np.random.default_rng(seed)
-  normal = lambda *shape: rng.normal(size=shape).astype(np.float32)
+
+  def normal(*shape):
+    return rng.normal(size=shape).astype(np.float32)
+
   x = normal(ROWS, FEATURES)
   teachers = 3 * normal(len(TEACHERS), ROWS, CLASSES) + 1
   rows = np.zeros((2, ROWS), np.int32)

@@ -90,7 +90,8 @@ def test_normalizer_is_the_one_that_the_family_had(finished):
 
 def test_manifest_says_where_it_comes_from(finished, tmp_path):
   record = run_export(finished, Wanted('SNN-MIMIC', 5, 1), tmp_path / 'out')
-  said = json.loads((tmp_path / 'out/manifest.json').read_text())
+  said = json.loads((tmp_path / 'out/manifest.json').read_text(
+      encoding='utf-8'))
   assert (said['model'], said['width'], said['seed']) == ('SNN-MIMIC', 5, 1)
   assert said['metrics'] == record.metrics
   assert said['teacher'] == 'EDNN' and said['logit_normalizer_undone']
@@ -189,7 +190,7 @@ def test_raw_inputs_of_unknown_type(finished, tmp_path):
   record = files.read_json(run[1] / 'data/dataset.json')
   assert record.pop('raw_dtype') == 'float32'
   files.write_json(run[1] / 'data/dataset.json', record)
-  (run[1] / 'data/done.json').write_text('{}')
+  (run[1] / 'data/done.json').write_text('{}', encoding='utf-8')
   assert refusal(run, tmp_path) == (
       f'{run[1]}/data does not say of what type its raw inputs were; delete'
       ' that folder and run again to make it anew')

@@ -27,7 +27,7 @@ FATAL = [
 
 
 def read_results(workdir):
-  text = (workdir / 'report' / 'results.csv').read_text()
+  text = (workdir / 'report' / 'results.csv').read_text(encoding='utf-8')
   return list(csv.reader(io.StringIO(text)))
 
 
@@ -54,9 +54,12 @@ def test_results_have_the_columns_and_every_kind_of_row(finished):
   header, *rows = read_results(finished[1])
   assert header == COLUMNS
   rows = [dict(zip(header, row, strict=True)) for row in rows]
-  accuracy = lambda **want: [
-      row for row in rows
-      if all(row[key] == value for key, value in want.items())]
+
+  def accuracy(**want):
+    return [
+        row for row in rows
+        if all(row[key] == value for key, value in want.items())]
+
   final = dict(metric='accuracy', split='test', selected='True')
   assert len(accuracy(role='teacher', **final)) == 2
   assert len(accuracy(role='ensemble', **final)) == 1
@@ -151,8 +154,10 @@ def test_stages_run_in_order_whatever_order_they_are_named_in(
   for folder in ('ensembles', 'logits', 'report'):
     shutil.rmtree(workdir / folder)
   said = []
-  run = lambda *names: pipeline.run(
-      tiny_experiment.make_config(npz), workdir, stages=names, say=said.append)
+  def run(*names):
+    return pipeline.run(
+        tiny_experiment.make_config(npz), workdir, stages=names,
+        say=said.append)
   run('logits', 'ensembles', 'logits')
   assert said == ['ensembles EDNN: done', 'logits EDNN: done']
   # What lies between two stages is verified as what comes before them is.
@@ -217,8 +222,9 @@ def test_other_data_under_the_same_name_are_refused(finished, tmp_path):
   with pytest.raises(errors.UserError, match='belongs to another config'):
     pipeline.run(config, workdir)
   # As if the file itself had been exchanged.
-  text = (workdir / 'config.json').read_text()
-  (workdir / 'config.json').write_text(text.replace(str(npz), str(other)))
+  text = (workdir / 'config.json').read_text(encoding='utf-8')
+  (workdir / 'config.json').write_text(
+      text.replace(str(npz), str(other)), encoding='utf-8')
   with pytest.raises(errors.UserError) as error:
     pipeline.run(config, workdir)
   assert str(error.value).startswith(
@@ -261,9 +267,10 @@ def test_what_is_wrong_is_refused_before_a_folder_is_made(tmp_path):
 
 def test_a_report_is_made_of_ones_own_sections_too(finished, tmp_path):
   npz, workdir = copy_run(finished, tmp_path)
-  draw = lambda: pipeline.run(
-      tiny_experiment.make_config(npz), workdir, stages=('curves',),
-      say=lambda line: None)
+  def draw():
+    return pipeline.run(
+        tiny_experiment.make_config(npz), workdir, stages=('curves',),
+        say=lambda line: None)
   mine = curves.Section(name='mine', version='1', title='Mine')
   try:
     for version in ('1', '2'):

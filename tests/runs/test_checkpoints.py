@@ -131,7 +131,7 @@ def test_steps_are_numbers_in_order(directory):
   checkpoints.write_checkpoint(directory, 100, small(100), keep=5)
   for name in ('007', '30.tmp', '.40', 'x', '-5', '٣'):
     (directory / name).mkdir()
-  (directory / '50').write_text('not a folder')
+  (directory / '50').write_text('not a folder', encoding='utf-8')
   assert checkpoints.steps(directory) == [10, 20, 100]
 
 
@@ -303,7 +303,7 @@ def test_any_damage_to_any_file(directory, warnings_seen, capfd, damage):
     '', '[]', '3', '{}', '{"sha256": 1}', '{"leaves": {}, "digests": {}}',
 ])
 def test_digests_of_another_form(directory, warnings_seen, data):
-  (directory / '20' / 'digests.json').write_text(data)
+  (directory / '20' / 'digests.json').write_text(data, encoding='utf-8')
   assert checkpoints.read_checkpoint(directory, small(0))[0] == 10
   assert 'digests.json is not what was written' in warnings_seen[0]
 
@@ -387,7 +387,7 @@ def test_write_refuses_text_before_it_touches_the_disk(tmp_path):
 
 
 def test_directory_that_cannot_be_made(tmp_path):
-  (tmp_path / 'file').write_text('')
+  (tmp_path / 'file').write_text('', encoding='utf-8')
   with pytest.raises(errors.UserError) as caught:
     checkpoints.write_checkpoint(tmp_path / 'file' / 'c', 1, small(1))
   assert str(caught.value).startswith(
@@ -527,7 +527,8 @@ def test_two_processes_one_writes_and_both_read(tmp_path):
 
 
 def test_digests_file_tells_what_is_inside(directory):
-  record = json.loads((directory / '20' / 'digests.json').read_text())
+  record = json.loads((directory / '20' / 'digests.json').read_text(
+      encoding='utf-8'))
   assert record['leaves'] == {
       "tree['w']": 'float32[40, 30]', "tree['n']": 'int32[]',
   }

@@ -130,6 +130,6 @@ def test_a_record_that_cannot_be_read_is_named(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-  (tmp_path / 'file').write_text('')
+  (tmp_path / 'file').write_text('', encoding='utf-8')
   with pytest.raises(errors.UserError, match=r'^cannot write .*/file/x\.npy'):
     write(tmp_path / 'file', [])

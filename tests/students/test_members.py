@@ -94,7 +94,8 @@ def test_plain_mimics_decide_by_their_widths_and_then_members_and_names():
   config.ensembles.A.members = ('DNN:0', 'DNN:1')
   curves = config.students.curves
   del curves['SNN-MIMIC']
-  rank = lambda: ''.join(students.rank_teachers(config))
+  def rank():
+    return ''.join(students.rank_teachers(config))
   assert rank() == 'ACB'  # Nobody is imitated: more members, then the name.
   for count in range(3):
     curves[f'SNN/{count}'] = configs.make_curve(teacher='C')

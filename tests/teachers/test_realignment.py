@@ -162,8 +162,11 @@ def test_other_labels_are_refused(done, tmp_path):
 
 def test_killed_in_any_round_ends_with_the_same_bits(done, tmp_path):
   corpus, reference, _ = done
-  start = lambda fatal='': tiny_experiment.start(
-      corpus, tmp_path / 'run', fatal, script=__file__)
+
+  def start(fatal=''):
+    return tiny_experiment.start(
+        corpus, tmp_path / 'run', fatal, script=__file__)
+
   began = []
   for fatal, begins in FATAL:
     killed = start(fatal)

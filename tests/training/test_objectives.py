@@ -108,7 +108,8 @@ def test_what_an_objective_needs_is_what_it_looks_at(name):
                             targets=np.full_like(Z, np.nan))
   without_labels = loss_of(make_objective(name), labels=np.full(9, -1))
   base = np.asarray(loss_of(make_objective(name)))
-  same = lambda loss: np.array_equal(loss, base)
+  def same(loss):
+    return np.array_equal(loss, base)
   spec = LossSpec.registry[name]
   assert same(without_teacher) == (not spec.needs_teacher)
   assert np.isnan(without_labels).any() == spec.needs_labels
@@ -180,11 +181,12 @@ def test_constants_are_those_that_the_loss_looks_at(objective, expected):
 @pytest.mark.parametrize('name', OURS)
 def test_a_constant_of_the_record_changes_the_loss_and_no_other(name):
   told = objectives.find_constants(Objective(name))
-  run = lambda **changes: np.asarray(objectives.make_objective_fn(
-      make_objective(name, **changes))(
-          jnp.asarray(G, jnp.float32),
-          objectives.Batch(jnp.asarray(Z, jnp.float32), jnp.asarray(LABELS)),
-          losses.LogitNormalizer(jnp.zeros(5), jnp.ones(5))))
+  def run(**changes):
+    return np.asarray(objectives.make_objective_fn(
+        make_objective(name, **changes))(
+            jnp.asarray(G, jnp.float32),
+            objectives.Batch(jnp.asarray(Z, jnp.float32), jnp.asarray(LABELS)),
+            losses.LogitNormalizer(jnp.zeros(5), jnp.ones(5))))
   assert ('temperature' in told) == (run() != run(temperature=3.0)).any()
   assert (name == 'blended') == (run() != run(alpha=0.9)).any()
 

@@ -51,7 +51,8 @@ def find_study(context: Context) -> Study | None:
       place.setdefault(s.net, {}).setdefault(comparisons.name_loss(s), s)
   if not groups:
     return None
-  count = lambda key: max(map(len, groups[key].values()))
+  def count(key):
+    return max(map(len, groups[key].values()))
   inputs, teacher = key = max(
       groups, key=lambda key: (
           count(key), sum(map(len, groups[key].values())), key))

@@ -50,7 +50,8 @@ def find_sweeps(points: Sequence[Summary]) -> list[Sweep]:
 
 def name_sweeps(sweeps: Sequence[Sweep]) -> list[str]:
   """Each by its width, and what else tells it from the others."""
-  several = lambda what: len(set(map(what, sweeps))) > 1
+  def several(what):
+    return len(set(map(what, sweeps))) > 1
   nets = Counter(width for width, _ in {sweep[:2] for sweep in sweeps})
   return [
       f'width {sweep.width}'

@@ -62,7 +62,7 @@ def test_the_report_says_what_the_data_are(tmp_path):
   records = report_records.make_records(seeds=1, speech=True)
   curves.write_report(tmp_path, records, title='A sample', notes=(),
                       figure_width=None)
-  page = (tmp_path / 'index.html').read_text()
+  page = (tmp_path / 'index.html').read_text(encoding='utf-8')
   assert '<h2>A sample: Sizes; 100 − phone error rate (%)</h2>' in page
   assert '<h2>Phone recognition: ' in page
   assert (tmp_path / 'table.txt').read_text().startswith('A sample: 100 − ')

@@ -91,7 +91,8 @@ def test_figure_has_a_panel_for_each_net_and_the_teachers_line(context):
 def test_figure_is_the_same_twice_and_holds_one_seed():
   context = Context(report_records.make_transfer_sizes(
       np.random.default_rng(0), seeds=1, widths=(64,)))
-  draw = lambda: drawing.render(transfer_sizes.draw_sizes, context)
+  def draw():
+    return drawing.render(transfer_sizes.draw_sizes, context)
   assert draw() == draw()
 
 

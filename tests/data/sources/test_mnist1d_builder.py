@@ -152,7 +152,7 @@ def test_damaged_copy_is_made_anew(tmp_path, published, damage, monkeypatch):
 
 
 def test_folder_that_cannot_be_written(tmp_path):
-  (tmp_path / 'file').write_text('')
+  (tmp_path / 'file').write_text('', encoding='utf-8')
   with pytest.raises(errors.UserError, match=r'^cannot write .*file'):
     builders.prepare_mnist1d(tmp_path / 'file')
 

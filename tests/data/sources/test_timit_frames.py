@@ -85,7 +85,7 @@ def test_the_layout_of_the_ldc_gives_the_same_frames(corpus, tmp_path):
     small.write_utterance(
         tmp_path / 'TIMIT', '/'.join(('TRAIN', *entry[2::-2], entry.sentence)
                                      ).upper(),
-        small.sphere(samples), entry.phones.read_text().upper())
+        small.sphere(samples), entry.phones.read_text(encoding='utf-8').upper())
   ours, theirs = (source.make_frames(
       timit_builder.read_timit(folder, tmp_path / 'cache'), {'fabc0': 1})
                   for folder in (corpus, tmp_path / 'TIMIT'))
