@@ -35,7 +35,7 @@ def main() -> None:
   target = pathlib.Path(_TO.value or 'export').expanduser()
   record = export.export_student(
       flags.FLAGS.config, app.chosen_workdir(), wanted, target)
-  print(f'{record["model"]}, width {record["width"]}, seed {record["seed"]}:'
+  print(f'{record.model}, width {record.width}, seed {record.seed}:'
         f' {target}')
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from shallow_mimic import errors
+from shallow_mimic import errors, packages
 from shallow_mimic.data.dataset import Dataset, Examples, make_dataset
 from shallow_mimic.data.preprocessing import (
   apply_preprocessing,
@@ -20,7 +20,6 @@ from shallow_mimic.data.utterances import Sequences, make_sequences
 from shallow_mimic.speech import (
   alignment,
   features,
-  packages,
   phones,
   speakers,
   waveforms,
@@ -57,7 +56,7 @@ def read_speech(config: configs.Data, specs: Mapping[str, Mapping[str, Any]],
   Raises:
     UserError: whatever is wrong with the corpus or the configuration.
   """
-  packages.check_packages()
+  packages.require('speech')
   speech = config.speech
   utterances = timit_builder.read_timit(
       config.path,
