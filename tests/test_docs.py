@@ -145,25 +145,32 @@ def shrink(command):
   module, *flags = (['-m', f'launch.{words[0]}', *words[1:]]
                     if first == 'shallow-mimic' else words)[1:]
   script, config = module.removeprefix('launch.'), find_config(command)
-  if script in REFUSED:
-    flags.append(REFUSED[script][0])
   if 'FOLDER' in name(command):
     flags = [flag.replace('=FOLDER', '=nowhere') for flag in flags]
+  elif script in REFUSED:
+    flags = replace(flags, REFUSED[script][:1])
   elif config in SMALL:
-    flags += SMALL[config]
+    flags = replace(flags, SMALL[config])
   elif script in ('run', 'report', 'export') and '--help' not in flags:
-    flags = [f'--config={tiny_experiment.__file__}',
-             *(flag for flag in flags if not flag.startswith('--config=')),
-             '--config.data.path=FILE', '--config.students.widths=(3,5)']
-    if '--to=STUDENT' in flags:  # Each into a folder of its own.
-      flags.append(f'--to=student-{len(command)}')
-    if '--width=256' in flags:
-      flags.append('--width=5')
     # Only one configuration fits into a work directory.
-    fields = [flag for flag in command if flag.startswith('--config.')
+    fields = [flag for flag in flags if flag.startswith('--config.')
               and not flag.startswith('--config.students.widths')]
-    flags.append(f'--workdir=DIR{len("".join(fields)) or ""}')
+    flags = replace(flags, (
+        f'--config={tiny_experiment.__file__}', '--config.data.path=FILE',
+        '--config.students.widths=(3,5)',
+        f'--workdir=DIR{len("".join(fields)) or ""}'))
+    if '--to=STUDENT' in flags:  # Each into a folder of its own.
+      flags = replace(flags, (f'--to=student-{len(command)}',))
+    if '--width=256' in flags:
+      flags = replace(flags, ('--width=5',))
   return ['-m', module, *flags]
+
+
+def replace(flags, changes):
+  """The changes, --config first, and those flags that none of them sets."""
+  changed = {change.partition('=')[0] for change in changes}
+  kept = [flag for flag in flags if flag.partition('=')[0] not in changed]
+  return sorted([*kept, *changes], key=lambda flag: '--config=' not in flag)
 
 
 def find_config(command):
