@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +36,11 @@ def peak() -> float:
   return 2 * m * k * n * _REPEATS / seconds
 
 
+def _repeat(run: Callable[[], object]) -> None:
+  for _ in range(_REPEATS):
+    run()
+
+
 def compare(*, torch: bool) -> list[dict[str, str]]:
   """GFLOP/s of each product, in both."""
   rows = []
@@ -44,7 +50,7 @@ def compare(*, torch: bool) -> list[dict[str, str]]:
       from . import pytorch  # noqa: PLC0415  (an extra)
 
       one = pytorch.make_matmul_run(m, k, n)
-      contenders['PyTorch'] = lambda one=one: [one() for _ in range(_REPEATS)]
+      contenders['PyTorch'] = functools.partial(_repeat, one)
     flops = 2 * m * k * n * _REPEATS
     rows.append({'matmul, GFLOP/s': f'{m} × {k} × {n}', **{
         name: f'{flops / seconds / 1e9:.0f}'

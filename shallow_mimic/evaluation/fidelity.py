@@ -7,6 +7,7 @@ because it learned from it, or because both are right.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -119,7 +120,7 @@ def judge(
                 if _is_known(metric, split, member, bench)}
         for split, table in values.items()}
        for i, member in enumerate(members)],
-      [jax.tree.map(lambda leaf, i=i: leaf[i], bins)
+      [jax.tree.map(operator.itemgetter(i), bins)
        for i in range(len(members))])
 
 

@@ -40,11 +40,10 @@ class Subject(NamedTuple):
 
 def make_subject(nets: Sequence[models.Net], space: str = '') -> Subject:
   """Without what matters in training alone: equal nets take equal time."""
-  plain = dict(dropout_input=0.0, dropout_hidden=0.0, dropout_conv=0.0,
-               bias_spread=0.0)
   return Subject(tuple(dataclasses.replace(
-      net, options=dataclasses.replace(net.options, **plain))
-                       for net in nets), space)
+      net, options=dataclasses.replace(
+          net.options, dropout_input=0.0, dropout_hidden=0.0, dropout_conv=0.0,
+          bias_spread=0.0)) for net in nets), space)
 
 
 def make_call(subject: Subject, combine: Callable[..., jax.Array],

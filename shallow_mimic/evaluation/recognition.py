@@ -29,6 +29,7 @@ import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from shallow_mimic.data.dataset import Dataset
@@ -49,7 +50,7 @@ _CONFUSIONS = 30  # Kept in a record.
 _TOGETHER, _ROUND = 32, 64
 
 # Hypotheses, or references: the phones of each utterance.
-Phones = Sequence[Sequence[int]]
+Phones = Sequence[scoring.Phones]
 
 
 def score_phones(directory: os.PathLike | str, records: Sequence[Record],
@@ -81,9 +82,9 @@ def score_phones(directory: os.PathLike | str, records: Sequence[Record],
       values[split] = {**values[split], **make_metrics(counts)}
     scored.append(dataclasses.replace(
         record, metrics=values,
-        language_weight=float(weights.language[0]),
-        insertion_penalty=float(weights.insertion[0]),
-        prior_scale=float(weights.prior[0]),
+        language_weight=np.asarray(weights.language).item(),
+        insertion_penalty=np.asarray(weights.insertion).item(),
+        prior_scale=np.asarray(weights.prior).item(),
         confusions=list_confusions(sequences.references, found)))
     nets.append(record.identity | counts)
   files.write_json(pathlib.Path(directory) / FILE, {
@@ -115,11 +116,11 @@ def choose_weights(logits: np.ndarray, sequences: Sequences, model: hmm.Hmm,
       np.sum(scoring.count_each(sequences.references, found).total)
       for found in decode(logits, sequences, model, grid)]
   best = int(np.argmin(totals))
-  return hmm.Weights(*(axis[best:best + 1] for axis in grid))
+  return hmm.Weights(*(np.asarray(axis)[best:best + 1] for axis in grid))
 
 
 def decode(logits: np.ndarray, sequences: Sequences, model: hmm.Hmm,
-           grid: hmm.Weights) -> list[Phones]:
+           grid: hmm.Weights) -> Sequence[Phones]:
   """The phones found in each utterance, for each point of a grid.
 
   None are found where logits are NaN, or in fewer frames than a phone has
@@ -131,11 +132,11 @@ def decode(logits: np.ndarray, sequences: Sequences, model: hmm.Hmm,
     model: see `fit_decoder`.
     grid: `Weights` of [G] each.
   """
-  points = len(grid.language)
-  found = [[[] for _ in sequences.stops] for _ in range(points)]
+  points = np.size(grid.language)
+  found: list[list[scoring.Phones]] = [
+      [[] for _ in sequences.stops] for _ in range(points)]
   for which, block, lengths in _batches(logits, sequences):
-    paths = viterbi.Decoded(*map(np.asarray, viterbi.decode_sweep(
-        block, lengths, model, grid)))
+    paths = jax.device_get(viterbi.decode_sweep(block, lengths, model, grid))
     for point in range(points):
       one = viterbi.Decoded(*(part[point] for part in paths))
       texts = viterbi.collect_phones(one, phones.STATES_PER_PHONE)
@@ -148,8 +149,8 @@ def decode(logits: np.ndarray, sequences: Sequences, model: hmm.Hmm,
 def count_phones(references: Phones, found: Phones) -> dict[str, Any]:
   """`scored` and `forgiven` of the file: counts [U] by kind."""
   kinds = dict(zip(('scored', 'forgiven'), scoring.CONVENTIONS, strict=True))
-  return {kind: {name: values.tolist() for name, values in scoring.count_each(
-      references, found, convention)._asdict().items()}
+  return {kind: {name: values.tolist() for name, values in vars(
+      scoring.count_each(references, found, convention)).items()}
           for kind, convention in kinds.items()}
 
 

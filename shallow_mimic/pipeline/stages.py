@@ -349,7 +349,8 @@ def find_subjects(
 def draw_curves(run: Run) -> Iterator[Part]:
   """Writes results.csv, the figures, the tables and index.html."""
   report, found = run.config.report, run.read_records()
-  made_from = {'records': files.digest_json([r.to_json() for r in found])}
+  made_from: dict[str, Any] = {
+      'records': files.digest_json([r.to_json() for r in found])}
   if versions := curves.find_versions():
     made_from['sections'] = versions
   yield Part(

@@ -131,7 +131,7 @@ def split_by_speaker(
   Raises:
     UserError: a speaker is in two splits.
   """
-  split_of = {}
+  split_of: dict[str, str] = {}
   for split, names in speakers.items():
     for name in names:
       other = split_of.setdefault(name, split)

@@ -93,12 +93,13 @@ def align(logits: ArrayLike, lengths: ArrayLike, phones: ArrayLike,
   Raises: ValueError where shapes, lengths or counts do not fit.
   """
   logits, lengths = _check(logits, lengths, model)
-  phones, counts = jnp.asarray(phones), jnp.asarray(counts)
-  if phones.shape[:-1] != counts.shape or counts.shape != lengths.shape:
-    raise ValueError(f'phones must be [B, N] and counts [B], got {phones.shape}'
-                     f' and {counts.shape} for lengths {lengths.shape}')
-  _check_range('counts', counts, phones.shape[1])
-  return _align(logits, lengths, phones, counts, model,
+  said, known = jnp.asarray(phones), jnp.asarray(counts)
+  frames = jnp.shape(lengths)
+  if said.shape[:-1] != known.shape or known.shape != frames:
+    raise ValueError(f'phones must be [B, N] and counts [B], got {said.shape}'
+                     f' and {known.shape} for lengths {frames}')
+  _check_range('counts', known, said.shape[1])
+  return _align(logits, lengths, said, known, model,
                 jnp.asarray(prior, jnp.float32))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from shallow_mimic.data.preprocessing import Preprocessing, Step
 
-Arrays = Mapping[str, Mapping[str, jax.Array | np.ndarray]]
+Arrays = Mapping[str, Mapping[str, jax.Array]]
 
 
 def fitted_arrays(fitted: Preprocessing) -> dict[str, dict[str, np.ndarray]]:

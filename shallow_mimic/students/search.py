@@ -30,7 +30,7 @@ def write_search(directory: os.PathLike | str, members: Sequence[family.Member],
   for member, result in zip(members, fitted, strict=True):
     value = -1.0 if result.diverged else result.accuracy
     scores[_curve_key(member), _rate_key(member)].append(value)
-  chosen = {}
+  chosen: dict[tuple[str, int], tuple[float, tuple[float, float]]] = {}
   for (curve, rate), values in scores.items():
     best = chosen.get(curve)
     if best is None or np.mean(values) > best[0]:

@@ -22,7 +22,7 @@ from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
 from shallow_mimic.evaluation import fidelity, recognition
 from shallow_mimic.evaluation.describe import make_record
-from shallow_mimic.evaluation.records import write_records
+from shallow_mimic.evaluation.records import Record, write_records
 from shallow_mimic.runs import checkpoints, files, workdir
 from shallow_mimic.training import family, fit, gather_inputs
 
@@ -51,7 +51,8 @@ def write_students(directory: os.PathLike | str,
                    stage='students')
   bench = fidelity.make_bench(dataset, targets, teacher_logits,
                              independent or {}, settings.base_seed)
-  stacked, records, identity = {}, [None] * len(members), {}
+  stacked, identity = {}, {}
+  records: dict[int, Record] = {}
   for label, group in group_by_net(members).items():
     net = family.member_net(members[group[0]], dataset.input_shape,
                             dataset.classes)
@@ -69,10 +70,11 @@ def write_students(directory: os.PathLike | str,
       )
   checkpoints.write_checkpoint(directory / 'params', settings.recipe.steps,
                                stacked)
-  records = recognition.score_phones(
-      directory, records, dataset, lambda index, split: _predict(
+  in_order = [records[i] for i in range(len(members))]
+  scored = recognition.score_phones(
+      directory, in_order, dataset, lambda index, split: _predict(
           members[index], fitted[index].params, inputs, dataset, split))
-  write_records(directory / 'records.json', records)
+  write_records(directory / 'records.json', scored)
   workdir.write_identity(directory, identity)
 
 
@@ -87,7 +89,8 @@ def _predict(member, params, inputs, dataset, split):
 def read_student(directory: os.PathLike | str, members: Sequence[family.Member],
                  index: int, dataset: Dataset) -> tuple[models.Net, Any]:
   """The net and the parameters of one member of a finished family."""
-  shapes, places = {}, {}
+  shapes: dict[str, Any] = {}
+  places: dict[int, tuple[str, int, models.Net]] = {}
   for label, group in group_by_net(members).items():
     net = family.member_net(members[group[0]], dataset.input_shape,
                             dataset.classes)

@@ -9,13 +9,15 @@ Viterbi. Dev and test keep the labels that were timed by hand.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from shallow_mimic import configs, evaluation, training
+from shallow_mimic import configs, evaluation, models, training
 from shallow_mimic.data import mixtures, pools, store
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.utterances import Sequences
@@ -75,8 +77,7 @@ def write_realignment(directory: os.PathLike | str, stage: str,
     pool = mixtures.set_pool(dataset, name)
     before = mixtures.known_sets(dataset)[name].y
     after = align_utterances(
-        lambda start, stop, pool=pool: evaluation.predict(
-            net, trained.params, pools.cut_pool(pool, start, stop)),
+        functools.partial(_predict_part, net, trained.params, pool),
         mixtures.set_sequences(dataset, name), model)
     files.write_array(directory / f'{name}.npy', after)
     digests[name] = files.digest_array(after)
@@ -89,6 +90,11 @@ def labelled_sets(dataset: Dataset) -> list[str]:
   """`train`, and the transfer sets that have labels."""
   return [name for name, part in mixtures.known_sets(dataset).items()
           if (part.y >= 0).all()]
+
+
+def _predict_part(net: models.Net, params: Any, pool: pools.Pool, start: int,
+                  stop: int) -> np.ndarray:
+  return evaluation.predict(net, params, pools.cut_pool(pool, start, stop))
 
 
 def align_utterances(logits_of: Callable[[int, int], np.ndarray],

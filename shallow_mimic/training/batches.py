@@ -114,7 +114,7 @@ class Windows:
     starts = np.arange(len(sets)) * self._steps * self._batch
     return Window(
         Pool(take(data.pool, rows)), data.labels[rows], data.targets[:, rows],
-        starts.astype(np.int32), np.int32(start))
+        starts.astype(np.int32), np.asarray(start, np.int32))
 
 
 @functools.partial(jax.jit, static_argnums=3)

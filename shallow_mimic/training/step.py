@@ -64,9 +64,10 @@ def make_batch_rows(hyper: Hyper, data: Data | Window, step: jax.Array,
   """Rows [B] of the member's batch, of all data or of a window of them."""
   if isinstance(data, Window):
     start = data.starts[hyper.stream] + (step - data.first) * batch
-    return start + jnp.arange(batch)
-  draw = draw_places(hyper.key, data.sizes[hyper.inputs], step, batch)
-  return data.rows[hyper.inputs, draw]
+    return jnp.asarray(start) + jnp.arange(batch)
+  size = jnp.asarray(data.sizes)[hyper.inputs]
+  draw = draw_places(hyper.key, size, step, batch)
+  return jnp.asarray(data.rows)[hyper.inputs, draw]
 
 
 def make_loss_fn(net: models.Net,

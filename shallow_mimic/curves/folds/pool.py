@@ -145,9 +145,9 @@ def _ratios(net: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
   return {
       'phone_accuracy': (np.asarray(net['phone_right']), frames),
       'phone_nll': (np.asarray(net['phone_nll']), frames),
-      'per': (scored.total, np.asarray(scored.phones)),
+      'per': (np.asarray(scored.total), np.asarray(scored.phones)),
       'per_silence_forgiven': (
-          forgiven.total, np.asarray(forgiven.phones))}
+          np.asarray(forgiven.total), np.asarray(forgiven.phones))}
 
 
 def _stack(found: Mapping[int, Mapping[str, Any]]) -> Counts:
