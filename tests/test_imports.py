@@ -38,7 +38,7 @@ LOAD, LOADER = 'shallow_mimic.students.load', {'jax', 'numpy', 'safetensors'}
 LIGHT = {
     'shallow_mimic': set(),
     'shallow_mimic.losses': {'jax', 'numpy', 'optax', 'absl'},
-    'shallow_mimic.ensembles': {'jax', 'numpy'},
+    'shallow_mimic.ensembles': {'absl', 'jax', 'numpy'},
     'shallow_mimic.configs': {'absl', 'ml_collections', 'yaml'},
     'launch.app': {'absl'},
     'launch.run': {'absl'},

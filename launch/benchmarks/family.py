@@ -55,12 +55,12 @@ def make_members(case: Case) -> list[family.Member]:
   ]
 
 
-def make_inputs(case: Case) -> training.Inputs:
+def make_inputs(case: Case) -> training.FamilyData:
   """Noise in the shape of a data set and of a teacher's logits."""
   draw = np.random.default_rng(0)
   x = draw.standard_normal((case.examples, case.features), np.float32)
   targets = draw.standard_normal((1, case.examples, case.classes), np.float32)
-  return training.Inputs(
+  return training.FamilyData(
       data=batches.Data(
           pools.Pool(x), np.zeros(case.examples, np.int32), targets,
           np.arange(case.examples, dtype=np.int32)[None],
@@ -74,7 +74,8 @@ def make_inputs(case: Case) -> training.Inputs:
 
 
 def make_run(members: Sequence[family.Member], case: Case,
-             inputs: training.Inputs, **settings: Any) -> Callable[[], None]:
+             inputs: training.FamilyData,
+             **settings: Any) -> Callable[[], None]:
   """Returns run(): `case.steps` steps of a family, awaited."""
   recipe = training.Recipe(steps=10 ** 6, batch=case.batch)
   program = make_program(members, inputs, training.Settings(
@@ -92,7 +93,7 @@ def make_run(members: Sequence[family.Member], case: Case,
 
 
 def make_solo_run(members: Sequence[family.Member], case: Case,
-                  inputs: training.Inputs) -> Callable[[], None]:
+                  inputs: training.FamilyData) -> Callable[[], None]:
   """Returns run(): the same students, each by a program of its own."""
   runs = [make_run([member], case, inputs) for member in members]
 

@@ -36,10 +36,10 @@ def make_members() -> list[family.Member]:
   ]
 
 
-def make_inputs(pool: pools.Pool) -> training.Inputs:
+def make_inputs(pool: pools.Pool) -> training.FamilyData:
   """Images of noise and a teacher's logits."""
   draw, count = np.random.default_rng(0), len(pool.x)
-  return training.Inputs(
+  return training.FamilyData(
       data=batches.Data(
           pool, np.zeros(count, np.int32),
           draw.standard_normal((1, count, 10), np.float32),
@@ -53,7 +53,7 @@ def make_inputs(pool: pools.Pool) -> training.Inputs:
   )
 
 
-def make_run(inputs: training.Inputs,
+def make_run(inputs: training.FamilyData,
              stack: contextlib.ExitStack) -> Callable[[], None]:
   """Returns run(): one dispatch of some steps, awaited."""
   members = make_members()

@@ -33,7 +33,7 @@ def make_run(architecture: str, shape: tuple[int, ...], x: np.ndarray,
   data = batches.Data(
       pools.Pool(x), labels, np.zeros((1, count, 10), np.float32),
       np.arange(count, dtype=np.int32)[None], np.array([count], np.int32))
-  inputs = training.Inputs(
+  inputs = training.FamilyData(
       data, ('train',), (), {}, pools.Pool(x[:10]), labels[:10], 10)
   program = make_program([member], inputs, training.Settings(
       training.Recipe(steps=10 ** 6, batch=128), eval_every=1, devices=1))

@@ -21,7 +21,7 @@ class Curve(NamedTuple):
 
   name: str
   objective: str
-  inputs: str
+  mixture: str
   teacher: str
   points: tuple[Summary, ...]
 
@@ -69,12 +69,12 @@ def _group_curves(points: Sequence[Summary]) -> list[Curve]:
   groups = defaultdict(list)
   for s in points:
     if s.role == 'student':
-      groups[s.model, s.objective, s.inputs, s.teacher].append(s)
+      groups[s.model, s.objective, s.mixture, s.teacher].append(s)
   times = Counter(model for model, *_ in groups)
   curves = [
-      Curve(model if times[model] == 1 else f'{model} ({inputs})', objective,
-            inputs, taught, tuple(s for s in group if s.members))
-      for (model, objective, inputs, taught), group in groups.items()]
+      Curve(model if times[model] == 1 else f'{model} ({mixture})', objective,
+            mixture, taught, tuple(s for s in group if s.members))
+      for (model, objective, mixture, taught), group in groups.items()]
   return [curve for curve in curves if curve.points]
 
 

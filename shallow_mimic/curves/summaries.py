@@ -36,7 +36,7 @@ class Summary:
   """One model at one width: its final records over seeds.
 
   Attributes:
-    model, role, objective, inputs, teacher, width: as in the records.
+    model, role, objective, mixture, teacher, width: as in the records.
     parameters: the largest true count of its records.
     dev, test: the score, per cent.
     metric: what the score is made of, 'accuracy' or 'per'.
@@ -48,7 +48,7 @@ class Summary:
   model: str
   role: str
   objective: str
-  inputs: str
+  mixture: str
   teacher: str
   width: int
   parameters: int
@@ -112,7 +112,7 @@ def summarise(records: Sequence[Record], metric: str = '', *,
   groups = defaultdict(list)
   for r in sorted(records, key=record_order):
     if r.phase == 'final':
-      key = r.model, r.role, r.objective, r.inputs, r.teacher, r.width
+      key = r.model, r.role, r.objective, r.mixture, r.teacher, r.width
       groups[key].append(r)
   return [_summarise(group, metric, main_teacher) for group in groups.values()]
 
@@ -136,7 +136,7 @@ def _summarise(group: list[Record], metric: str, main_teacher: str) -> Summary:
   first = group[0]
   members = tuple(r for r in group if not _is_lost(r, metric))
   return Summary(
-      first.model, first.role, first.objective, first.inputs, first.teacher,
+      first.model, first.role, first.objective, first.mixture, first.teacher,
       first.width, parameters=max(r.parameters for r in group),
       dev=spread(score(r, 'dev', metric) for r in members),
       test=spread(score(r, 'test', metric) for r in members),

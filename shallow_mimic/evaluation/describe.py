@@ -53,7 +53,7 @@ def make_ensemble_record(name: str, teachers: Sequence[Any], values: Values,
     sizes['architecture'] += ' (+ mirror images)'
     sizes['multiply_adds'] *= 2
   return Record(
-      model=name, role='ensemble', objective='', inputs='', teacher='',
+      model=name, role='ensemble', objective='', mixture='', teacher='',
       width=0, seed=0, learning_rate=None, **sizes, phase='final',
       selected=True, best_step=0, diverged=False, metrics=values, history={},
       calibration=_describe_bins(calibration))
@@ -76,13 +76,13 @@ def make_record(member: Any, result: Any, net: models.Net, role: str,
     selected: whether it was chosen on dev.
     calibration: its bins on test, if they are to be kept.
   """
-  inputs, held_out = member.inputs, None
+  mixture, held_out = member.mixture, None
   if role == 'teacher':
     # Members of one group are one model, whichever fold each left out.
-    inputs, held_out = mixtures.split_fold(inputs)
+    mixture, held_out = mixtures.split_fold(mixture)
   return Record(
       model=member.model, role=role, objective=member.objective.name,
-      inputs=inputs, held_out=held_out, inputs_count=inputs_count,
+      mixture=mixture, held_out=held_out, inputs_count=inputs_count,
       teacher=member.teacher, architecture=str(net.architecture),
       width=member.width, seed=member.seed,
       learning_rate=member.learning_rate, weight_decay=member.weight_decay,

@@ -96,11 +96,11 @@ def _read_train(targets, count, rows):
 
 def judge(
     net: models.Net, params: Any, members: Sequence[family.Member],
-    inputs: training.Inputs, bench: Bench,
+    family_data: training.FamilyData, bench: Bench,
 ) -> tuple[list[dict[str, dict[str, float]]], list[metrics.CalibrationBins]]:
   """Metrics by split of each member of one shape, and bins on test."""
   known = tuple(dict.fromkeys(m.objective for m in members))
-  normalizers = [training.choose_normalizer(m, inputs) for m in members]
+  normalizers = [training.choose_normalizer(m, family_data) for m in members]
 
   def place(name):
     return bench.teachers.index(name) if name else 0

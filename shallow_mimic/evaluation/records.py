@@ -24,7 +24,7 @@ class Record:
     role: 'teacher', 'ensemble' or 'student'.
     objective: the name of its loss; '' for an ensemble, which minimises
       nothing.
-    inputs: the sets trained on, as text; '' for an ensemble.
+    mixture: the sets trained on, as text; '' for an ensemble.
     teacher: the ensemble whose logits it learned from; '' for labels.
     architecture: in words.
     width: non-linear hidden units; 0 for teachers and ensembles.
@@ -66,7 +66,7 @@ class Record:
   model: str
   role: str
   objective: str
-  inputs: str
+  mixture: str
   teacher: str
   architecture: str
   width: int
@@ -103,7 +103,7 @@ class Record:
     """What tells it from other nets, and whether it can be used."""
     return {
         'model': self.model, 'role': self.role, 'objective': self.objective,
-        'inputs': self.inputs, 'teacher': self.teacher,
+        'mixture': self.mixture, 'teacher': self.teacher,
         'architecture': self.architecture, 'width': self.width,
         'seed': self.seed, 'diverged': self.diverged}
 
@@ -116,6 +116,8 @@ class Record:
     tree = {field.name: value for field in dataclasses.fields(self)
             if (value := getattr(self, field.name)) is not None
             or field.default is dataclasses.MISSING}
+    if not self.constants:
+      del tree['constants']
     if self.role == 'teacher':  # Says of each whether a fold was held out.
       tree['held_out'] = self.held_out
     return tree
@@ -188,5 +190,5 @@ def record_order(record: Record) -> tuple:
   role, model = record.role, record.model
   rank = _ROLES.index(role) if role in _ROLES else len(_ROLES)
   return (rank, role, '/' in model, model.casefold(), model,
-          record.objective, record.inputs, record.teacher,
+          record.objective, record.mixture, record.teacher,
           record.width, record.phase, record.learning_rate or 0.0, record.seed)

@@ -159,7 +159,7 @@ def _make_facts(run: stages.Run, dataset: Dataset, member: Member,
   return {
       'model': member.model, 'width': member.width, 'seed': member.seed,
       'objective': member.objective.name, 'teacher': member.teacher,
-      'trained_on': member.inputs, 'learning_rate': member.learning_rate,
+      'trained_on': member.mixture, 'learning_rate': member.learning_rate,
       'trained_architecture': record.architecture,
       'trained_parameters': record.parameters,
       'metrics': record.metrics,

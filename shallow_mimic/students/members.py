@@ -87,7 +87,7 @@ def _make_member(config, name, curve, width, seed, rate, decay):
       objective=objectives.make_objective(
           curve.objective, temperature=curve.temperature, alpha=curve.alpha,
           weights=curve.weights, constants=dict(curve.constants)),
-      inputs=curve.inputs, teacher=curve.teacher,
+      mixture=curve.inputs, teacher=curve.teacher,
       net_options=tuple(sorted(_net_options(config, curve).items())),
   )
 

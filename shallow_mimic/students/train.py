@@ -24,7 +24,7 @@ from shallow_mimic.evaluation import fidelity, recognition
 from shallow_mimic.evaluation.describe import make_record
 from shallow_mimic.evaluation.records import Record, write_records
 from shallow_mimic.runs import checkpoints, files, workdir
-from shallow_mimic.training import family, fit, gather_inputs
+from shallow_mimic.training import family, fit, gather_family_data
 
 
 def write_students(directory: os.PathLike | str,
@@ -46,8 +46,8 @@ def write_students(directory: os.PathLike | str,
     independent: by teacher, one that shares nothing with it, to compare to.
   """
   directory = pathlib.Path(directory)
-  inputs = gather_inputs(members, dataset, targets, settings.memory)
-  fitted = fit.fit(members, inputs, settings, directory / 'checkpoints',
+  family_data = gather_family_data(members, dataset, targets, settings.memory)
+  fitted = fit.fit(members, family_data, settings, directory / 'checkpoints',
                    stage='students')
   bench = fidelity.make_bench(dataset, targets, teacher_logits,
                              independent or {}, settings.base_seed)
@@ -61,11 +61,11 @@ def write_students(directory: os.PathLike | str,
     stacked[label] = params
     identity[label] = files.digest_tree(params)
     values, bins = fidelity.judge(
-        net, params, [members[i] for i in group], inputs, bench)
+        net, params, [members[i] for i in group], family_data, bench)
     for place, index in enumerate(group):
       records[index] = make_record(
           members[index], fitted[index], net, 'student', values[place],
-          inputs_count=training.count_inputs(members[index], inputs),
+          inputs_count=training.count_inputs(members[index], family_data),
           calibration=bins[place],
       )
   checkpoints.write_checkpoint(directory / 'params', settings.recipe.steps,
@@ -73,16 +73,16 @@ def write_students(directory: os.PathLike | str,
   in_order = [records[i] for i in range(len(members))]
   scored = recognition.score_phones(
       directory, in_order, dataset, lambda index, split: _predict(
-          members[index], fitted[index].params, inputs, dataset, split))
+          members[index], fitted[index].params, family_data, dataset, split))
   write_records(directory / 'records.json', scored)
   workdir.write_identity(directory, identity)
 
 
-def _predict(member, params, inputs, dataset, split):
+def _predict(member, params, family_data, dataset, split):
   """Logits [N, C] of a member on a split, not normalised."""
   net = family.member_net(member, dataset.input_shape, dataset.classes)
   outputs = evaluation.predict(net, params, dataset.pool(split))
-  normalizer = training.choose_normalizer(member, inputs)
+  normalizer = training.choose_normalizer(member, family_data)
   return np.asarray(normalizer.denormalize(outputs))
 
 

@@ -36,7 +36,7 @@ def make_aligner(config: configs.Config,
   name = aligner_group(config)
   group = config.teachers[name]
   member = train.make_members(name, group)[0]
-  return (dataclasses.replace(member, inputs=group.inputs),
+  return (dataclasses.replace(member, mixture=group.inputs),
           make_settings(config, group))
 
 
@@ -64,7 +64,7 @@ def write_realignment(directory: os.PathLike | str, stage: str,
   """
   directory = pathlib.Path(directory)
   [trained] = fit.fit(
-      [member], training.gather_inputs(
+      [member], training.gather_family_data(
           [member], dataset, {}, settings.memory), settings,
       directory / 'checkpoints', stage=stage)
   net = family.member_net(member, dataset.input_shape, dataset.classes)

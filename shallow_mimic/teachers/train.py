@@ -26,7 +26,7 @@ from shallow_mimic.evaluation import recognition
 from shallow_mimic.evaluation.describe import make_record
 from shallow_mimic.evaluation.records import Record, write_records
 from shallow_mimic.runs import checkpoints, files, workdir
-from shallow_mimic.training import family, fit, gather_inputs, objectives
+from shallow_mimic.training import family, fit, gather_family_data, objectives
 
 _CROSS_ENTROPY = objectives.Objective('cross_entropy')
 
@@ -37,7 +37,7 @@ def make_members(name: str, group: configs.Teacher) -> list[family.Member]:
       family.Member(
           model=name, architecture=group.architecture, width=0,
           seed=group.first_seed + index, learning_rate=group.learning_rate,
-          objective=_CROSS_ENTROPY, inputs=_own_inputs(group, index),
+          objective=_CROSS_ENTROPY, mixture=_own_mixture(group, index),
           weight_decay=group.weight_decay,
           net_options=tuple(sorted(group.net.items())),
       )
@@ -45,8 +45,8 @@ def make_members(name: str, group: configs.Teacher) -> list[family.Member]:
   ]
 
 
-def _own_inputs(group, index):
-  """What a member trains on: all of the inputs, or all but one fold."""
+def _own_mixture(group, index):
+  """What a member trains on: all of the mixture, or all but one fold."""
   return group.inputs + (f'!{index % group.folds}' if group.folds else '')
 
 
@@ -64,14 +64,14 @@ def write_teachers(directory: os.PathLike | str, name: str,
   """
   directory = pathlib.Path(directory)
   members = make_members(name, group)
-  inputs = gather_inputs(members, dataset, {}, settings.memory)
+  family_data = gather_family_data(members, dataset, {}, settings.memory)
   trained = []
   # Nets that do not fit in memory, or in cache, side by side go in turns.
   size = group.together or len(members)
   for start in range(0, len(members), size):
     part = members[start:start + size]
     trained += fit.fit(
-        part, inputs, settings, directory / 'checkpoints' / str(start),
+        part, family_data, settings, directory / 'checkpoints' / str(start),
         stage=f'teachers {name} {start + 1}-{start + len(part)}',
     )
   net = family.member_net(members[0], dataset.input_shape, dataset.classes)
@@ -79,7 +79,8 @@ def write_teachers(directory: os.PathLike | str, name: str,
                         *(t.params for t in trained))
   checkpoints.write_checkpoint(directory / 'params', settings.recipe.steps,
                                params)
-  records = _records(members, trained, net, params, dataset, inputs)
+  records = _records(members, trained, net, params, dataset,
+                     family_data)
   records = recognition.score_phones(
       directory, records, dataset, lambda index, split: evaluation.predict(
           net, trained[index].params, dataset.pool(split)))
@@ -113,13 +114,13 @@ def read_teachers(directory: os.PathLike | str, name: str,
   identity = workdir.read_identity(directory)
   return [
       (net, jax.tree.map(operator.itemgetter(i), found[1]),
-       identity[f'{name}:{i}'], mixtures.split_fold(member.inputs)[1])
+       identity[f'{name}:{i}'], mixtures.split_fold(member.mixture)[1])
       for i, member in enumerate(members)]
 
 
 def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
              net: models.Net, params: Any, dataset: Dataset,
-             inputs: training.Inputs) -> list[Record]:
+             family_data: training.FamilyData) -> list[Record]:
   count, classes = len(members), dataset.classes
   judged = evaluation.Judged(
       params,
@@ -141,6 +142,6 @@ def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
           {split: {metric: float(column[i]) for metric, column in table.items()
                    if metric not in ('agreement', 'kl')}
            for split, table in values.items()},
-          inputs_count=training.count_inputs(member, inputs),
+          inputs_count=training.count_inputs(member, family_data),
       ) for i, (member, result) in enumerate(zip(members, trained, strict=True))
   ]

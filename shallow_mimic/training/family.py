@@ -34,7 +34,7 @@ class Member:
   """One net of a family and everything that its training depends on.
 
   `architecture` may hold an `H`, which stands for `width`; a teacher has
-  width 0. `inputs` names the sets it trains on, `teacher` the ensemble that
+  width 0. `mixture` names the sets it trains on, `teacher` the ensemble that
   it imitates ('' for labels). `net_options` are `make_net`'s keywords as a
   sorted tuple of pairs.
   """
@@ -45,7 +45,7 @@ class Member:
   seed: int
   learning_rate: float
   objective: Objective
-  inputs: str
+  mixture: str
   teacher: str = ''
   weight_decay: float = 0.0
   net_options: tuple[tuple[str, Any], ...] = ()

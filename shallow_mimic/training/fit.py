@@ -17,7 +17,7 @@ import numpy as np
 from shallow_mimic import errors
 from shallow_mimic.runs import checkpoints, progress
 from shallow_mimic.training import batches, family
-from shallow_mimic.training.inputs import Inputs
+from shallow_mimic.training.family_data import FamilyData
 from shallow_mimic.training.program import make_program
 from shallow_mimic.training.settings import Settings
 
@@ -41,15 +41,16 @@ class Fitted(NamedTuple):
   train_loss: list[float]
 
 
-def fit(members: Sequence[family.Member], inputs: Inputs, settings: Settings,
-        directory: os.PathLike | str, *, stage: str) -> list[Fitted]:
+def fit(members: Sequence[family.Member], family_data: FamilyData,
+        settings: Settings, directory: os.PathLike | str, *,
+        stage: str) -> list[Fitted]:
   """Trains a family to its end; what a checkpoint holds is not done again.
 
   Killed at any time and started again, it ends with the same bits.
 
   Args:
     members: the family.
-    inputs: what it trains on.
+    family_data: what it trains on.
     settings: how.
     directory: where its checkpoints lie.
     stage: the name that progress is told under.
@@ -60,14 +61,15 @@ def fit(members: Sequence[family.Member], inputs: Inputs, settings: Settings,
   Raises:
     UserError: the run was told to stop (SIGTERM); its state is saved.
   """
-  program = make_program(members, inputs, settings)
+  program = make_program(members, family_data, settings)
   step, states, history = _start(program, settings, directory)
   total, saved_at = settings.recipe.steps, time.monotonic()
-  size = _dispatch_steps(members, inputs, settings)
+  size = _dispatch_steps(members, family_data, settings)
   bounds = list(_find_bounds(step, size, settings))
   with (watch_for_stop() as stopped,
         progress.Progress(stage, total, done=step) as told,
-        _feed(program, members, inputs, settings, bounds, size) as batches):
+        _feed(program, members, family_data, settings, bounds,
+              size) as batches):
     for (step, stop), data in zip(bounds, batches, strict=False):
       states, means = program.chunk(
           states, program.hypers, data, np.int32(step), np.int32(stop)
@@ -90,7 +92,7 @@ def fit(members: Sequence[family.Member], inputs: Inputs, settings: Settings,
             f'stopped at step {stop} of {total} ({stage}); run the same'
             ' command again to go on from there'
         )
-  return _results(program, members, inputs, settings, states, history)
+  return _results(program, members, family_data, settings, states, history)
 
 
 def _start(program, settings, directory):
@@ -113,10 +115,10 @@ def _saved(states, history):
   return {'states': states, 'history': history}
 
 
-def _dispatch_steps(members, inputs, settings):
+def _dispatch_steps(members, family_data, settings):
   """Steps of a dispatch: a tenth of those between looks at dev, or fewer."""
   most = batches.count_window_steps(
-      members, inputs.data.pool, settings.recipe.batch)
+      members, family_data.data.pool, settings.recipe.batch)
   return min(most, max(1, settings.eval_every // _DISPATCHES))
 
 
@@ -134,13 +136,13 @@ def _find_bounds(step, size, settings):
 
 
 @contextlib.contextmanager
-def _feed(program, members, inputs, settings, bounds, size):
+def _feed(program, members, family_data, settings, bounds, size):
   """Yields the data of each dispatch: all of them, or a window a dispatch."""
   if program.data is not None:
     yield itertools.repeat(program.data)
     return
   windows = batches.Windows(
-      members, inputs.data, inputs.sets, bounds,
+      members, family_data.data, family_data.sets, bounds,
       base_seed=settings.base_seed, batch=settings.recipe.batch, steps=size)
   devices = program.placement.devices
   with contextlib.closing(batches.feed(windows, devices)) as fed:
@@ -173,8 +175,8 @@ def _note(accuracy):
   return f'best dev accuracy {100 * np.max(accuracy):.1f} %'
 
 
-def _results(program, members, inputs, settings, states, history):
-  shape = inputs.data.pool.input_shape
+def _results(program, members, family_data, settings, states, history):
+  shape = family_data.data.pool.input_shape
   every, total = settings.eval_every, settings.recipe.steps
   steps = [*range(every, total, every), total]
   results = [None] * len(members)
@@ -182,11 +184,12 @@ def _results(program, members, inputs, settings, states, history):
   for bucket, state in zip(program.buckets, joined, strict=True):
     for place, index in enumerate(bucket.indices):
       last = family.unpad_member(
-          bucket, members, place, state.params, shape, inputs.classes
+          bucket, members, place, state.params, shape, family_data.classes
       )
       results[index] = Fitted(
           params=family.unpad_member(
-              bucket, members, place, state.best_params, shape, inputs.classes
+              bucket, members, place, state.best_params, shape,
+              family_data.classes
           ),
           accuracy=float(state.best_accuracy[place]),
           best_step=int(state.best_step[place]),

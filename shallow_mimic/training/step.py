@@ -30,7 +30,7 @@ class Hyper(NamedTuple):
   learning_rate: Array
   weight_decay: Array
   objective: Array
-  inputs: Array
+  mixture: Array
   teacher: Array
   unit_mask: Array
   normalizer: losses.LogitNormalizer
@@ -65,9 +65,9 @@ def make_batch_rows(hyper: Hyper, data: Data | Window, step: jax.Array,
   if isinstance(data, Window):
     start = data.starts[hyper.stream] + (step - data.first) * batch
     return jnp.asarray(start) + jnp.arange(batch)
-  size = jnp.asarray(data.sizes)[hyper.inputs]
+  size = jnp.asarray(data.sizes)[hyper.mixture]
   draw = draw_places(hyper.key, size, step, batch)
-  return jnp.asarray(data.rows)[hyper.inputs, draw]
+  return jnp.asarray(data.rows)[hyper.mixture, draw]
 
 
 def make_loss_fn(net: models.Net,

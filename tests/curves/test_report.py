@@ -236,13 +236,13 @@ def test_any_name_is_drawn_and_told_as_it_is_written(tmp_path, warnings):
       name, 'ensemble', width=0, learning_rate=None) for name in names]
   records += [
       report_records.make_record(
-          f'{name}{end}', inputs=name, teacher=names[0], architecture=name,
+          f'{name}{end}', mixture=name, teacher=names[0], architecture=name,
           objective='logit_regression', width=width)
       for name in names for width in (8, 16) for end in ('', '/control')]
   page = write(
       tmp_path, records, title=names[0], notes=names, paper_rows=[
-          {'model': name, 'architecture': name} for name in names]).read_text()
-  figures = ''.join(path.read_text() for path in tmp_path.rglob('*.svg'))
+          {'model': name, 'architecture': name} for name in names]).read_text('utf-8')
+  figures = ''.join(path.read_text('utf-8') for path in tmp_path.rglob('*.svg'))
   for name in names:
     assert f'<td class=word>{name}</td>' in page
     for text in (name, f'{name}/control: logits', f'Inputs: {name}'):

@@ -86,7 +86,7 @@ def test_other_metrics_may_be_null():
 
 
 @pytest.mark.parametrize(('field', 'value'), [
-    ('width', 7), ('objective', 'x'), ('inputs', 'x'), ('teacher', 'x'),
+    ('width', 7), ('objective', 'x'), ('mixture', 'x'), ('teacher', 'x'),
     ('model', 'x'), ('role', 'teacher')])
 def test_what_differs_is_not_averaged(field, value):
   points = summaries.summarise([

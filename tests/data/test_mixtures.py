@@ -105,8 +105,8 @@ def test_gathering_lines_logits_up_with_their_inputs():
     layout = mixtures.make_layout(texts, KNOWN)
     x = mixtures.gather(dataset, layout)[0].x
     targets[name] = mixtures.Targets(layout, x + np.arange(3.)[None])
-  got = training.gather_inputs(members, dataset, targets)
-  assert got.sets == tuple(m.inputs for m in members)
+  got = training.gather_family_data(members, dataset, targets)
+  assert got.sets == tuple(m.mixture for m in members)
   assert got.teachers == ('A', 'B')
   np.testing.assert_array_equal(got.data.sizes, [5, 8, 2])
   for place, teacher in ((0, 0), (1, 1)):
@@ -127,7 +127,7 @@ def test_gathering_lines_logits_up_with_their_inputs():
 def test_nobody_trains_on_targets_of_zeros(name):
   member = Member('SNN', 'H', 3, 0, 0.1, Objective(name), 'train')
   with pytest.raises(errors.UserError) as error:
-    training.gather_inputs([member], make_data(), {})
+    training.gather_family_data([member], make_data(), {})
   assert str(error.value) == (
       f'SNN has no teacher; the loss {name!r} needs one')
 
@@ -145,7 +145,7 @@ def test_a_limit_inside_an_utterance_takes_no_neighbour_away():
                  for split in ('train', 'dev', 'test')})
   members = [Member('SNN', 'H', 3, 0, 0.1, Objective('cross_entropy'),
                     'train[:5]', '')]
-  got = training.gather_inputs(members, dataset, {})
+  got = training.gather_family_data(members, dataset, {})
   rows = got.data.rows[0, :got.data.sizes[0]]
   np.testing.assert_array_equal(
       take(got.data.pool, rows),

@@ -147,7 +147,7 @@ def test_record():
       phase='search', selected=False, calibration=bins)
   assert got.to_json() == {
       'model': 'SNN', 'role': 'student', 'objective': 'logit_regression',
-      'inputs': 'train+generated', 'inputs_count': 90,
+      'mixture': 'train+generated', 'inputs_count': 90,
       'teacher': 'ECNN', 'architecture': '4L-7',
       'width': 7, 'seed': 3, 'learning_rate': 0.05, 'weight_decay': 0.1,
       'constants': {}, 'parameters': 6 * 4 + 4 * 7 + 7 + 7 * 4 + 4,

@@ -64,7 +64,7 @@ def score(directory, dataset, *nets):
   scored = recognition.score_phones(
       directory, records, dataset, lambda i, split: nets[i][split])
   assert records == [make_record(seed=i) for i in range(len(nets))]
-  kept = json.loads((directory / 'phone_errors.json').read_text())
+  kept = json.loads((directory / 'phone_errors.json').read_text('utf-8'))
   return scored, kept
 
 
@@ -85,7 +85,7 @@ def test_metrics_are_sums_of_what_is_kept(tmp_path, dataset):
   assert [net['seed'] for net in kept['nets']] == [0, 1]
   assert {key: kept['nets'][0][key] for key in records[0].identity} == {
       'model': 'SNN', 'role': 'student', 'objective': 'cross_entropy',
-      'inputs': 'train', 'teacher': '', 'architecture': '64', 'width': 64,
+      'mixture': 'train', 'teacher': '', 'architecture': '64', 'width': 64,
       'seed': 0, 'diverged': False}
   for record, net, logits in zip(records, kept['nets'], nets, strict=True):
     got = record.metrics['test']
@@ -290,7 +290,7 @@ def test_every_stage_scores_phones(tmp_path):
         encoding='utf-8'))
     assert len(kept['utterances']) == 8
     # One model for the report, whatever each of its teachers left out.
-    assert {record['inputs'] for record in records} <= {'train', ''}
+    assert {record['mixture'] for record in records} <= {'train', ''}
     if folder == 'teachers/DNN':
       assert [record['held_out'] for record in records] == [0, 1]
     for record, net in zip(records, kept['nets'], strict=True):

@@ -15,7 +15,7 @@ from shallow_mimic.evaluation.records import (
 
 # What every record's file says, as it always has.
 FIELDS = {
-    'model', 'role', 'objective', 'inputs', 'teacher', 'architecture', 'width',
+    'model', 'role', 'objective', 'mixture', 'teacher', 'architecture', 'width',
     'seed', 'learning_rate', 'parameters', 'parameters_absorbed',
     'multiply_adds', 'hidden_units', 'sequential_depth', 'phase', 'selected',
     'best_step', 'diverged', 'metrics', 'history'}
@@ -28,15 +28,14 @@ FIELDS = {
     ({'role': 'teacher', 'held_out': 0}, {'held_out': 0}),
     ({'inputs_count': 9, 'weight_decay': 0.0},
      {'inputs_count': 9, 'weight_decay': 0.0}),
-    ({'temperature': 4.0, 'alpha': 0.5}, {'temperature': 4.0, 'alpha': 0.5}),
     ({'temperature': 4.0, 'delta': 2.0},
-     {'temperature': 4.0, 'constants': {'delta': 2.0}}),
+     {'constants': {'temperature': 4.0, 'delta': 2.0}}),
     ({'language_weight': 0.5, 'confusions': []},
      {'language_weight': 0.5, 'confusions': []})], ids=str)
 def test_a_file_holds_what_there_is_and_reads_back(tmp_path, changes, more):
   record = report_records.make_record('SNN', **changes)
   write_records(tmp_path / 'records.json', [record])
-  [tree] = json.loads((tmp_path / 'records.json').read_text())
+  [tree] = json.loads((tmp_path / 'records.json').read_text(encoding='utf-8'))
   assert tree.keys() == FIELDS | more.keys()
   assert {key: tree[key] for key in more} == more
   assert read_records(tmp_path / 'records.json') == [record]
@@ -65,7 +64,7 @@ def test_other_fields_are_refused_in_one_line(tmp_path, spoil, said):
   path = tmp_path / 'stage' / 'records.json'
   trees = [report_records.make_record(name).to_json() for name in 'AB']
   path.parent.mkdir()
-  path.write_text(json.dumps([trees[0], spoil(trees[1])]))
+  path.write_text(json.dumps([trees[0], spoil(trees[1])]), encoding='utf-8')
   with pytest.raises(errors.UserError) as error:
     read_records(path)
   assert str(error.value) == (
@@ -75,7 +74,7 @@ def test_other_fields_are_refused_in_one_line(tmp_path, spoil, said):
 
 
 def test_a_file_that_holds_no_list_is_refused(tmp_path):
-  (tmp_path / 'records.json').write_text('{"model": "SNN"}')
+  (tmp_path / 'records.json').write_text('{"model": "SNN"}', encoding='utf-8')
   with pytest.raises(errors.UserError, match=r'record 0 of .*: it lacks '):
     read_records(tmp_path / 'records.json')
 

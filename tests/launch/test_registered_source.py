@@ -61,8 +61,8 @@ def get_config():
 @pytest.fixture(name='flags')
 def fixture_flags(tmp_path):
   """The flags of `rings.py` with its data; the source is taken out again."""
-  (tmp_path / 'rings.py').write_text(CONFIG)
-  (tmp_path / 'seed.txt').write_text('5')
+  (tmp_path / 'rings.py').write_text(CONFIG, encoding='utf-8')
+  (tmp_path / 'seed.txt').write_text('5', encoding='utf-8')
   yield (f'--config={tmp_path / "rings.py"}',
          f'--config.data.path={tmp_path / "seed.txt"}')
   data.Source.registry.remove('rings')
@@ -78,7 +78,7 @@ def test_plan_run_and_report_of_a_registered_source(launch, flags, tmp_path):
   assert status == 0, err
   assert 'data: reading rings\n' in out
   root = pathlib.Path('runs/rings')
-  record = json.loads((root / 'data' / 'dataset.json').read_text())
+  record = json.loads((root / 'data' / 'dataset.json').read_text('utf-8'))
   assert (record['name'], record['classes']) == ('rings', 3)
   with open(root / 'report' / 'results.csv', encoding='utf-8') as file:
     rows = list(csv.DictReader(file))
@@ -87,13 +87,13 @@ def test_plan_run_and_report_of_a_registered_source(launch, flags, tmp_path):
   assert 'Not of shallow_mimic itself: source rings (version 1).' in page
 
   # Other data, and other code that reads them: neither passes for the same.
-  (tmp_path / 'seed.txt').write_text('6')
+  (tmp_path / 'seed.txt').write_text('6', encoding='utf-8')
   other = f'{root.resolve() / "data"} was made from another source; delete it'
   check_refused(launch(run.main, *flags), other)
-  (tmp_path / 'seed.txt').write_text('5')
+  (tmp_path / 'seed.txt').write_text('5', encoding='utf-8')
   assert launch(run.main, *flags)[0] == 0
   (tmp_path / 'rings.py').write_text(
-      CONFIG.replace("version='1'", "version='2'"))
+      CONFIG.replace("version='1'", "version='2'"), encoding='utf-8')
   check_refused(launch(run.main, *flags), other)
 
 
@@ -113,5 +113,5 @@ def test_plan_run_and_report_of_a_registered_source(launch, flags, tmp_path):
 ])
 def test_mistakes_are_one_line(launch, flags, tmp_path, old, new, words):
   assert CONFIG.count(old) == 1
-  (tmp_path / 'rings.py').write_text(CONFIG.replace(old, new))
+  (tmp_path / 'rings.py').write_text(CONFIG.replace(old, new), encoding='utf-8')
   check_refused(launch(run.main, *flags), words)

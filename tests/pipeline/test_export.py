@@ -40,7 +40,7 @@ def read_outputs(finished, record):
   outputs = evaluation.predict(net, params, dataset.dev.x)
   if not members[index].objective.normalized:
     return outputs
-  inputs = training.gather_inputs(members, dataset, targets)
+  inputs = training.gather_family_data(members, dataset, targets)
   normalizer = inputs.normalizers['EDNN', 'train+transfer']
   return np.asarray(normalizer.denormalize(outputs))
 
@@ -80,7 +80,7 @@ def test_students_are_read_back_one_by_one(finished):
 
 def test_normalizer_is_the_one_that_the_family_had(finished):
   _, members, dataset, targets = read_all(finished)
-  inputs = training.gather_inputs(members, dataset, targets)
+  inputs = training.gather_family_data(members, dataset, targets)
   mimic = next(m for m in members if m.model == 'SNN-MIMIC')
   for ours, theirs in zip(
       training.fit_normalizer(mimic, dataset, targets),
@@ -198,7 +198,7 @@ def test_raw_inputs_of_unknown_type(finished, tmp_path):
 
 def test_full_target_is_refused_before_any_work(finished, tmp_path,
                                                 monkeypatch):
-  (tmp_path / 'mine').write_text('')
+  (tmp_path / 'mine').write_text('', encoding='utf-8')
   monkeypatch.setattr(stages.Run, 'read_dataset', None)
   with pytest.raises(errors.UserError, match='is not empty; empty it or'):
     run_export(finished, Wanted(), tmp_path)

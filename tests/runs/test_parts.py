@@ -91,7 +91,7 @@ def test_parts_of_another_array_are_not_used(tmp_path):
   got = write_parts(tmp_path / 'x.npy', X.shape, np.float64, makers(log))
   np.testing.assert_array_equal(got, X)
   assert log == [0, 1, 2]
-  record = json.loads((tmp_path / 'x.npy.parts.json').read_text())
+  record = json.loads((tmp_path / 'x.npy.parts.json').read_text('utf-8'))
   assert record['complete'] and record['parts'] == [
       hashlib.sha256(X[start:start + 4].tobytes()).hexdigest()
       for start in (0, 4, 8)]
@@ -114,17 +114,17 @@ def test_a_record_counts_the_leading_parts_that_agree(tmp_path, said, kept):
     return 'abc'[part]
 
   path = tmp_path / 'record.json'
-  path.write_text(json.dumps({'origin': {'of': 1}, 'parts': said}))
+  path.write_text(json.dumps({'origin': {'of': 1}, 'parts': said}), 'utf-8')
   record = read_record(path, {'of': 1}, digest)
   assert record.digests == said[:kept]
   assert read_record(path, {'of': 2}, digest).digests == []
   record.add('d', complete=False)
-  assert json.loads(path.read_text()) == {
+  assert json.loads(path.read_text(encoding='utf-8')) == {
       'origin': {'of': 1}, 'parts': [*said[:kept], 'd'], 'complete': False}
 
 
 def test_a_record_that_cannot_be_read_is_named(tmp_path):
-  (tmp_path / 'r.json').write_text('{"or')
+  (tmp_path / 'r.json').write_text('{"or', encoding='utf-8')
   with pytest.raises(errors.UserError, match=f'^cannot read {tmp_path}/r.json'):
     read_record(tmp_path / 'r.json', {}, str)
 

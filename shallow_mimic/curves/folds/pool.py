@@ -39,7 +39,7 @@ class Net(NamedTuple):
   role: str
   model: str
   objective: str
-  inputs: str
+  mixture: str
   teacher: str
   architecture: str
   width: int

@@ -31,7 +31,7 @@ class Study(NamedTuple):
   same inputs are among them, as 'labels'.
   """
 
-  inputs: str
+  mixture: str
   teacher: str
   nets: tuple[tuple[int, str], ...]
   losses: tuple[str, ...]
@@ -47,13 +47,14 @@ def find_study(context: Context) -> Study | None:
   on_labels: dict[str, dict] = defaultdict(dict)
   for s in context.points:
     if s.role == 'student' and s.test.count:
-      place = groups[s.inputs, s.teacher] if s.teacher else on_labels[s.inputs]
+      place = (groups[s.mixture, s.teacher] if s.teacher
+               else on_labels[s.mixture])
       place.setdefault(s.net, {}).setdefault(comparisons.name_loss(s), s)
   if not groups:
     return None
   def count(key):
     return max(map(len, groups[key].values()))
-  inputs, teacher = key = max(
+  mixture, teacher = key = max(
       groups, key=lambda key: (
           count(key), sum(map(len, groups[key].values())), key))
   if count(key) < _LOSSES:
@@ -62,9 +63,10 @@ def find_study(context: Context) -> Study | None:
                 if len(found) == count(key))[-_PANELS:]
   found = {
       (net, loss): s for net in nets
-      for loss, s in (on_labels[inputs].get(net, {}) | groups[key][net]).items()
+      for loss, s in (
+          on_labels[mixture].get(net, {}) | groups[key][net]).items()
   }
-  return Study(inputs, teacher, tuple(nets), _sort(found), found)
+  return Study(mixture, teacher, tuple(nets), _sort(found), found)
 
 
 def _sort(found: Mapping[tuple, Summary]) -> tuple[str, ...]:

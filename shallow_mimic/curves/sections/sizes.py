@@ -63,7 +63,7 @@ def find_paper_point(
 def _size_cells(s: Summary) -> tuple[str, ...]:
   error = summaries.difference(Spread(100, 0, 1), s.test)
   return (
-      s.model, s.inputs or NONE, s.teacher or NONE,
+      s.model, s.mixture or NONE, s.teacher or NONE,
       s.net[1], join(s, 'parameters', '{:,}'),
       join(s, 'parameters_absorbed', '{:,}'), join(s, 'hidden_units', '{:,}'),
       count_seeds(s), show(s.dev), show(s.test), show(error))

@@ -21,7 +21,7 @@ class Sweep(NamedTuple):
 
   width: int
   architecture: str
-  inputs: str
+  mixture: str
   teachers: tuple[str, ...]
   x: tuple[Spread, ...]
   y: tuple[Spread, ...]
@@ -38,12 +38,12 @@ def find_sweeps(points: Sequence[Summary]) -> list[Sweep]:
   groups: dict[tuple, dict[str, Summary]] = defaultdict(dict)
   for s in points:
     if s.objective == LOGITS and s.dev.count and s.teacher in known:
-      groups[s.inputs, s.net].setdefault(s.teacher, s)
+      groups[s.mixture, s.net].setdefault(s.teacher, s)
   sweeps = []
-  for (inputs, (width, architecture)), mimics in sorted(groups.items()):
+  for (mixture, (width, architecture)), mimics in sorted(groups.items()):
     names = tuple(sorted(mimics, key=lambda name: known[name].mean))
     sweeps.append(Sweep(
-        width, architecture, inputs, names, tuple(known[n] for n in names),
+        width, architecture, mixture, names, tuple(known[n] for n in names),
         tuple(mimics[n].dev for n in names)))
   return [sweep for sweep in sweeps if len(sweep.teachers) > 1] or sweeps
 
@@ -56,7 +56,7 @@ def name_sweeps(sweeps: Sequence[Sweep]) -> list[str]:
   return [
       f'width {sweep.width}'
       + f' of {sweep.architecture}' * (max(nets.values()) > 1)
-      + f' on {sweep.inputs}' * several(lambda one: one.inputs)
+      + f' on {sweep.mixture}' * several(lambda one: one.mixture)
       for sweep in sweeps]
 
 

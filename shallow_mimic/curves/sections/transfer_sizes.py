@@ -51,7 +51,7 @@ def find_lines(context: Context) -> list[Line]:
     count = s.values('inputs_count')
     if s.role == 'student' and s.teacher and s.test.count and count:
       key = s.net, comparisons.name_loss(s), s.teacher
-      names = mixtures.set_names(s.inputs)
+      names = mixtures.set_names(s.mixture)
       groups[key, names].setdefault(count[0], s)
   lines = []
   for (key, names), sizes in groups.items():

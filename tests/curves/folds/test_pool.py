@@ -40,7 +40,7 @@ def make_net(rng, row, seed, utterances):
         'insertions': [1] * utterances, 'phones': (phones - forgiven).tolist()}
 
   return {
-      'role': role, 'model': model, 'objective': objective, 'inputs': 'train',
+      'role': role, 'model': model, 'objective': objective, 'mixture': 'train',
       'teacher': teacher, 'architecture': 'H' if width else '8-8',
       'width': width, 'seed': seed, 'diverged': False,
       'scored': errors_of(edits // 2, 0), 'forgiven': errors_of(edits // 3, 2),

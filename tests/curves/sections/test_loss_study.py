@@ -26,15 +26,15 @@ def test_losses_are_sorted_by_dev_and_labels_stand_among_them():
       make('distillation_kl', 0.6, temperature=1.0),
       make('distillation_kl', 0.8, temperature=4.0),
       make('cross_entropy', 0.65, teacher=''),
-      make('cross_entropy', 0.99, teacher='', inputs='views'))
+      make('cross_entropy', 0.99, teacher='', mixture='views'))
   assert found.losses == ('pseudo-labels', 'KL, T = 4', 'logits', 'labels',
                           'KL, T = 1')
-  assert (found.inputs, found.teacher, found.nets) == (
+  assert (found.mixture, found.teacher, found.nets) == (
       'train', 'E', ((64, '64'),))
 
 
 @pytest.mark.parametrize('changes', [
-    {'inputs': 'views'}, {'teacher': 'F'}, {'width': 8},
+    {'mixture': 'views'}, {'teacher': 'F'}, {'width': 8},
     {'architecture': '9'}, {'diverged': True}])
 def test_a_study_keeps_all_else_equal(changes):
   records = [make('logit_regression'), make('pseudo_label')]

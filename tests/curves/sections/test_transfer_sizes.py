@@ -12,7 +12,7 @@ def make(text, count, test=0.5, **changes):
   changes = {'objective': 'logit_regression', 'teacher': 'E'} | changes
   name = f'M{changes.get("architecture", "")}/{text}'
   return report_records.make_record(
-      name, inputs=text, inputs_count=count,
+      name, mixture=text, inputs_count=count,
       metrics={'dev': {'accuracy': test}, 'test': {'accuracy': test}},
       **changes)
 

@@ -104,7 +104,7 @@ def test_a_dev_split_and_pools_of_its_own(tmp_path, register):
 
 def test_read_is_given_the_configuration_and_a_folder(tmp_path, register):
   def read_named(config, cache_dir):
-    (cache_dir / 'made.txt').write_text('once')
+    (cache_dir / 'made.txt').write_text('once', encoding='utf-8')
     assert (config.path, config.name, config.splits['a']) == ('p', 'n', 'b')
     return make_parts()
 
