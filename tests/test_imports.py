@@ -39,7 +39,7 @@ LIGHT = {
     'shallow_mimic': set(),
     'shallow_mimic.losses': {'jax', 'numpy', 'optax', 'absl'},
     'shallow_mimic.ensembles': {'absl', 'jax', 'numpy'},
-    'shallow_mimic.configs': {'absl', 'ml_collections', 'yaml'},
+    'shallow_mimic.configs': {'absl', 'ml_collections', 'numpy', 'yaml'},
     'launch.app': {'absl'},
     'launch.run': {'absl'},
 }
@@ -165,7 +165,8 @@ def _locale_texts(sources):
   for module, text in sources.items():
     for node in ast.walk(ast.parse(text)):
       if not isinstance(node, ast.Call) or any(
-          word.arg == 'encoding' for word in node.keywords):
+          word.arg == 'encoding' for word in node.keywords) or any(
+          getattr(part, 'value', '') == 'utf-8' for part in node.args):
         continue
       called = ast.unparse(node.func)
       owner, _, name = called.rpartition('.')

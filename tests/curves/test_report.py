@@ -241,7 +241,8 @@ def test_any_name_is_drawn_and_told_as_it_is_written(tmp_path, warnings):
       for name in names for width in (8, 16) for end in ('', '/control')]
   page = write(
       tmp_path, records, title=names[0], notes=names, paper_rows=[
-          {'model': name, 'architecture': name} for name in names]).read_text('utf-8')
+          {'model': name, 'architecture': name} for name in names]
+  ).read_text(encoding='utf-8')
   figures = ''.join(path.read_text('utf-8') for path in tmp_path.rglob('*.svg'))
   for name in names:
     assert f'<td class=word>{name}</td>' in page

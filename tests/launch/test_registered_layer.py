@@ -99,7 +99,8 @@ def test_plan_run_and_report_of_a_registered_layer(launch, flags):
 def test_a_layer_that_states_too_little_is_one_line(launch, flags):
   path = pathlib.Path(flags[0].partition('=')[2])
   path.write_text(CONFIG.replace(
-      '2 * self.units * (shape[0] + 1)', 'self.units * (shape[0] + 1)'), 'utf-8')
+      '2 * self.units * (shape[0] + 1)', 'self.units * (shape[0] + 1)'),
+      encoding='utf-8')
   check_refused(launch(run.main, *flags), (
       'the layer "gate6" (gate, version 1) on inputs of shape (4,): it states'
       ' 30 parameters and makes 60; mend Gate'))

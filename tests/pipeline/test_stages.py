@@ -281,7 +281,8 @@ def test_a_report_is_made_of_ones_own_sections_too(finished, tmp_path):
           f'{workdir}/report was made from another sections; delete it')
       shutil.rmtree(workdir / 'report')
       draw()
-      assert '<h2>Mine</h2>' in (workdir / 'report/index.html').read_text('utf-8')
+      page = (workdir / 'report/index.html').read_text(encoding='utf-8')
+      assert '<h2>Mine</h2>' in page
   finally:
     curves.Section.registry.remove('mine')
 

@@ -65,7 +65,8 @@ def test_the_report_says_what_the_data_are(tmp_path):
   page = (tmp_path / 'index.html').read_text(encoding='utf-8')
   assert '<h2>A sample: Sizes; 100 − phone error rate (%)</h2>' in page
   assert '<h2>Phone recognition: ' in page
-  assert (tmp_path / 'table.txt').read_text('utf-8').startswith('A sample: 100 − ')
+  text = (tmp_path / 'table.txt').read_text(encoding='utf-8')
+  assert text.startswith('A sample: 100 − ')
   context = Context(records)
   assert len(tables.make_score_table(context.points).rows) == len(
       phone_errors.make_phone_table(context).rows)
