@@ -41,14 +41,7 @@ def has_torch() -> bool:
 
 
 def _topics(torch: bool) -> dict[str, Callable[[], list[dict[str, str]]]]:
-  from .benchmarks import (  # noqa: PLC0415
-      family,
-      growth,
-      matmul,
-      speech,
-      streaming,
-      teacher,
-  )
+  from .benchmarks import family, growth, matmul, speech, streaming, teacher  # noqa: PLC0415
 
   return {
       'matmul': lambda: matmul.compare(torch=torch),

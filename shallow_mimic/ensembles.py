@@ -163,11 +163,7 @@ def write_ensemble(directory: os.PathLike | str, name: str, space: str,
     teachers: the members by name, GROUP:PLACE.
     dataset: inputs and labels.
   """
-  from shallow_mimic.evaluation import (  # noqa: PLC0415
-    describe,
-    recognition,
-    records,
-  )
+  from shallow_mimic.evaluation import describe, recognition, records  # noqa: PLC0415
 
   directory = pathlib.Path(directory)
   if not teachers:

@@ -6,14 +6,14 @@ and not empty for a small made-up one that breaks the rule.
 
 import ast
 import os
-import pathlib
 import re
 import subprocess
 import sys
 
+import house
 import pytest
+from places import ROOT
 
-ROOT = pathlib.Path(__file__).parents[1]
 MAX_FILE, MAX_FUNCTION = 400, 60
 
 # Imports point downwards only. Rooms of one level do not know each other;
@@ -45,79 +45,24 @@ LIGHT = {
 }
 
 
-# Reading --------------------------------------------------------------------
-
-
-def _read_sources(root=ROOT, tops=('shallow_mimic', 'launch')):
-  """Text of every file of the program, by dotted module name."""
-  paths = sorted(
-      path for top in tops
-      for path in (root / top).rglob('*.py'))
-  return {
-      '.'.join(path.relative_to(root).with_suffix('').parts).removesuffix(
-          '.__init__'): path.read_text(encoding='utf-8')
-      for path in paths}
-
-
-def _package(module, sources):
-  """The package against which a module's relative imports are resolved."""
-  is_package = any(name.startswith(module + '.') for name in sources)
-  return module if is_package else module.rpartition('.')[0]
-
-
-def _imported_names(module, sources):
-  """Absolute dotted names that a module imports, wherever in its code."""
-  for node in ast.walk(ast.parse(sources[module])):
-    if isinstance(node, ast.Import):
-      yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
-      base = node.module or ''
-      if node.level:
-        parts = _package(module, sources).split('.')
-        parts = parts[:len(parts) - node.level + 1]
-        base = '.'.join([*parts, base] if base else parts)
-      yield from (f'{base}.{alias.name}' for alias in node.names)
-
-
-def _longest_module(name, sources):
-  """`shallow_mimic.losses` of `shallow_mimic.losses.blended`, or None."""
-  while name and name not in sources:
-    name = name.rpartition('.')[0]
-  return name or None
-
-
-def _graph(sources):
-  """Modules of the program that each module imports."""
-  graph = {}
-  for module in sources:
-    found = {_longest_module(name, sources)
-             for name in _imported_names(module, sources)}
-    graph[module] = found - {None, module}
-  return graph
-
-
-def _room(module):
-  """`data` of `shallow_mimic.data.arrays`, `launch` of `launch.run`."""
-  parts = module.split('.')
-  return parts[0] if parts[0] == 'launch' else '.'.join(parts[1:2])
-
-
 # Rules ----------------------------------------------------------------------
 
 
 def _upward_imports(sources):
   offences = [f'{module} is in no room with a level' for module in sources
-              if _room(module) not in LEVEL]
-  for module, targets in ({} if offences else _graph(sources)).items():
-    room = _room(module)
-    offences += [
-        f'{module} imports {target}' for target in sorted(targets)
-        if LEVEL[_room(target)] >= LEVEL[room] and _room(target) != room]
+              if house.find_room(module) not in LEVEL]
+  graph = {} if offences else house.find_graph(sources)
+  for module, targets in graph.items():
+    room = house.find_room(module)
+    for target in sorted(targets):
+      other = house.find_room(target)
+      if other != room and LEVEL[other] >= LEVEL[room]:
+        offences.append(f'{module} imports {target}')
   return offences
 
 
 def _circles(sources):
-  graph, done, offences = _graph(sources), set(), []
+  graph, done, offences = house.find_graph(sources), set(), []
 
   def visit(module, path):
     if module in path:
@@ -142,7 +87,7 @@ def _foreign_imports(sources, package='shallow_mimic.losses',
     return f'{name}.'.startswith(f'{package}.')
 
   names = {name for module in sources if inside(module)
-           for name in _imported_names(module, sources)}
+           for name in house.imported_names(module, sources)}
   return sorted(name for name in names if name.split('.')[0] not in allowed
                 and not inside(name))
 
@@ -203,19 +148,19 @@ def _long_parts(sources):
     _upward_imports, _circles, _foreign_imports, _locale_texts, _pmap_mentions,
     _long_parts])
 def test_repository_keeps(rule):
-  sources = _read_sources()
+  sources = house.read_sources()
   assert 'shallow_mimic.losses' in sources
   assert rule(sources) == []
 
 
 def test_tests_read_and_write_utf_8():
-  sources = _read_sources(tops=['tests'])
+  sources = house.read_sources(tops=['tests'])
   assert 'tests.test_imports' in sources
   assert _locale_texts(sources) == []
 
 
 def test_loader_of_exported_nets_needs_no_more_than_it_says():
-  sources = _read_sources()
+  sources = house.read_sources()
   assert _foreign_imports(sources, LOAD, LOADER) == []
   program = _program(students__load='import jax.export\nimport flax')
   assert _foreign_imports(program, LOAD, LOADER) == ['flax']
@@ -370,5 +315,5 @@ def test_every_file_is_read(tmp_path):
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f'# {name}', encoding='utf-8')
-  assert set(_read_sources(tmp_path)) == {
+  assert set(house.read_sources(tmp_path)) == {
       'shallow_mimic', 'shallow_mimic.data.a', 'launch.configs.b'}

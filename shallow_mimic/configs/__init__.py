@@ -4,10 +4,7 @@ from shallow_mimic import packages
 
 packages.require('run')  # One line, before an import fails.
 
-from shallow_mimic.configs.curves import (  # noqa: E402
-  make_loss_curves,
-  make_size_curves,
-)
+from shallow_mimic.configs.curves import make_loss_curves, make_size_curves  # noqa: E402
 from shallow_mimic.configs.defaults import (  # noqa: E402
   Given,
   default_config,

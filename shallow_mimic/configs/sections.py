@@ -13,13 +13,7 @@ from typing import Any, ClassVar
 
 from shallow_mimic.configs import checks
 from shallow_mimic.configs.checks import Many, Map, Number, Text, Whole
-from shallow_mimic.configs.fields import (
-  Section,
-  Within,
-  empty,
-  field,
-  made,
-)
+from shallow_mimic.configs.fields import Section, Within, empty, field, made
 
 # Forty times the paper's widest net. With 40 inputs and 10 classes it takes
 # 14 GB to train; what is wider would fail for memory, and only after its

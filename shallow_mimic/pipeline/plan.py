@@ -10,14 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from shallow_mimic import (
-  configs,
-  ensembles,
-  errors,
-  models,
-  students,
-  teachers,
-)
+from shallow_mimic import configs, ensembles, errors, models, students, teachers
 from shallow_mimic.data import Shapes, find_shapes, find_source, mixtures
 from shallow_mimic.pipeline import plan_tables, registered, validation
 from shallow_mimic.teachers import realignment

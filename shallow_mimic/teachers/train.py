@@ -12,14 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shallow_mimic import (
-  configs,
-  errors,
-  evaluation,
-  losses,
-  models,
-  training,
-)
+from shallow_mimic import configs, errors, evaluation, losses, models, training
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.evaluation import recognition

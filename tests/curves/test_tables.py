@@ -7,12 +7,7 @@ import report_records
 from launch.configs import cifar10_paper
 from shallow_mimic import students, teachers
 from shallow_mimic.curves import Context, summaries, tables
-from shallow_mimic.curves.sections import (
-  controls,
-  details,
-  rate_search,
-  sizes,
-)
+from shallow_mimic.curves.sections import controls, details, rate_search, sizes
 from shallow_mimic.curves.summaries import Spread
 from shallow_mimic.evaluation.describe import ensemble_sizes
 from shallow_mimic.training import family

@@ -7,11 +7,7 @@ import pytest
 import report_records
 
 from shallow_mimic import errors
-from shallow_mimic.evaluation.records import (
-  Record,
-  read_records,
-  write_records,
-)
+from shallow_mimic.evaluation.records import Record, read_records, write_records
 
 # What every record's file says, as it always has.
 FIELDS = {
