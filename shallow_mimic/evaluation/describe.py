@@ -97,4 +97,4 @@ def make_record(member: Any, result: Any, net: models.Net, role: str,
 def _describe_bins(bins: metrics.CalibrationBins) -> dict[str, list[float]]:
   """Sums of calibration bins as a JSON tree."""
   return {name: np.asarray(part, float).tolist()
-          for name, part in vars(bins).items()}
+          for name, part in bins._asdict().items()}

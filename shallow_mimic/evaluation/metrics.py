@@ -17,7 +17,7 @@ functions raise ValueError, which shows the shapes, where they do not fit.
 
 from __future__ import annotations
 
-import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,15 +26,14 @@ from jax.typing import ArrayLike
 from shallow_mimic import losses
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Mean:
+class Mean(NamedTuple):
   """A mean to be: `total` of the values and `count` of the examples."""
 
   total: jax.Array
-  count: jax.Array
+  count: jax.Array  # type: ignore[assignment]  # A tuple's method, unused.
 
-  def __add__(self, other: Mean) -> Mean:
+  # Sums, where tuples are chained.
+  def __add__(self, other: Mean) -> Mean:  # type: ignore[override]
     """Joins two batches."""
     return jax.tree.map(jnp.add, self, other)
 
@@ -44,9 +43,7 @@ class Mean:
     return jnp.divide(self.total, self.count)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class CalibrationBins:
+class CalibrationBins(NamedTuple):
   """Per bin of confidence: examples, sum of confidence, correct ones; [bins].
 
   Bin m of M holds the examples with confidence in ((m - 1) / M, m / M].
@@ -56,7 +53,9 @@ class CalibrationBins:
   confidences: jax.Array
   corrects: jax.Array
 
-  def __add__(self, other: CalibrationBins) -> CalibrationBins:
+  # Sums, where tuples are chained.
+  def __add__(  # type: ignore[override]
+      self, other: CalibrationBins) -> CalibrationBins:
     """Joins two batches."""
     return jax.tree.map(jnp.add, self, other)
 

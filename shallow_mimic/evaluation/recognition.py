@@ -149,8 +149,8 @@ def decode(logits: np.ndarray, sequences: Sequences, model: hmm.Hmm,
 def count_phones(references: Phones, found: Phones) -> dict[str, Any]:
   """`scored` and `forgiven` of the file: counts [U] by kind."""
   kinds = dict(zip(('scored', 'forgiven'), scoring.CONVENTIONS, strict=True))
-  return {kind: {name: values.tolist() for name, values in vars(
-      scoring.count_each(references, found, convention)).items()}
+  return {kind: {name: values.tolist() for name, values in scoring.count_each(
+      references, found, convention)._asdict().items()}
           for kind, convention in kinds.items()}
 
 

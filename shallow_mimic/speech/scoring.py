@@ -16,7 +16,6 @@ Conventions, by name:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -30,8 +29,7 @@ Phones = Sequence[int] | np.ndarray
 CONVENTIONS = ('silence scored', 'silence forgiven')
 
 
-@dataclasses.dataclass(frozen=True)
-class Errors:
+class Errors(NamedTuple):
   """Counts, integers or one per utterance [U]; `phones` is N, the reference's.
 
   >>> print((Errors(1, 0, 1, 5) + Errors(0, 0, 0, 3)).rate)  # 2 of 8
@@ -43,7 +41,8 @@ class Errors:
   insertions: int | np.ndarray
   phones: int | np.ndarray
 
-  def __add__(self, other: Errors) -> Errors:
+  # Sums, where tuples are chained.
+  def __add__(self, other: Errors) -> Errors:  # type: ignore[override]
     """Joins two counts."""
     return Errors(
         self.substitutions + other.substitutions,

@@ -150,7 +150,7 @@ def test_record():
       'mixture': 'train+generated', 'inputs_count': 90,
       'teacher': 'ECNN', 'architecture': '4L-7',
       'width': 7, 'seed': 3, 'learning_rate': 0.05, 'weight_decay': 0.1,
-      'constants': {}, 'parameters': 6 * 4 + 4 * 7 + 7 + 7 * 4 + 4,
+      'parameters': 6 * 4 + 4 * 7 + 7 + 7 * 4 + 4,
       'parameters_absorbed': 6 * 7 + 7 + 7 * 4 + 4,
       'multiply_adds': 6 * 4 + 4 * 7 + 7 * 4, 'hidden_units': 7,
       'sequential_depth': 3, 'phase': 'search', 'selected': False,

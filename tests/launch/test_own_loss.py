@@ -88,7 +88,9 @@ def test_it_is_seen_in_plan_report_and_results(launch, write, tmp_path):
 
 
 @pytest.mark.parametrize('argument, message', [
-    ('constants.delta=nan', 'constants.delta is nan; it must be finite and'
+    ('constants.delta=nan', 'constants.delta is nan; it must be a finite'
+     ' number'),
+    ('constants.delta=-1.0', 'constants.delta is -1.0; it must be finite and'
      ' above 0'),
     ('teacher=', "teacher is ''; it must be one of the ensembles EDNN"),
     ('temperature=4.0', "temperature is 4.0; it must be 1.0: the constants of"
