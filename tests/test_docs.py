@@ -36,24 +36,26 @@ SMALL_STUDENTS = (
     '--config.students.search_steps=2', '--config.students.eval_every=2',
     '--config.students.seeds=1', '--config.students.learning_rates=(0.01,)',
     '--config.parallel.devices=1')
-SMALL_NETS = (
-    *SMALL_STUDENTS,
-    '--config.teachers.CNN.steps=4', '--config.teachers.CNN.eval_every=2')
 SMALL = {
     'arrays': (
         *SMALL_STUDENTS, '--config.teachers.DNN.architecture=8-8',
         '--config.teachers.DNN.steps=4', '--config.teachers.DNN.eval_every=2',
         '--config.data.transfer.views.copies=1',
         '--config.report.figure_width=3'),
-    'scatter.py': (*SMALL_NETS, '--config.teachers.CNN.architecture=8'),
-    # What they add, or change, is in use after these.
-    'huber.py': (
-        *SMALL_NETS, '--config.teachers.CNN.architecture=8',
-        '--stages=data,teachers,ensembles,logits,students'),
-    'gate.py': (*SMALL_NETS, '--stages=data,teachers'),
-    'mine.py': (*SMALL_NETS, '--stages=data,teachers'),
-    'rings.py': (*SMALL_NETS, '--stages=data'),
+    # What these add, or change, is in use after the stages named.
+    'mine.py': ('--stages=data',),
+    'huber.py': ('--config.data.path=FILE',
+                 '--stages=data,teachers,ensembles,logits,students'),
+    'gate.py': ('--config.data.path=FILE', '--stages=data,teachers'),
+    'rings.py': ('--config.data.path=FILE', '--stages=data'),
+    'scatter.py': ('--config.data.path=FILE', '--workdir=CURVES'),
 }
+# Files that begin from an experiment begin from the tiny one instead.
+TINY = {
+    "configs.load('mnist1d_smoke')":
+        "__import__('tiny_experiment').make_config()",
+    "'ECNN'": "'EDNN'", 'teachers.CNN': 'teachers.DNN',
+    'train+generated': 'train+transfer', "'generated':": "'transfer':"}
 # Takes many minutes: it has to start, and refuse what is not there.
 REFUSED = {'benchmark': ('--only=nothing', "--only has 'nothing'")}
 
@@ -120,8 +122,12 @@ def make_start(finished, tmp_path_factory):
   folder = tmp_path_factory.mktemp('docs')
   shutil.copy(finished[0], folder / 'MY.npz')
   shutil.copytree(finished[1], folder / 'DIR')
+  shutil.copytree(finished[1], folder / 'CURVES',
+                  ignore=shutil.ignore_patterns('report'))
   for page in PAGES:
     for file, code in FILE.findall(page.read_text('utf-8')):
+      for word, tiny in TINY.items():
+        code = code.replace(word, tiny)  # noqa: PLW2901
       (folder / file).write_text(code, encoding='utf-8')
 
   def start(command):
@@ -160,7 +166,7 @@ def shrink(command):
         f'--config={tiny_experiment.__file__}', '--config.data.path=FILE',
         '--config.students.widths=(3,5)',
         f'--workdir=DIR{len("".join(fields)) or ""}',
-        *['--stages=data'] * ('inputs=' in name(command))))
+        *['--stages=data'] * bool(fields)))
     if '--to=STUDENT' in flags:  # Each into a folder of its own.
       flags = replace(flags, (f'--to=student-{len(command)}',))
     if '--width=256' in flags:
