@@ -110,7 +110,8 @@ def test_extras_exist(command):
   wanted, extras = re.fullmatch(
       r'(\.|[\w-]+)(?:\[([\w,]+)\])?', command[-1]).groups()
   if wanted == '.':  # What is installed may be older than this folder.
-    known = re.findall(r'^(\w+) =$', (ROOT / 'setup.cfg').read_text(), re.M)
+    text = (ROOT / 'setup.cfg').read_text('utf-8')
+    known = re.findall(r'^(\w+) =$', text, re.M)
   elif extras:
     known = metadata.metadata(wanted).get_all('Provides-Extra')
   assert not extras or set(extras.split(',')) <= set(known)
