@@ -9,7 +9,7 @@ run: $(VENV)/ready
 	$(BIN)/python -m launch.run $(ARGS)
 
 smoke: $(VENV)/ready
-	$(BIN)/python -m launch.run --config=launch/configs/mnist1d_smoke.py $(ARGS)
+	$(BIN)/python -m launch.run --config=mnist1d_smoke $(ARGS)
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest $(ARGS)
@@ -20,10 +20,11 @@ benchmark: $(VENV)/ready
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
-$(VENV)/ready: setup.cfg pyproject.toml constraints.txt
+$(VENV)/ready: setup.cfg setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt -e '.[test,speech]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[run,speech,export,test]'
 	touch $@
 
 clean:

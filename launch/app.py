@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import collections
+import functools
 import pathlib
 import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
-import ml_collections
 from absl import app, flags, logging
-from ml_collections import config_flags
 
-from shallow_mimic import errors
+from shallow_mimic import errors, packages
 
-CONFIGS = pathlib.Path(__file__).parent / 'configs'
+from . import terminal, usage
+
 _USAGE_ERROR, _INTERRUPTED = 2, 130
 _NO_CONFIG = (
     'the config file needs a function get_config() that returns a changed'
@@ -24,79 +26,109 @@ _NO_LITERAL = (
     ' \'--config.students.curves["SNN-MIMIC"].inputs=train\'')
 
 
-def config_names() -> list[str]:
-  """The experiments that come with the package."""
-  return sorted(path.stem for path in CONFIGS.glob('*.py')
-                if path.stem != '__init__')
-
-
 def chosen_workdir() -> pathlib.Path:
   """--workdir, or ./runs/NAME after the experiment."""
   if flags.FLAGS.workdir:
     return pathlib.Path(flags.FLAGS.workdir).expanduser()
-  name = config_flags.get_config_filename(flags.FLAGS['config'])
+  chosen: Any = flags.FLAGS['config']
+  name, _, _ = chosen.config_filename.partition('.py:')
   return pathlib.Path('runs') / pathlib.Path(name).stem
 
 
 def start(main: Callable[[], None], default: str = 'mnist1d') -> None:
-  """Parses --config and --workdir and runs `main`.
+  """Parses the flags and runs `main`.
 
-  A UserError, a flag that cannot be parsed, and what the machine refuses are
-  one line and status 2; Ctrl-C is one line and status 130.
+  --help and its like print what the script does and exit with 0. A UserError,
+  a flag that cannot be parsed, and what the machine refuses are one line and
+  status 2; Ctrl-C is one line and status 130.
+
+  Args:
+    main: the work of the script; the docstring of its module is its help.
+    default: the experiment if --config is not given; '' for a script that
+      takes none.
   """
+  logging.set_verbosity(logging.WARNING)
+  doc = sys.modules[main.__module__].__doc__ or ''
+  with terminal.readable():
+    app.run(functools.partial(_run, main, default),
+            flags_parser=functools.partial(_parse, doc, default))
 
-  def guarded(arguments: Sequence[str]) -> None:
+
+def _run(main: Callable[[], None], default: str,
+         arguments: Sequence[str]) -> None:
+  try:
     if len(arguments) > 1:
       raise errors.UserError(
-          f'unknown argument {arguments[1]!r}; flags begin with --'
-      )
-    if not isinstance(flags.FLAGS.config, ml_collections.ConfigDict):
-      raise errors.UserError(_NO_CONFIG)
+          f'unknown argument {arguments[1]!r}; flags begin with --')
+    if default:
+      _check_config()
     main()
-
-  def reported(arguments: Sequence[str]) -> None:
-    try:
-      guarded(arguments)
-    except errors.UserError as error:
-      _leave(error)
-    except KeyboardInterrupt:
-      _leave('interrupted; start the same command again to go on',
-             _INTERRUPTED)
-    except (MemoryError, RuntimeError) as error:
-      first, _, _ = str(error).partition('\n')
-      # What JAX raises of a device is a RuntimeError.
-      if not (isinstance(error, MemoryError)
-              or first.startswith('RESOURCE_EXHAUSTED')):
-        raise
-      _leave(f'out of memory ({first}); use smaller widths, batch or data')
-    except OSError as error:
-      if not error.filename:
-        raise
-      _leave(f'cannot use {error.filename}: {error.strerror}')
-
-  logging.set_verbosity(logging.WARNING)
-  app.run(reported, flags_parser=lambda arguments: _parse(arguments, default))
+  except errors.UserError as error:
+    leave(error)
+  except KeyboardInterrupt:
+    leave('interrupted; start the same command again to go on', _INTERRUPTED)
+  except (MemoryError, RuntimeError) as error:
+    first, _, _ = str(error).partition('\n')
+    # What JAX raises of a device is a RuntimeError.
+    if not (isinstance(error, MemoryError)
+            or first.startswith('RESOURCE_EXHAUSTED')):
+      raise
+    leave(f'out of memory ({first}); use smaller widths, batch or data')
+  except OSError as error:
+    if not error.filename:
+      raise
+    leave(f'cannot use {error.filename}: {error.strerror}')
 
 
-def _parse(arguments: Sequence[str], default: str) -> list[str]:
-  flags.DEFINE_string(
-      'workdir', '', 'Where everything is written; ./runs/NAME if not given.'
-  )
+def _check_config() -> None:
+  import ml_collections  # noqa: PLC0415  (of the extra `run`)
+
+  if not isinstance(flags.FLAGS.config, ml_collections.ConfigDict):
+    raise errors.UserError(_NO_CONFIG)
+
+
+def _parse(doc: str, default: str, arguments: Sequence[str]) -> list[str]:
+  program, *words = arguments
   try:
-    # The library looks for overrides of the config in sys.argv itself.
-    sys.argv = _resolve_all(arguments, default)
-    config_flags.DEFINE_config_file(
-        'config', None, 'An experiment: a path, or the name of one of'
-        f' {", ".join(config_names())}.',
-    )
-    return flags.FLAGS(sys.argv)
+    words = flags.FLAGS.read_flags_from_files(words)
+    answer = usage.find_answer(words, doc, default)
+    if answer is not None:
+      print(answer)
+      sys.exit()
+    packages.require('run')
+    if not default:
+      return flags.FLAGS([program, *words])
+    return _parse_config([program, *_resolve_all(words, default)])
+  except errors.UserError as error:
+    leave(error)
   except (AttributeError, KeyError) as error:
-    _leave(_explain_field(str(error)))
+    leave(_explain_field(str(error)))
   except (NameError, ImportError) as error:
-    _leave(f'the config file: {error}')
-  except (flags.Error, TypeError, ValueError, OSError, SyntaxError,
-          errors.UserError) as error:
-    _leave(_NO_LITERAL if 'malformed node' in str(error) else error)
+    leave(f'the config file: {error}')
+  except flags.Error as error:
+    leave(str(error).removeprefix('ERROR:: '))
+  except (TypeError, ValueError, OSError, SyntaxError) as error:
+    leave(_NO_LITERAL if 'malformed node' in str(error) else error)
+
+
+def _parse_config(arguments: list[str]) -> list[str]:
+  from ml_collections import config_flags  # noqa: PLC0415
+
+  # The library looks for overrides of the config in sys.argv itself.
+  sys.argv = arguments
+  flags.DEFINE_string('workdir', '', 'Where everything is written.')
+  config_flags.DEFINE_config_file('config', None, 'The experiment.')
+  rest = flags.FLAGS(arguments)
+  # A tuple would be made of all the values of a flag that comes twice.
+  times = collections.Counter(
+      argument.partition('=')[0].lstrip('-') for argument in arguments)
+  for name, count in times.items():
+    if (count > 1 and name.startswith('config.')
+        and isinstance(flags.FLAGS[name].value, list)):
+      raise errors.UserError(
+          f'--{name} is given twice; give all values at once, as in'
+          f" '--{name}=(1, 2)'")
+  return rest
 
 
 def _explain_field(message: str) -> str:
@@ -111,37 +143,38 @@ def _explain_field(message: str) -> str:
   return f'unknown config field {field[0] if field else message!r}{hint}'
 
 
-def _resolve_all(arguments: Sequence[str], default: str) -> list[str]:
+def _resolve_all(words: Sequence[str], default: str) -> list[str]:
   joined: list[str] = []
-  for argument in arguments:  # `--config NAME` is `--config=NAME`.
+  for word in words:  # `--config NAME` is `--config=NAME`.
     if joined and joined[-1] in ('--config', '-config'):
-      joined[-1] += f'={argument}'
+      joined[-1] += f'={word}'
     else:
-      joined.append(argument)
-  resolved = [_resolve(argument) for argument in joined]
-  if not any(argument.startswith('--config=') for argument in resolved):
-    resolved.insert(1, _resolve(f'--config={default}'))
+      joined.append(word)
+  resolved = [_resolve(word) for word in joined]
+  if not any(word.startswith('--config=') for word in resolved):
+    resolved.insert(0, _resolve(f'--config={default}'))
   return resolved
 
 
-def _resolve(argument: str) -> str:
+def _resolve(word: str) -> str:
   """Lets --config be a name, or the path that it has in a clone."""
-  flag, _, value = argument.partition('=')
+  flag, _, value = word.partition('=')
   if flag not in ('--config', '-config') or not value:
-    return argument
+    return word
   path, colon, more = value.partition(':')
   if pathlib.Path(path).is_file():
     return f'--config={value}'
   name = path.removeprefix('launch/configs/').removesuffix('.py')
-  if name not in config_names():
+  names = usage.config_names()
+  if name not in names:
     raise errors.UserError(
         f'there is no config {value}; a path to a file, or one of'
-        f' {", ".join(config_names())}'
-    )
-  return f'--config={CONFIGS / name}.py{colon}{more}'
+        f' {", ".join(names)}')
+  return f'--config={usage.CONFIGS / name}.py{colon}{more}'
 
 
-def _leave(message: object, status: int = _USAGE_ERROR) -> None:
+def leave(message: object, status: int = _USAGE_ERROR) -> NoReturn:
+  """Says one line and ends the program."""
   first, *rest = [line.strip() for line in str(message).splitlines()
                   if line.strip()] or ['unknown error']
   # What went wrong inside a config file comes last, below its traceback.

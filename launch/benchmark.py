@@ -8,12 +8,13 @@ the other takes that many times as long as ours.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from absl import app, flags, logging
+from absl import flags
 
 from shallow_mimic import errors
+
+from . import app
 
 _ONLY = flags.DEFINE_list(
     'only', [], 'Which of family, matmul, teacher, cache, streaming, frames,'
@@ -40,14 +41,7 @@ def has_torch() -> bool:
 
 
 def _topics(torch: bool) -> dict[str, Callable[[], list[dict[str, str]]]]:
-  from launch.benchmarks import (  # noqa: PLC0415
-      family,
-      growth,
-      matmul,
-      speech,
-      streaming,
-      teacher,
-  )
+  from .benchmarks import family, growth, matmul, speech, streaming, teacher  # noqa: PLC0415
 
   return {
       'matmul': lambda: matmul.compare(torch=torch),
@@ -63,13 +57,13 @@ def _topics(torch: bool) -> dict[str, Callable[[], list[dict[str, str]]]]:
   }
 
 
-def main(_: Sequence[str]) -> None:
+def main() -> None:
   """Prints one table a topic."""
-  logging.set_verbosity(logging.WARNING)
   topics = _topics(has_torch())
   for name in _ONLY.value:
     if name not in topics:
-      sys.exit(f'error: --only has {name!r}; known: {", ".join(topics)}')
+      raise errors.UserError(
+          f'--only has {name!r}; known: {", ".join(topics)}')
   for name in _ONLY.value or topics:
     try:
       print(f'\n{format_table(topics[name]())}', flush=True)
@@ -77,5 +71,10 @@ def main(_: Sequence[str]) -> None:
       print(f'\n{name} is left out: {error}', flush=True)
 
 
+def start() -> None:
+  """Runs the script."""
+  app.start(main, default='')
+
+
 if __name__ == '__main__':
-  app.run(main)
+  start()

@@ -1,6 +1,6 @@
-"""Writes one student of a finished run as a folder that runs without us.
+r"""Writes one student of a finished run as a folder that runs without us.
 
-    python -m launch.export --config=launch/configs/mnist1d.py --workdir=DIR \
+    python -m launch.export --config=mnist1d --workdir=DIR \
         --model=SNN-MIMIC --width=256 --seed=0 --to=FOLDER
 
 What is left out of --model, --width and --seed is chosen on dev; without a
@@ -11,7 +11,9 @@ import pathlib
 
 from absl import flags
 
-from launch import app
+from shallow_mimic import packages
+
+from . import app
 
 _MODEL = flags.DEFINE_string(
     'model', '', 'The student\'s name in the report; any plain mimic if not'
@@ -26,15 +28,21 @@ _TO = flags.DEFINE_string(
 
 def main() -> None:
   """Exports the student and says which it is."""
+  packages.require('export')
   from shallow_mimic.pipeline import export  # noqa: PLC0415  (slow)
 
   wanted = export.Wanted(_MODEL.value, _WIDTH.value, _SEED.value)
   target = pathlib.Path(_TO.value or 'export').expanduser()
   record = export.export_student(
       flags.FLAGS.config, app.chosen_workdir(), wanted, target)
-  print(f'{record["model"]}, width {record["width"]}, seed {record["seed"]}:'
+  print(f'{record.model}, width {record.width}, seed {record.seed}:'
         f' {target}')
 
 
-if __name__ == '__main__':
+def start() -> None:
+  """Runs the script."""
   app.start(main)
+
+
+if __name__ == '__main__':
+  start()

@@ -1,4 +1,4 @@
-"""Runs an experiment once for each fold of the speakers, and pools the tests.
+r"""Runs an experiment once for each fold of the speakers, and pools the tests.
 
     python -m launch.folds --config=timit_sample --workdir=DIR \
         --config.data.path=../shared/data/timit_sample \
@@ -11,19 +11,23 @@ learning.png. Start the same command again after a kill: it goes on.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from launch import app
 from shallow_mimic import errors
+
+from . import app
+
+if TYPE_CHECKING:
+  from shallow_mimic import configs
 
 _TRAIN_SPEAKERS = flags.DEFINE_list(
     'train_speakers', [], 'Numbers of training speakers, for a learning curve;'
     ' none: as the config says.')
 
 
-def parse_sizes(words: list[str], config: Any) -> list[int]:
+def parse_sizes(words: list[str], config: configs.Config) -> list[int]:
   """Numbers of training speakers, without repeats, ascending."""
   if not words:
     return [config.data.speech.train_speakers]
@@ -36,11 +40,12 @@ def parse_sizes(words: list[str], config: Any) -> list[int]:
 
 def main() -> None:
   """Runs every fold, or what is left of it, then pools."""
-  from shallow_mimic import pipeline  # noqa: PLC0415
+  from shallow_mimic import configs, pipeline  # noqa: PLC0415
   from shallow_mimic.curves.folds import pool as folds  # noqa: PLC0415
   from shallow_mimic.curves.folds import tables as fold_tables  # noqa: PLC0415
 
-  config, root = flags.FLAGS.config, app.chosen_workdir()
+  config = configs.read_config(flags.FLAGS.config)
+  root = app.chosen_workdir()
   folds.check_corpus(config)
   sizes, found = parse_sizes(_TRAIN_SPEAKERS.value, config), {}
   for size in sizes:
@@ -58,5 +63,10 @@ def main() -> None:
   print(f'pooled: {root / "pooled"}')
 
 
-if __name__ == '__main__':
+def start() -> None:
+  """Runs the script."""
   app.start(main, default='timit_sample')
+
+
+if __name__ == '__main__':
+  start()

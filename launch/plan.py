@@ -1,13 +1,13 @@
 """Says what an experiment will do: nets, buckets, memory, work, time.
 
-    python -m launch.plan --config=launch/configs/cifar10_paper.py
+    python -m launch.plan --config=cifar10_paper
 
 Trains nothing.
 """
 
 from absl import flags
 
-from launch import app
+from . import app
 
 
 def main() -> None:
@@ -20,5 +20,10 @@ def main() -> None:
   ))
 
 
-if __name__ == '__main__':
+def start() -> None:
+  """Runs the script."""
   app.start(main)
+
+
+if __name__ == '__main__':
+  start()

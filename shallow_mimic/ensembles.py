@@ -1,23 +1,28 @@
-"""Stage 2: teachers averaged into one; what it says of dev and test."""
+"""Stage: teachers averaged into one; what it says of dev and test.
+
+`ensemble_logits` is for other projects too and needs JAX alone: what the stage
+needs beside is imported where it runs.
+"""
 
 from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from shallow_mimic import errors, evaluation, models
+from shallow_mimic import errors
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.pools import Pool, as_pool
-from shallow_mimic.evaluation import metrics, recognition
-from shallow_mimic.evaluation.records import describe_bins, make_ensemble_record
 from shallow_mimic.runs import files, workdir
+
+if TYPE_CHECKING:
+  from shallow_mimic import configs, models
 
 SPACES = ('logits', 'probabilities')
 
@@ -102,6 +107,8 @@ def apply_ensemble(teachers: Sequence[Teacher], inputs: Pool | np.ndarray,
       any, else by all.
     batch: how many inputs go through a net at a time.
   """
+  from shallow_mimic import evaluation  # noqa: PLC0415  (brings Flax)
+
   logits = np.stack([
       evaluation.predict(
           teacher.net, teacher.params,
@@ -113,7 +120,7 @@ def apply_ensemble(teachers: Sequence[Teacher], inputs: Pool | np.ndarray,
   for fold in np.unique(folds):
     rows = np.flatnonzero(folds == fold)
     members = labellers(teachers, fold)
-    out[rows] = ensemble_logits(logits[np.ix_(members, rows)], space)
+    out[rows] = ensemble_logits(logits[np.ix_(np.array(members), rows)], space)
   return out
 
 
@@ -156,6 +163,8 @@ def write_ensemble(directory: os.PathLike | str, name: str, space: str,
     teachers: the members by name, GROUP:PLACE.
     dataset: inputs and labels.
   """
+  from shallow_mimic.evaluation import describe, recognition, records  # noqa: PLC0415
+
   directory = pathlib.Path(directory)
   if not teachers:
     raise errors.UserError(f'the ensemble {name!r} has no members')
@@ -167,16 +176,17 @@ def write_ensemble(directory: os.PathLike | str, name: str, space: str,
     sums = _judge(logits, np.asarray(part.y))
     bins[split] = sums['ece']
     values[split] = {name: float(total.value) for name, total in sums.items()}
-  records = [make_ensemble_record(name, list(teachers.values()), values) | {
-      'calibration': describe_bins(bins['test'])}]
-  recognition.score_phones(directory, records, dataset,
-                           lambda _, split: said[split])
-  files.write_json(directory / 'records.json', records)
+  record = describe.make_ensemble_record(
+      name, list(teachers.values()), values, bins['test'])
+  records.write_records(directory / 'records.json', recognition.score_phones(
+      directory, [record], dataset, lambda _, split: said[split]))
   workdir.write_identity(directory, identify(space, teachers))
 
 
 @jax.jit
 def _judge(logits, labels):
+  from shallow_mimic.evaluation import metrics  # noqa: PLC0415
+
   return {'accuracy': metrics.accuracy(logits, labels),
           'nll': metrics.nll(logits, labels),
           'ece': metrics.calibration(logits, labels)}
@@ -195,6 +205,44 @@ def read_ensemble_logits(directory: os.PathLike | str,
                          split: str) -> np.ndarray:
   """An ensemble's logits [N, C] on 'dev' or 'test'."""
   return files.read_array(pathlib.Path(directory) / f'{split}.npy')
+
+
+def make_teachers(
+    ensemble: configs.Ensemble, read: Callable[[str], Sequence[tuple]],
+) -> dict[str, Teacher]:
+  """The members of an ensemble by name, GROUP:PLACE as in the configuration.
+
+  Args:
+    ensemble: its configuration (`config.ensembles.NAME`).
+    read: net, parameters, digest and fold held out of each trained teacher of
+      a group.
+  """
+  members = {}
+  for text in ensemble.members:
+    group = text.partition(':')[0]
+    trained = [Teacher(*one) for one in read(group)]
+    for place in pick_members({group: range(len(trained))}, text):
+      one = trained[place]
+      members[f'{group}:{place}'] = (
+          one if ensemble.out_of_fold else one._replace(held_out=None))
+  return add_mirrored(members) if ensemble.mirror else members
+
+
+def find_independent(config: configs.Config) -> dict[str, str]:
+  """The independent ensemble by the teacher of a student, '' for labels.
+
+  Teachers that share a member with it are left out.
+  """
+  name = config.report.independent
+  if not name:
+    return {}
+  trained = {group: [f'{group}:{place}' for place in range(section.members)]
+             for group, section in config.teachers.items()}
+  members = {key: {one for text in ensemble.members
+                   for one in pick_members(trained, text)}
+             for key, ensemble in config.ensembles.items()}
+  return {'': name} | {key: name for key, theirs in members.items()
+                       if not theirs & members[name]}
 
 
 def pick_members(groups: Mapping[str, Sequence[Any]], text: str) -> list[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
 from shallow_mimic.data.pools import DTYPES, take
-from shallow_mimic.runs import files, progress, workdir
+from shallow_mimic.runs import files, parts, progress, workdir
 
 _MANIFEST = 'manifest.json'
 
@@ -49,17 +49,16 @@ def make_origin(dataset: Dataset, teacher: Mapping[str, Any],
   }
 
 
-def _labelled_by(teacher):
+def _labelled_by(teacher: Mapping[str, Any]) -> dict[str, list[str]]:
   """Members by the fold that they label because they held it out."""
-  found = {}
+  found: dict[str, list[str]] = {}
   for name, fold in sorted(teacher.get('held_out', {}).items()):
     found.setdefault(f'fold {fold}', []).append(name)
   return found | {'others': sorted(teacher.get('teachers', ()))}
 
 
 def write_logits(directory: os.PathLike | str, origin: Mapping[str, Any],
-                 dataset: Dataset,
-                 apply: Callable[[np.ndarray, np.ndarray], np.ndarray], *,
+                 dataset: Dataset, apply: Callable[..., np.ndarray], *,
                  stage: str = 'logits') -> None:
   """Writes a cache in parts; parts that are there and intact are kept.
 
@@ -67,33 +66,34 @@ def write_logits(directory: os.PathLike | str, origin: Mapping[str, Any],
     directory: the cache's own folder.
     origin: see `make_origin`.
     dataset: the inputs.
-    apply: logits [N, C] of inputs [N, …] that come from folds [N].
+    apply: gives logits [N, C] of inputs [N, …] that come from `folds` [N].
     stage: the name that progress is told under.
 
   Raises:
     UserError: the folder holds a cache of another origin, or the disk is full.
   """
   directory = pathlib.Path(directory)
-  digests = _finished_parts(directory, origin)
+  if (directory / _MANIFEST).exists():
+    _read_manifest(directory, origin)  # One of another origin is kept as it is.
+  record = parts.read_record(
+      directory / _MANIFEST, origin,
+      lambda part: files.digest_array(_read_part(directory, part)))
   rows = sum(count for _, count in origin['sets'])
-  with progress.Progress(stage, rows, done=len(digests) * origin['part_rows']
-                         ) as told:
-    for start in range(0, rows, origin['part_rows']):
-      part = start // origin['part_rows']
-      if part < len(digests):
-        continue
-      stop = min(start + origin['part_rows'], rows)
-      block = apply(*_read_rows(dataset, origin['sets'], start, stop))
+  first, size = len(record.digests) * origin['part_rows'], origin['part_rows']
+  with progress.Progress(stage, rows, done=first) as told:
+    for start in range(first, rows, size):
+      stop = min(start + size, rows)
+      x, folds = _read_rows(dataset, origin['sets'], start, stop)
+      block = apply(x, folds=folds)
       _check_finite(block, start, 'finite', 'lower its learning rate')
       with np.errstate(over='ignore'):
         block = block.astype(origin['dtype'])
       _check_finite(block, start, 'within float16',
                     'set logits.dtype to float32')
-      files.write_array(_part_path(directory, part), block)
-      digests.append(files.digest_array(block))
-      _write_manifest(directory, origin, digests, complete=stop == rows)
+      files.write_array(_part_path(directory, start // size), block)
+      record.add(files.digest_array(block), complete=stop == rows)
       told.update(stop)
-  workdir.write_identity(directory, {**origin, 'parts': digests})
+  workdir.write_identity(directory, {**origin, 'parts': record.digests})
 
 
 def read_logits(directory: os.PathLike | str,
@@ -111,58 +111,36 @@ def read_logits(directory: os.PathLike | str,
     UserError: it is unfinished, damaged, or of another origin.
   """
   directory = pathlib.Path(directory)
-  manifest = files.read_json(directory / _MANIFEST)
-  _check_origin(directory, manifest['origin'], origin)
+  manifest = _read_manifest(directory, origin)
   if not manifest['complete']:
     raise errors.UserError(
         f'{directory} is not finished; run the stage `logits` to go on with it'
     )
-  parts = []
+  blocks = []
   for part, digest in enumerate(manifest['parts']):
-    block = files.read_array(_part_path(directory, part))
+    block = _read_part(directory, part)
     if files.digest_array(block) != digest:
-      raise errors.UserError(
-          f'{_part_path(directory, part)} is damaged: its SHA-256 is not the'
-          f' one in the manifest; delete {directory} and run again'
-      )
-    parts.append(block.astype(np.float32))
+      raise workdir.explain_damage(_part_path(directory, part), directory)
+    blocks.append(block.astype(np.float32))
   layout = mixtures.Layout(tuple(map(tuple, manifest['origin']['sets'])))
-  return Targets(layout, np.concatenate(parts))
+  return Targets(layout, np.concatenate(blocks))
 
 
-def _finished_parts(directory, origin):
-  """Digests of the leading parts that an interrupted write left intact."""
-  if not (directory / _MANIFEST).exists():
-    return []
+def _read_manifest(directory: pathlib.Path,
+                   origin: Mapping[str, Any]) -> dict[str, Any]:
+  """The manifest, unless the cache belongs to something else."""
   manifest = files.read_json(directory / _MANIFEST)
-  _check_origin(directory, manifest['origin'], origin)
-  good = []
-  for part, digest in enumerate(manifest['parts']):
-    path = _part_path(directory, part)
-    if not path.exists():
-      break
-    if files.digest_array(files.read_array(path)) != digest:
-      break
-    good.append(digest)
-  return good
-
-
-def _write_manifest(directory, origin, digests, *, complete):
-  files.write_json(directory / _MANIFEST, {
-      'origin': dict(origin), 'parts': digests, 'complete': complete,
-  })
-
-
-def _check_origin(directory, theirs, ours):
-  differ = workdir.find_differences(theirs, ours)
+  differ = workdir.find_differences(manifest['origin'], origin)
   if differ:
     raise errors.UserError(
         f'the logit cache {directory} is of another {", ".join(differ)}; its'
         ' targets are wrong here: delete it to make it anew'
     )
+  return manifest
 
 
-def _check_finite(block, start, what, advice):
+def _check_finite(block: np.ndarray, start: int, what: str,
+                  advice: str) -> None:
   bad = ~np.isfinite(block).all(axis=-1)
   if bad.any():
     raise errors.UserError(
@@ -171,7 +149,8 @@ def _check_finite(block, start, what, advice):
     )
 
 
-def _read_rows(dataset, sets, start, stop):
+def _read_rows(dataset: Dataset, sets: Sequence[tuple[str, int]], start: int,
+               stop: int) -> tuple[np.ndarray, np.ndarray]:
   """Inputs of the rows start..stop of a layout, and their folds."""
   blocks, folds, first = [], [], 0
   for name, count in sets:
@@ -184,5 +163,9 @@ def _read_rows(dataset, sets, start, stop):
   return np.concatenate(blocks), np.concatenate(folds)
 
 
-def _part_path(directory, part):
-  return pathlib.Path(directory) / f'part-{part:05d}.npy'
+def _read_part(directory: pathlib.Path, part: int) -> np.ndarray:
+  return files.read_array(_part_path(directory, part))
+
+
+def _part_path(directory: pathlib.Path, part: int) -> pathlib.Path:
+  return directory / f'part-{part:05d}.npy'

@@ -29,8 +29,13 @@ _NAME = re.compile(r'[A-Za-z][A-Za-z0-9_-]*')
 class Entry(Protocol):
   """What a registry holds: it has a name, and a version unless it is ours."""
 
-  name: str
-  version: str
+  @property
+  def name(self) -> str:
+    """What it is found by."""
+
+  @property
+  def version(self) -> str:
+    """Changes whenever the entry does; '' for ours."""
 
 
 T = TypeVar('T', bound=Entry)

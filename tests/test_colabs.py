@@ -11,13 +11,13 @@ NOTEBOOKS = sorted(FOLDER.glob('*.ipynb'))
 
 
 def read_cells(path, kind):
-  cells = json.loads(path.read_text())['cells']
+  cells = json.loads(path.read_text(encoding='utf-8'))['cells']
   return [''.join(c['source']) for c in cells if c['cell_type'] == kind]
 
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
 def test_code_compiles_and_outputs_are_empty(path):
-  cells = json.loads(path.read_text())['cells']
+  cells = json.loads(path.read_text(encoding='utf-8'))['cells']
   assert all(not c.get('outputs') for c in cells)
   for source in read_cells(path, 'code'):
     if not source.startswith('%'):
@@ -32,7 +32,10 @@ def test_losses_notebook_runs(capsys):
   *steps, one, _, _, last = capsys.readouterr().out.splitlines()
   agreements = [float(line.rpartition(' ')[2].strip('%')) for line in steps]
   assert agreements[-1] > max(80, agreements[0] + 10)
-  read = lambda line: [float(word) for word in re.findall(r'\d+\.\d+', line)]
+
+  def read(line):
+    return [float(word) for word in re.findall(r'\d+\.\d+', line)]
+
   kl, regression = read(last)
   assert kl == pytest.approx(regression, rel=0.01)
   assert read(one)[0] != pytest.approx(regression, rel=0.05)

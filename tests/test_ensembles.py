@@ -10,7 +10,7 @@ from scipy import special
 
 from shallow_mimic import ensembles, errors, models
 from shallow_mimic.data.dataset import Dataset, Examples
-from shallow_mimic.evaluation import records
+from shallow_mimic.evaluation import describe, metrics
 from shallow_mimic.runs import files, workdir
 
 
@@ -86,7 +86,10 @@ def test_impossible_classes_have_exact_logarithms():
 def test_weights_may_be_traced(space):
   logits = np.random.default_rng(0).normal(size=(3, 2, 5)).astype(np.float32)
   weights = np.array([1, 0, 3], np.float32)
-  run = lambda w: ensembles.ensemble_logits(logits, space, w)
+
+  def run(w):
+    return ensembles.ensemble_logits(logits, space, w)
+
   np.testing.assert_allclose(jax.jit(run)(weights), run(weights), rtol=1e-6)
   with pytest.raises(ValueError, match=r'weights must be \[3\]'):
     jax.jit(run)(weights[:2])
@@ -147,8 +150,11 @@ def make_dataset():
 def make_nets():
   small = models.make_net('5', (4,), 3)
   large = models.make_net('6-7', (4,), 3)
-  teacher = lambda net, seed, digest: ensembles.Teacher(
-      net, net.init(jax.random.key(seed)), digest)
+
+  def teacher(net, seed, digest):
+    return ensembles.Teacher(
+        net, net.init(jax.random.key(seed)), digest)
+
   return {'A:0': teacher(small, 0, 'x'), 'B:0': teacher(large, 1, 'y')}
 
 
@@ -166,6 +172,7 @@ def test_what_is_written(tmp_path, dataset):
   assert record['parameters'] == (4 * 5 + 5 + 5 * 3 + 3) + (
       4 * 6 + 6 + 6 * 7 + 7 + 7 * 3 + 3)
   assert record['learning_rate'] is None
+  assert record['objective'] == ''  # It minimises nothing.
   logits = ensembles.read_ensemble_logits(tmp_path, 'test')
   assert record['metrics']['test']['accuracy'] == pytest.approx(
       np.mean(logits.argmax(-1) == dataset.test.y))
@@ -238,10 +245,11 @@ def test_mirror_images_add_work_and_no_parameters():
   net = models.make_net('3c3-p2-5', (6, 5, 2), 4)
   teacher = ensembles.Teacher(net, net.init(jax.random.key(0)), 'a')
   values = {'dev': {'accuracy': 0.5}}
+  bins = metrics.CalibrationBins(*np.zeros((3, 15), np.float32))
   once, twice = (
-      records.make_ensemble_record('E', list(members.values()), values)
+      describe.make_ensemble_record('E', list(members.values()), values, bins)
       for members in (
           {'CNN:0': teacher}, ensembles.add_mirrored({'CNN:0': teacher})))
-  assert twice['parameters'] == once['parameters']
-  assert twice['multiply_adds'] == 2 * once['multiply_adds']
-  assert twice['architecture'] == '1 × 3c3-p2-5 (+ mirror images)'
+  assert twice.parameters == once.parameters
+  assert twice.multiply_adds == 2 * once.multiply_adds
+  assert twice.architecture == '1 × 3c3-p2-5 (+ mirror images)'

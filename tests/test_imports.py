@@ -6,13 +6,14 @@ and not empty for a small made-up one that breaks the rule.
 
 import ast
 import os
-import pathlib
+import re
 import subprocess
 import sys
 
+import house
 import pytest
+from places import ROOT
 
-ROOT = pathlib.Path(__file__).parents[1]
 MAX_FILE, MAX_FUNCTION = 400, 60
 
 # Imports point downwards only. Rooms of one level do not know each other;
@@ -20,7 +21,7 @@ MAX_FILE, MAX_FUNCTION = 400, 60
 # not here is an offence.
 LEVELS = (
     {'errors', 'losses'},
-    {'registry'},
+    {'registry', 'packages'},
     {'', 'models', 'runs', 'configs'},
     {'speech'},
     {'data'},
@@ -33,64 +34,15 @@ LEVELS = (
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 # What the exported net's own loader may import.
 LOAD, LOADER = 'shallow_mimic.students.load', {'jax', 'numpy', 'safetensors'}
-HEAVY = ('flax', 'orbax', 'tensorflow_datasets', 'tensorflow', 'matplotlib')
-
-
-# Reading --------------------------------------------------------------------
-
-
-def _read_sources(root=ROOT):
-  """Text of every file of the program, by dotted module name."""
-  paths = sorted(
-      path for top in ('shallow_mimic', 'launch')
-      for path in (root / top).rglob('*.py'))
-  return {
-      '.'.join(path.relative_to(root).with_suffix('').parts).removesuffix(
-          '.__init__'): path.read_text()
-      for path in paths}
-
-
-def _package(module, sources):
-  """The package against which a module's relative imports are resolved."""
-  is_package = any(name.startswith(module + '.') for name in sources)
-  return module if is_package else module.rpartition('.')[0]
-
-
-def _imported_names(module, sources):
-  """Absolute dotted names that a module imports, wherever in its code."""
-  for node in ast.walk(ast.parse(sources[module])):
-    if isinstance(node, ast.Import):
-      yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
-      base = node.module or ''
-      if node.level:
-        parts = _package(module, sources).split('.')
-        parts = parts[:len(parts) - node.level + 1]
-        base = '.'.join([*parts, base] if base else parts)
-      yield from (f'{base}.{alias.name}' for alias in node.names)
-
-
-def _longest_module(name, sources):
-  """`shallow_mimic.losses` of `shallow_mimic.losses.blended`, or None."""
-  while name and name not in sources:
-    name = name.rpartition('.')[0]
-  return name or None
-
-
-def _graph(sources):
-  """Modules of the program that each module imports."""
-  graph = {}
-  for module in sources:
-    found = {_longest_module(name, sources)
-             for name in _imported_names(module, sources)}
-    graph[module] = found - {None, module}
-  return graph
-
-
-def _room(module):
-  """`data` of `shallow_mimic.data.arrays`, `launch` of `launch.run`."""
-  parts = module.split('.')
-  return parts[0] if parts[0] == 'launch' else '.'.join(parts[1:2])
+# What each public door loads beside the standard library and what JAX brings.
+LIGHT = {
+    'shallow_mimic': set(),
+    'shallow_mimic.losses': {'jax', 'numpy', 'optax', 'absl'},
+    'shallow_mimic.ensembles': {'absl', 'jax', 'numpy'},
+    'shallow_mimic.configs': {'absl', 'ml_collections', 'numpy', 'yaml'},
+    'launch.app': {'absl'},
+    'launch.run': {'absl'},
+}
 
 
 # Rules ----------------------------------------------------------------------
@@ -98,17 +50,19 @@ def _room(module):
 
 def _upward_imports(sources):
   offences = [f'{module} is in no room with a level' for module in sources
-              if _room(module) not in LEVEL]
-  for module, targets in ({} if offences else _graph(sources)).items():
-    room = _room(module)
-    offences += [
-        f'{module} imports {target}' for target in sorted(targets)
-        if LEVEL[_room(target)] >= LEVEL[room] and _room(target) != room]
+              if house.find_room(module) not in LEVEL]
+  graph = {} if offences else house.find_graph(sources)
+  for module, targets in graph.items():
+    room = house.find_room(module)
+    for target in sorted(targets):
+      other = house.find_room(target)
+      if other != room and LEVEL[other] >= LEVEL[room]:
+        offences.append(f'{module} imports {target}')
   return offences
 
 
 def _circles(sources):
-  graph, done, offences = _graph(sources), set(), []
+  graph, done, offences = house.find_graph(sources), set(), []
 
   def visit(module, path):
     if module in path:
@@ -128,9 +82,12 @@ def _foreign_imports(sources, package='shallow_mimic.losses',
                      allowed=frozenset({'jax', 'optax'})):
   """What a package imports beside JAX, Optax and the standard library."""
   allowed = {*allowed, *sys.stdlib_module_names}
-  inside = lambda name: f'{name}.'.startswith(f'{package}.')
+
+  def inside(name):
+    return f'{name}.'.startswith(f'{package}.')
+
   names = {name for module in sources if inside(module)
-           for name in _imported_names(module, sources)}
+           for name in house.imported_names(module, sources)}
   return sorted(name for name in names if name.split('.')[0] not in allowed
                 and not inside(name))
 
@@ -144,6 +101,28 @@ def _pmap_mentions(sources):
                if isinstance(getattr(node, field, None), str)}
       if 'pmap' in named and module != 'shallow_mimic.training.parallel':
         offences.append(f'{module}:{node.lineno} names pmap')
+  return offences
+
+
+def _locale_texts(sources):
+  """Text files that are opened as the locale says."""
+  offences = []
+  for module, text in sources.items():
+    for node in ast.walk(ast.parse(text)):
+      if not isinstance(node, ast.Call) or any(
+          word.arg == 'encoding' for word in node.keywords) or any(
+          getattr(part, 'value', '') == 'utf-8' for part in node.args):
+        continue
+      called = ast.unparse(node.func)
+      owner, _, name = called.rpartition('.')
+      binary = any(
+          re.fullmatch(r'[rwxa+]*b\+?', str(getattr(part, 'value', '')))
+          for part in ast.walk(node))
+      # Our own `files.write_text` takes no encoding.
+      if ((owner and called != 'files.write_text'
+          and name in ('read_text', 'write_text'))
+          or (name == 'open' and not binary)):
+        offences.append(f'{module}:{node.lineno} {called}')
   return offences
 
 
@@ -166,29 +145,47 @@ def _long_parts(sources):
 
 
 @pytest.mark.parametrize('rule', [
-    _upward_imports, _circles, _foreign_imports, _pmap_mentions, _long_parts])
+    _upward_imports, _circles, _foreign_imports, _locale_texts, _pmap_mentions,
+    _long_parts])
 def test_repository_keeps(rule):
-  sources = _read_sources()
+  sources = house.read_sources()
   assert 'shallow_mimic.losses' in sources
   assert rule(sources) == []
 
 
+def test_tests_read_and_write_utf_8():
+  sources = house.read_sources(tops=['tests'])
+  assert 'tests.test_imports' in sources
+  assert _locale_texts(sources) == []
+
+
 def test_loader_of_exported_nets_needs_no_more_than_it_says():
-  sources = _read_sources()
+  sources = house.read_sources()
   assert _foreign_imports(sources, LOAD, LOADER) == []
   program = _program(students__load='import jax.export\nimport flax')
   assert _foreign_imports(program, LOAD, LOADER) == ['flax']
 
 
-def test_importing_the_losses_loads_nothing_heavy():
-  code = (
-      'import sys; import shallow_mimic.losses;'
-      f' print(sorted(set({HEAVY}) & set(sys.modules)),'
-      ' "jax" in sys.modules, "shallow_mimic.losses" in sys.modules)')
+def _loaded(statement):
+  """Installed packages, by the names they go by, that a statement loads."""
+  code = (f'{statement}\nimport sys\nfrom importlib import metadata\n'
+          'named = metadata.packages_distributions()\n'
+          'print(*{name.partition(".")[0] for name in set(sys.modules)}'
+          ' & set(named) - {"shallow_mimic", "launch", "_distutils_hack"})')
   done = subprocess.run(
       [sys.executable, '-c', code], cwd=ROOT, check=True, text=True,
-      stdout=subprocess.PIPE, env={**os.environ, 'PYTHONPATH': str(ROOT)})
-  assert done.stdout.split('\n')[0] == '[] True True'
+      encoding='utf-8', stdout=subprocess.PIPE,
+      env={**os.environ, 'PYTHONPATH': str(ROOT)})
+  return set(done.stdout.split())
+
+
+def test_what_is_light_loads_no_more_than_it_says():
+  brought = _loaded('import jax, numpy')  # Depends on the version of JAX.
+  for module, allowed in LIGHT.items():
+    found = _loaded(f'import {module}')
+    extra = found - allowed - (brought if 'jax' in allowed else set())
+    assert not extra, f'{module} loads {extra}'
+  assert 'flax' in _loaded('import shallow_mimic.models')
 
 
 # The rules themselves -------------------------------------------------------
@@ -285,6 +282,21 @@ def test_words_about_pmap_are_allowed():
   assert not _pmap_mentions(_program(training=text))
 
 
+@pytest.mark.parametrize('text', [
+    'p.read_text()', 'p.write_text(x)', 'open(p)', 'open(p, "w")',
+    'p.open(mode="rt")', 'files.read_text(p)'])
+def test_a_text_in_the_encoding_of_the_locale_is_found(text):
+  name = text.partition('(')[0]
+  assert _locale_texts(_program(a=text)) == [f'shallow_mimic.a:1 {name}']
+
+
+def test_texts_with_an_encoding_and_bytes_are_none_of_it():
+  assert not _locale_texts(_program(a='\n'.join((
+      'p.read_text(encoding="utf-8")', 'open(p, "wb")', 'open(p, mode="rb")',
+      'open(p, encoding="utf-8")', 'files.write_text(p, x)', 'p.read_bytes()'
+  ))))
+
+
 def test_length_is_counted():
   function = '@decorated\ndef f():\n' + '  pass\n' * 58
   assert _long_parts(_program(a=function, b='x = 1\n' * 400)) == []
@@ -302,6 +314,6 @@ def test_every_file_is_read(tmp_path):
                'launch/configs/b.py', 'tests/c.py'):
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f'# {name}')
-  assert set(_read_sources(tmp_path)) == {
+    path.write_text(f'# {name}', encoding='utf-8')
+  assert set(house.read_sources(tmp_path)) == {
       'shallow_mimic', 'shallow_mimic.data.a', 'launch.configs.b'}

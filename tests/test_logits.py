@@ -150,8 +150,8 @@ def test_a_flipped_bit_is_named(tmp_path, dataset, part):
   with pytest.raises(errors.UserError) as error:
     logits.read_logits(tmp_path, origin)
   assert str(error.value) == (
-      f'{path} is damaged: its SHA-256 is not the one in the manifest; delete'
-      f' {tmp_path} and run again')
+      f'{path} is damaged: its SHA-256 is not the one it was written with;'
+      f' delete {tmp_path} and run again to make it anew')
 
 
 def test_exchanged_and_missing_parts_are_named(tmp_path, dataset):
@@ -185,11 +185,15 @@ def test_an_interrupted_write_computes_only_what_is_missing(
               for path in (tmp_path / 'cut').iterdir()})
 
 
+@pytest.mark.parametrize('cut', [False, True])
 def test_a_damaged_part_of_an_interrupted_write_is_computed_again(
-    tmp_path, dataset):
+    tmp_path, dataset, cut):
   write_interrupted(tmp_path, dataset, 3)
   path = tmp_path / 'part-00001.npy'
-  np.save(path, np.load(path) + 1)
+  if cut:
+    path.write_bytes(path.read_bytes()[:7])
+  else:
+    np.save(path, np.load(path) + 1)
   teacher, origin = Teacher(), make_origin(dataset)
   logits.write_logits(tmp_path, origin, dataset, teacher)
   assert teacher.rows == [5, 3]
@@ -231,11 +235,14 @@ def test_logits_that_are_not_finite_are_refused(tmp_path, dataset, bad):
       'the teacher gives logits that are not finite, first for row 7; lower'
       ' its learning rate')
   assert not (tmp_path / 'part-00001.npy').exists()
-  assert not json.loads((tmp_path / 'manifest.json').read_text())['complete']
+  assert not json.loads((tmp_path / 'manifest.json').read_text(
+      encoding='utf-8'))['complete']
 
 
 def test_logits_beyond_float16_are_refused(tmp_path, dataset):
-  apply = lambda x, folds: np.full((len(x), 4), 1e5, np.float32)
+  def apply(x, folds):
+    return np.full((len(x), 4), 1e5, np.float32)
+
   with pytest.raises(errors.UserError) as error:
     logits.write_logits(
         tmp_path, make_origin(dataset, dtype='float16'), dataset, apply)

@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from launch.benchmarks import timing
 from shallow_mimic import losses, models, training
 from shallow_mimic.data import pools
 from shallow_mimic.training import batches, family, objectives
 from shallow_mimic.training.program import make_program
+
+from . import timing
 
 _OBJECTIVE = objectives.Objective('logit_regression')
 
@@ -54,12 +55,12 @@ def make_members(case: Case) -> list[family.Member]:
   ]
 
 
-def make_inputs(case: Case) -> training.Inputs:
+def make_inputs(case: Case) -> training.FamilyData:
   """Noise in the shape of a data set and of a teacher's logits."""
   draw = np.random.default_rng(0)
   x = draw.standard_normal((case.examples, case.features), np.float32)
   targets = draw.standard_normal((1, case.examples, case.classes), np.float32)
-  return training.Inputs(
+  return training.FamilyData(
       data=batches.Data(
           pools.Pool(x), np.zeros(case.examples, np.int32), targets,
           np.arange(case.examples, dtype=np.int32)[None],
@@ -73,7 +74,8 @@ def make_inputs(case: Case) -> training.Inputs:
 
 
 def make_run(members: Sequence[family.Member], case: Case,
-             inputs: training.Inputs, **settings: Any) -> Callable[[], None]:
+             inputs: training.FamilyData,
+             **settings: Any) -> Callable[[], None]:
   """Returns run(): `case.steps` steps of a family, awaited."""
   recipe = training.Recipe(steps=10 ** 6, batch=case.batch)
   program = make_program(members, inputs, training.Settings(
@@ -91,7 +93,7 @@ def make_run(members: Sequence[family.Member], case: Case,
 
 
 def make_solo_run(members: Sequence[family.Member], case: Case,
-                  inputs: training.Inputs) -> Callable[[], None]:
+                  inputs: training.FamilyData) -> Callable[[], None]:
   """Returns run(): the same students, each by a program of its own."""
   runs = [make_run([member], case, inputs) for member in members]
 
@@ -128,15 +130,15 @@ def compare(case: Case, peak: float, *, torch: bool) -> dict[str, str]:
         members, case, inputs, waste=0.999, bucket_overhead=10 ** 18)
   calls = dict.fromkeys(contenders, case.steps)
   if torch:
-    from launch.benchmarks import pytorch  # noqa: PLC0415  (an extra)
+    from . import pytorch  # noqa: PLC0415  (an extra)
 
     for name, fused in (('PyTorch', False), ('PyTorch, fused Adam', True)):
       students = [pytorch.make_student(
           case.features, case.bottleneck, m.width, case.classes)
           for m in members]
       contenders[name] = pytorch.make_regression_run(
-          students, inputs.data.pool.x, inputs.data.targets[0], case.batch,
-          fused=fused)
+          students, inputs.data.pool.x, np.asarray(inputs.data.targets[0]),
+          case.batch, fused=fused)
       calls[name] = 1
   seconds = {name: value / calls[name]
              for name, value in timing.measure(contenders).items()}

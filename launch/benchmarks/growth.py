@@ -9,10 +9,11 @@ import sys
 
 import jax
 
-from launch.benchmarks import family as family_bench
-from launch.benchmarks import timing
 from shallow_mimic import training
 from shallow_mimic.training.program import make_program
+
+from . import family as family_bench
+from . import timing
 
 
 def grow_widths() -> list[dict[str, str]]:
@@ -47,7 +48,7 @@ def grow_devices() -> list[dict[str, str]]:
   for devices in (1, 2, 4):
     flags = f'--xla_force_host_platform_device_count={devices}'
     result = subprocess.run(
-        [sys.executable, '-m', 'launch.benchmarks.growth'], check=True,
+        [sys.executable, '-m', __name__], check=True,
         env={**os.environ, 'XLA_FLAGS': flags, 'JAX_PLATFORMS': 'cpu'},
         capture_output=True, text=True,
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-from launch.benchmarks import timing
+from . import timing
 
 _SHAPES = ((2048, 2048, 2048), (1024, 40, 128), (2048, 1845, 128),
            (8000, 250, 512))
@@ -35,16 +36,21 @@ def peak() -> float:
   return 2 * m * k * n * _REPEATS / seconds
 
 
+def _repeat(run: Callable[[], object]) -> None:
+  for _ in range(_REPEATS):
+    run()
+
+
 def compare(*, torch: bool) -> list[dict[str, str]]:
   """GFLOP/s of each product, in both."""
   rows = []
   for m, k, n in _SHAPES:
     contenders = {'JAX': make_run(m, k, n)}
     if torch:
-      from launch.benchmarks import pytorch  # noqa: PLC0415  (an extra)
+      from . import pytorch  # noqa: PLC0415  (an extra)
 
       one = pytorch.make_matmul_run(m, k, n)
-      contenders['PyTorch'] = lambda one=one: [one() for _ in range(_REPEATS)]
+      contenders['PyTorch'] = functools.partial(_repeat, one)
     flops = 2 * m * k * n * _REPEATS
     rows.append({'matmul, GFLOP/s': f'{m} × {k} × {n}', **{
         name: f'{flops / seconds / 1e9:.0f}'

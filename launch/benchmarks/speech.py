@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from launch.benchmarks import family, timing
 from shallow_mimic.data import pools
 from shallow_mimic.speech import features, hmm, phones, viterbi
+
+from . import family, timing
 
 _REACH = 7
 _UTTERANCE = 300  # frames, about TIMIT's mean
@@ -38,12 +39,11 @@ def compare_frames(case: family.Case) -> dict[str, str]:
   members, inputs = family.make_members(case), family.make_inputs(case)
   pool = make_pool(case)
   wide = pools.Pool(pools.take(pool, np.arange(case.examples)))
-  few = lambda pool: pools.cut_pool(pool, 0, _UTTERANCE)
   labels = np.zeros(_UTTERANCE, np.int32)
   seconds = timing.measure({
       name: family.make_run(members, case, inputs._replace(
-          data=inputs.data._replace(pool=kept), dev=few(kept),
-          dev_labels=labels))
+          data=inputs.data._replace(pool=kept),
+          dev=pools.cut_pool(kept, 0, _UTTERANCE), dev_labels=labels))
       for name, kept in (('frames', pool), ('array', wide))}, rounds=15)
   return {
       'frames with 7 neighbours on both sides': case.name,
@@ -62,7 +62,7 @@ def measure_speech() -> list[dict[str, str]]:
   batch = 32
   logits = rng.standard_normal(
       (batch, _UTTERANCE, phones.STATES), np.float32)
-  said = rng.integers(0, len(phones.PHONES), (100, 40))
+  said = list(rng.integers(0, len(phones.PHONES), (100, 40)))
   states = [np.repeat(3 * one, 8) for one in said]
   model = hmm.fit_hmm(said, states, phones=len(phones.PHONES),
                       states=phones.STATES)
@@ -75,7 +75,7 @@ def measure_speech() -> list[dict[str, str]]:
           lambda: np.asarray(viterbi.decode(
               logits, lengths, model, hmm.Weights()).states)),
       'decoder, each of 8 sets of weights': (
-          len(grid.language) * batch * _UTTERANCE / 100,
+          np.size(grid.language) * batch * _UTTERANCE / 100,
           lambda: np.asarray(viterbi.decode_sweep(
               logits, lengths, model, grid).states)),
   }

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import pathlib
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from launch.benchmarks import timing
 from shallow_mimic import losses, training
 from shallow_mimic.data import pools
 from shallow_mimic.runs import files
 from shallow_mimic.training import batches, family, objectives
 from shallow_mimic.training.batches import Windows, feed
 from shallow_mimic.training.program import make_program
+
+from . import timing
 
 _OBJECTIVE = objectives.Objective('logit_regression')
 _BATCH, _IMAGES = 128, 20_000
@@ -33,10 +36,10 @@ def make_members() -> list[family.Member]:
   ]
 
 
-def make_inputs(pool: pools.Pool) -> training.Inputs:
+def make_inputs(pool: pools.Pool) -> training.FamilyData:
   """Images of noise and a teacher's logits."""
   draw, count = np.random.default_rng(0), len(pool.x)
-  return training.Inputs(
+  return training.FamilyData(
       data=batches.Data(
           pool, np.zeros(count, np.int32),
           draw.standard_normal((1, count, 10), np.float32),
@@ -50,7 +53,7 @@ def make_inputs(pool: pools.Pool) -> training.Inputs:
   )
 
 
-def make_run(inputs: training.Inputs,
+def make_run(inputs: training.FamilyData,
              stack: contextlib.ExitStack) -> Callable[[], None]:
   """Returns run(): one dispatch of some steps, awaited."""
   members = make_members()
@@ -58,21 +61,26 @@ def make_run(inputs: training.Inputs,
       training.Recipe(steps=10 ** 6, batch=_BATCH), eval_every=1, devices=1))
   bounds = [(i * _STEPS, (i + 1) * _STEPS) for i in range(1000)]
   if program.data is None:
-    windows = Windows(members, inputs.data, inputs.sets, bounds,
-                                base_seed=0, batch=_BATCH, steps=_STEPS)
-    batches = stack.enter_context(contextlib.closing(
-        feed(windows, jax.devices()[:1])))
+    windows = Windows(members, inputs.data, inputs.sets, bounds, base_seed=0,
+                      batch=_BATCH, steps=_STEPS)
+    read_ahead: Any = feed(windows, jax.devices()[:1])
+    stack.callback(read_ahead.close)
   states, todo = program.states, iter(bounds)
 
   def run():
     nonlocal states
     start, stop = next(todo)
-    data = program.data if program.data is not None else next(batches)
+    data = program.data if program.data is not None else next(read_ahead)
     states, loss = program.chunk(
         states, program.hypers, data, np.int32(start), np.int32(stop))
     jax.block_until_ready(loss)
 
   return run
+
+
+def _repeat(run: Callable[[], None]) -> None:
+  for _ in range(_DISPATCHES):
+    run()
 
 
 def compare() -> dict[str, str]:
@@ -90,7 +98,7 @@ def compare() -> dict[str, str]:
         'in memory': make_run(make_inputs(pools.Pool(x)), stack),
         'streamed': make_run(make_inputs(pools.Pool(mapped)), stack),
     }
-    repeated = {name: lambda run=run: [run() for _ in range(_DISPATCHES)]
+    repeated = {name: functools.partial(_repeat, run)
                 for name, run in contenders.items()}
     seconds = timing.measure(repeated, rounds=5)
   per_step = 1e3 * seconds['in memory'] / (_DISPATCHES * _STEPS)

@@ -9,12 +9,13 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from launch.benchmarks import timing
 from shallow_mimic import ensembles, evaluation, logits, models, training
 from shallow_mimic.data import mixtures, pools
 from shallow_mimic.data.dataset import Examples, make_dataset
 from shallow_mimic.training import batches, family, objectives
 from shallow_mimic.training.program import make_program
+
+from . import timing
 
 _STEPS = 5
 _CASES = (
@@ -32,7 +33,7 @@ def make_run(architecture: str, shape: tuple[int, ...], x: np.ndarray,
   data = batches.Data(
       pools.Pool(x), labels, np.zeros((1, count, 10), np.float32),
       np.arange(count, dtype=np.int32)[None], np.array([count], np.int32))
-  inputs = training.Inputs(
+  inputs = training.FamilyData(
       data, ('train',), (), {}, pools.Pool(x[:10]), labels[:10], 10)
   program = make_program([member], inputs, training.Settings(
       training.Recipe(steps=10 ** 6, batch=128), eval_every=1, devices=1))
@@ -56,7 +57,7 @@ def compare(*, torch: bool) -> list[dict[str, str]]:
     labels = draw.integers(0, 10, len(x)).astype(np.int32)
     contenders = {'ours': make_run(architecture, shape, x, labels)}
     if torch:
-      from launch.benchmarks import pytorch  # noqa: PLC0415  (an extra)
+      from . import pytorch  # noqa: PLC0415  (an extra)
 
       first = x[:, None] if x.ndim == 2 else np.moveaxis(x, -1, 1).copy()
       contenders['PyTorch'] = pytorch.make_label_run(
@@ -85,8 +86,9 @@ def compare_cache() -> dict[str, str]:
   origin = logits.make_origin(dataset, {'net': 'noise'}, layout,
                               part_rows=16384)
   teacher = ensembles.Teacher(net, params)
-  apply = lambda rows, folds: ensembles.apply_ensemble(
-      [teacher], rows, folds=folds)
+
+  def apply(rows, folds):
+    return ensembles.apply_ensemble([teacher], rows, folds=folds)
 
   def write():
     with tempfile.TemporaryDirectory() as folder:

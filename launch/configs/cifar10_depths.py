@@ -10,9 +10,10 @@ and on its softened probabilities (KL), all on the same images and two views of
 each, three seeds. Three quarters of an hour; `cifar10_urban` is the full size.
 """
 
+from typing import Any
+
 import ml_collections
 
-from launch.configs import cifar10
 from shallow_mimic import configs
 
 # Maps and bottlenecks leave most of the parameters to the hidden layers.
@@ -29,7 +30,7 @@ _INPUTS = 'train+views[:90000]'
 
 def get_config() -> ml_collections.ConfigDict:
   """Six depths, two sizes, three kinds of targets."""
-  config = cifar10.get_config()
+  config = configs.load('cifar10')
   config.title = 'CIFAR-10, depths at equal size, small nets'
   students = config.students
   students.parameters = (250_000, 1_000_000)
@@ -37,7 +38,7 @@ def get_config() -> ml_collections.ConfigDict:
   # Muon's work on a hidden layer behind another grows with the cube of H.
   students.optimizer = 'adam'
   students.learning_rates, students.rate_width = (0.002, 0.005), 1000
-  targets = {
+  targets: dict[str, dict[str, Any]] = {
       '': dict(objective='cross_entropy', weight_decays=(0.02,)),
       '-MIMIC': dict(teacher='ECNN'),
       '-KL': dict(teacher='ECNN', objective='distillation_kl', temperature=2.0),

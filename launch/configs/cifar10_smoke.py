@@ -11,7 +11,7 @@ import re
 
 import ml_collections
 
-from launch.configs import cifar10
+from shallow_mimic import configs
 
 # Of all numbers of images, those of limits among them.
 _SHARE = 100
@@ -19,7 +19,7 @@ _SHARE = 100
 
 def get_config() -> ml_collections.ConfigDict:
   """The experiment, shrunk."""
-  config = cifar10.get_config()
+  config = configs.load('cifar10')
   config.title = 'CIFAR-10, smoke test'
   data = config.data
   data.splits = {'train': 'train[:2%]', 'test': 'test[:2%]'}

@@ -18,7 +18,7 @@ from shallow_mimic import configs
 
 # Phone error rates on the core test set; `parameters` are true counts of what
 # stands under `architecture`.
-PAPER = tuple(
+_PAPER = tuple(
     dict(model=model, architecture=architecture, printed_parameters=printed,
          parameters=parameters, error=error)
     for model, architecture, printed, parameters, error in (
@@ -65,7 +65,7 @@ def get_config() -> ml_collections.ConfigDict:
           teacher='DNN:0', widths=(8000, 160_000)),
   }
   config.report.figure_width = 8000
-  config.report.paper = PAPER
+  config.report.paper = _PAPER
   return config
 
 

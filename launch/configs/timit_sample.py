@@ -14,7 +14,6 @@ it. What comes out are not TIMIT results: the corpus has 630 speakers.
 
 import ml_collections
 
-from launch.configs import timit
 from shallow_mimic import configs
 
 _VIEWS = (
@@ -65,7 +64,7 @@ def get_config() -> ml_collections.ConfigDict:
   }
   config.report.figure_width = 500
   config.report.independent = 'DNN:0'
-  config.report.paper = timit.PAPER
+  config.report.paper = configs.load('timit').report.paper
   config.report.notes = (
       'The nets, the data and the test speakers are other than the paper\'s:'
       ' its numbers stand beside ours for their order, not their size. One'

@@ -1,97 +1,61 @@
-"""Checks of a configuration's values: a UserError of one line, or nothing."""
+"""What a field may be: each check gives the value back, or one line of why not.
+
+A check takes the field's name and its value, and returns the value as Python
+has it: NumPy's numbers as numbers, lists as tuples, mappings read-only.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+import dataclasses
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
-import ml_collections
+import numpy as np
 
 from shallow_mimic import errors
 
+T = TypeVar('T')
+Check = Callable[[str, Any], Any]
 
-def check_known(config: Any, known: Any) -> None:
-  """Fields of the fixed sections; free maps are those that start empty."""
-  check_fields('', config, known)
-  for key, value in config.items():
-    if isinstance(value, ml_collections.ConfigDict) and len(known[key]):
-      check_known(value, known[key])
+MOST = 2 ** 31 - 1  # What 32 bits count, as JAX does.
+LARGEST = float(np.finfo(np.float32).max)  # What float32 holds, as nets do.
+_NAME_BYTES = 200  # File systems stop at 255, and we add to names.
 
 
-def check_fields(where: str, section: Mapping[str, Any],
-                 known: Mapping[str, Any]) -> None:
-  """Exactly the fields of `known`: a section may come as a plain dict."""
-  if not isinstance(section, Mapping | ml_collections.ConfigDict):
+class Frozen(Mapping[str, T]):
+  """A mapping that nobody changes; it prints as a dict."""
+
+  def __init__(self, items: Mapping[str, T]):
+    self._items = dict(items)
+
+  def __getitem__(self, key: str) -> T:
+    return self._items[key]
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(self._items)
+
+  def __len__(self) -> int:
+    return len(self._items)
+
+  def __repr__(self) -> str:
+    return repr(self._items)
+
+
+def fail(wrong: bool, field: str, value: Any, allowed: str) -> None:
+  """UserError that says what may stand there, if what does is wrong."""
+  if wrong:
+    raise errors.UserError(f'config.{field} is {value!r}; it must be {allowed}')
+
+
+def check_fields(where: str, names: Iterable[Any],
+                 known: Iterable[str]) -> None:
+  """UserError unless the names are exactly the known ones."""
+  names, known = set(names), list(known)
+  for name in sorted(names ^ set(known), key=str):
     raise errors.UserError(
-        f'the config section {where.removeprefix("of ")} is {section!r}; it'
-        f' must have the fields {", ".join(known)}')
-  for name in sorted(set(section) ^ set(known)):
-    raise errors.UserError(
-        f'{"unknown" if name in section else "missing"} config field {name!r}'
+        f'{"unknown" if name in names else "missing"} config field {name!r}'
         f'{where and " "}{where}; known: {", ".join(known)}')
-
-
-def check_training(prefix: str, section: Any) -> None:
-  """How nets are trained: steps, batch, optimiser."""
-  check_positive(prefix, section, ('steps', 'batch', 'eval_every'))
-  fail(section.optimizer not in ('adam', 'muon', 'sgd'), f'{prefix}.optimizer',
-       section.optimizer, 'adam, muon or sgd')
-  fail(not 0 <= section.momentum < 1, f'{prefix}.momentum', section.momentum,
-       'from 0 to below 1')
-  fail(not 0 <= section.warmup < 1, f'{prefix}.warmup', section.warmup,
-       'a share from 0 to below 1')
-  fail(not section.clip >= 0, f'{prefix}.clip', section.clip,
-       '0 (off) or a positive norm')
-
-
-def check_positive(prefix: str, section: Any, names: Sequence[str]) -> None:
-  """Counts from 1."""
-  for name in names:
-    fail(section[name] < 1, f'{prefix}.{name}', section[name], 'at least 1')
-
-
-def check_counts(prefix: str, section: Any, names: Sequence[str]) -> None:
-  """Counts and seeds from 0, as 32 bits hold them."""
-  for name in names:
-    fail(not 0 <= section[name] < 2 ** 31, f'{prefix}.{name}'.lstrip('.'),
-         section[name], 'from 0 to below 2147483648')
-
-
-def check_decay(field: str, decay: Any) -> None:
-  """Weight decay: a number from 0."""
-  fail(not (is_finite(decay) and decay >= 0), field, decay,
-       'finite and not negative')
-
-
-def check_rates(field: str, rates: Sequence[float]) -> None:
-  """Learning rates: at least one, no two alike."""
-  fail(not len(rates), field, rates, 'one learning rate or more')
-  for rate in rates:
-    fail(not (is_finite(rate) and rate > 0), field, rate, 'finite and above 0')
-  fail(len(set(rates)) < len(rates), field, rates, 'without repeats')
-
-
-def check_widths(field: str, widths: Sequence[int]) -> None:
-  """Widths, or numbers of parameters: at least one, no two alike."""
-  fail(not len(widths), field, widths, 'one width or more')
-  for width in widths:
-    fail(not isinstance(width, int) or width < 1, field, width,
-         'whole numbers from 1')
-  fail(len(set(widths)) < len(widths), field, tuple(widths), 'without repeats')
-
-
-def check_realign(config: Any) -> None:
-  """Rounds of realignment, and which group of teachers aligns."""
-  rounds, group = config.data.speech.realign, config.data.speech.aligner
-  fail(rounds < 0, 'data.speech.realign', rounds, '0 or more')
-  fail(rounds > 0 and config.data.source != 'timit',
-              'data.speech.realign', rounds, "0 unless data.source is 'timit'")
-  if rounds:
-    only = not group and len(config.teachers) == 1
-    fail(not only and group not in config.teachers,
-                'data.speech.aligner', group,
-                f'one of the teachers {", ".join(config.teachers)}')
 
 
 def check_type(field: str, value: Any, default: Any) -> None:
@@ -105,10 +69,190 @@ def check_type(field: str, value: Any, default: Any) -> None:
 
 def is_finite(value: Any) -> bool:
   """Whether it is a number, and neither infinite nor NaN."""
-  return isinstance(value, int | float) and math.isfinite(value)
+  return (isinstance(value, int | float) and not isinstance(value, bool)
+          and abs(value) <= LARGEST)
 
 
-def fail(wrong: bool, field: str, value: Any, allowed: str) -> None:
-  """UserError that says what may stand there, if what does is wrong."""
-  if wrong:
-    raise errors.UserError(f'config.{field} is {value!r}; it must be {allowed}')
+def to_plain(value: Any) -> Any:
+  """NumPy's numbers and arrays as Python's own, anything else as it is."""
+  return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+  """A whole number from `least` to `most`; `allowed` says what may be less."""
+
+  allowed: str = f'from 0 to below {MOST + 1}'
+  least: int = 0
+  most: int = MOST
+  why: str = ''
+
+  def __call__(self, field: str, value: Any) -> int:
+    """The number."""
+    value = to_plain(value)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    many = self.allowed.startswith('whole')
+    fail(not whole, field, value, self.allowed if many else 'a whole number')
+    fail(value < self.least or (value > self.most and self == Whole()), field,
+         value, self.allowed)
+    fail(value > self.most, field, value, f'at most {self.most}{self.why}')
+    return value
+
+
+@dataclasses.dataclass(frozen=True)
+class Number:
+  """A finite number from `least` to `most`, but for `without`."""
+
+  allowed: str
+  least: float = 0.0
+  most: float = LARGEST
+  without: float | None = None
+
+  def __call__(self, field: str, value: Any) -> float:
+    """The number; a whole one stays an int."""
+    value = to_plain(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    right = number and self.least <= value <= self.most
+    fail(not right or value == self.without, field, value, self.allowed)
+    return value
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+  """A text, one of `choices` where there are any.
+
+  A path may hold bytes that are no text; all else can be written to a page.
+  """
+
+  allowed: str = 'text in quotes'
+  choices: tuple[str, ...] = ()
+  path: bool = False
+
+  def __call__(self, field: str, value: Any) -> str:
+    """The text."""
+    value = to_plain(value)
+    wrong = not isinstance(value, str) or (
+        bool(self.choices) and value not in self.choices)
+    fail(wrong, field, value, self.allowed)
+    bad = '\0' in value or not (self.path or can_encode(value))
+    fail(bad, field, value, 'text without NUL and half characters')
+    return value
+
+
+@dataclasses.dataclass(frozen=True)
+class Many:
+  """A tuple of what `each` checks; `least` is said where one is needed."""
+
+  each: Check
+  allowed: str
+  least: str = ''
+  repeats: bool = False
+
+  def __call__(self, field: str, value: Any) -> tuple[Any, ...]:
+    """The tuple."""
+    value = to_plain(value)
+    fail(not isinstance(value, tuple | list), field, value, self.allowed)
+    found = tuple(self.each(field, one) for one in value)
+    fail(bool(self.least) and not found, field, found, self.least)
+    fail(not self.repeats and len(set(found)) < len(found), field, found,
+         'without repeats')
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Map:
+  """A mapping from texts to what `each` checks, in the order of the texts."""
+
+  each: Check
+  name: Check = Text()
+
+  def __call__(self, field: str, value: Any) -> Mapping[str, Any]:
+    """The mapping, read-only."""
+    fail(not is_mapping(value), field, value, 'a mapping from names')
+    found = {self.name(field, name): one for name, one in value.items()}
+    return Frozen({
+        name: self.each(f'{field}.{name}', found[name])
+        for name in sorted(found)})
+
+
+def is_mapping(value: Any) -> bool:
+  """Whether it has keys and values; a ConfigDict is no Mapping."""
+  return isinstance(value, Mapping) or (
+      hasattr(value, 'items') and hasattr(value, 'keys'))
+
+
+def check_flag(field: str, value: Any) -> bool:
+  """True or False."""
+  value = to_plain(value)
+  fail(not isinstance(value, bool), field, value, 'True or False')
+  return value
+
+
+def check_tree(field: str, value: Any) -> Any:
+  """Whatever JSON holds: its meaning is another room's."""
+  value = to_plain(value)
+  if is_mapping(value):
+    return Frozen({
+        Text()(field, key): check_tree(f'{field}.{key}', one)
+        for key, one in value.items()})
+  if isinstance(value, tuple | list):
+    return tuple(check_tree(field, one) for one in value)
+  right = value is None or isinstance(value, bool | str) or is_finite(value)
+  fail(not right, field, value,
+       'made of texts, finite numbers, tuples and mappings')
+  return value
+
+
+def check_steps(field: str, value: Any) -> tuple[Any, ...]:
+  """Steps of preprocessing, each a name or (name, options), no name twice."""
+  steps = Many(check_tree, "a tuple of steps, such as ('standardise',)",
+               repeats=True)(field, value)
+  names = [step[0] if isinstance(step, tuple) and step else step
+           for step in steps]
+  fail(any(name in names[:place] for place, name in enumerate(names)), field,
+       steps, 'without repeats')
+  return steps
+
+
+def check_weights(field: str, value: Any) -> tuple[float, ...]:
+  """None, or two numbers from 0."""
+  value = to_plain(value)
+  fail(not isinstance(value, tuple | list), field, value,
+       'two numbers from 0, not both 0')
+  found = tuple(map(to_plain, value))
+  right = all(is_finite(one) and one >= 0 for one in found)
+  fail(bool(found) and (len(found) != 2 or not right or not any(found)), field,
+       found, 'two numbers from 0, not both 0')
+  return found
+
+
+def check_row(field: str, value: Any) -> Mapping[str, Any]:
+  """A row of the paper's table."""
+  row = check_tree(field, value)
+  fail(not is_mapping(row) or 'model' not in row, field, value,
+       "a tuple of rows such as {'model': 'CNN', 'error': 12.0}")
+  return row
+
+
+def check_name(field: str, name: Any) -> str:
+  """A curve's name: one line of text."""
+  wrong = not isinstance(name, str) or not name or not can_encode(name) or any(
+      unicodedata.category(letter) in ('Cc', 'Zl', 'Zp') for letter in name)
+  fail(wrong, field, name,
+       'named by text of one line, without control characters')
+  return name
+
+
+def check_folder(field: str, name: Any) -> str:
+  """A name that is also that of a folder."""
+  name = check_name(field, name)
+  wrong = (name in ('.', '..') or bool({'/', '\\'} & set(name))
+           or len(name.encode()) > _NAME_BYTES)
+  fail(wrong, field, name, 'named as folders can be: without / and \\, not "."'
+       f' or "..", of at most {_NAME_BYTES} bytes')
+  return name
+
+
+def can_encode(text: str) -> bool:
+  """Whether UTF-8 can write it."""
+  return not any('\ud800' <= letter <= '\udfff' for letter in text)

@@ -16,7 +16,8 @@ import ml_collections
 
 from shallow_mimic.configs import defaults
 
-# Losses after a teacher with what their papers set, by short names.
+# The study's choice: losses after a teacher with what their papers set, by
+# short names. What a loss is stands in `training.loss_specs`.
 LOSSES: dict[str, dict[str, Any]] = {
     'logits': {'objective': 'logit_regression'},
     'raw-logits': {'objective': 'raw_logit_regression'},
@@ -36,12 +37,16 @@ LOSSES: dict[str, dict[str, Any]] = {
 def make_loss_curves(
     losses: Sequence[str] = tuple(LOSSES), **how: Any,
 ) -> dict[str, ml_collections.ConfigDict]:
-  """A curve for each of the losses; `how` as for `configs.make_curve`.
+  """A curve for each of the losses.
 
   Those that look at labels (`blended`) need inputs that all have one.
+
+  Args:
+    losses: names of `LOSSES`, or objectives, as they are without a constant.
+    **how: as for `configs.make_curve`.
   """
-  return {f'loss/{name}': defaults.make_curve(**LOSSES[name], **how)
-          for name in losses}
+  return {f'loss/{name}': defaults.make_curve(
+      **LOSSES.get(name, {'objective': name}), **how) for name in losses}
 
 
 def make_size_curves(

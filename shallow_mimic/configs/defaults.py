@@ -1,89 +1,46 @@
-"""The configuration: every field with its default.
+"""The configuration as users write it: a ConfigDict with every default.
 
 An experiment is a file in `launch/configs` that starts from
-`default_config()` and changes what differs; `validation` says what is valid.
+`default_config()` and changes what differs. The fields, their defaults and
+what they may be stand in `sections`.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import ml_collections
-from ml_collections import config_dict
 
 from shallow_mimic import errors
-from shallow_mimic.configs import checks
+from shallow_mimic.configs import checks, fields, sections
+
+# What a door takes: the configuration as written, or as it was read.
+Given: TypeAlias = sections.Config | ml_collections.ConfigDict
+
+
+class Fields(ml_collections.ConfigDict):  # type: ignore[misc]
+  """A ConfigDict to which NumPy's numbers are numbers."""
+
+  def __setitem__(self, key: str, value: Any) -> None:
+    """Sets a field; a bool is no number, which a ConfigDict lets it be."""
+    value = checks.to_plain(value)
+    before = self._fields.get(key)
+    if isinstance(value, bool) and type(before) in (int, float):
+      raise TypeError(
+          f"Could not override field '{key}': {value} is no number")
+    super().__setitem__(key, value)
 
 
 def default_config() -> ml_collections.ConfigDict:
-  """All fields; a field that is not here is refused."""
-  return config_dict.create(
-      title='',
-      # Seeds everything that is trained. Data have a seed of their own.
-      seed=0,
-      data=config_dict.create(
-          source='mnist1d', name='', path='', data_dir='', splits={},
-          dev=400, limit_train=0, seed=0, preprocessing=('standardise',),
-          transfer={},
-          # TIMIT: the sample's test fold, and what one input is.
-          speech=config_dict.create(
-              fold=0, folds=4, dev_speakers=3, train_speakers=0,
-              damaged='refuse', reach=7,
-              # Rounds of realignment, and the teachers one of which aligns.
-              realign=0, aligner=''),
-          # Of the training inputs, for targets by teachers that held them out.
-          folds=0,
-          # Inputs of a family that take more are streamed from disk.
-          memory_gib=4.0,
-          # Only for a plan made before the data are there.
-          input_shape=(), classes=0, examples=0,
-      ),
-      teachers={},
-      ensembles={},
-      logits=config_dict.create(part_rows=16384, dtype='float32'),
-      students=default_students(),
-      parallel=config_dict.create(
-          # 0: all devices. split: 'family' or 'batch'.
-          devices=0, split='family', save_seconds=30.0,
-      ),
-      # independent: an ensemble to compare those students to that owe it
-      # nothing. latency: whether to time nets; times are never the same twice.
-      report=config_dict.create(figure_width=0, notes=(), paper=(),
-                                independent='', latency=False),
-  )
-
-
-def default_students() -> ml_collections.ConfigDict:
-  """The student family; `H` in its architecture stands for the width.
-
-  `parameters`, numbers of parameters, replaces `widths`: each student gets the
-  width that comes nearest, every curve by its own architecture.
-  """
-  return config_dict.create(
-      architecture='H', widths=(16, 64, 256, 1024), parameters=(), seeds=3,
-      learning_rates=(0.005, 0.01, 0.02, 0.04),
-      # The width that the rates are for; 0: for all. See `scale_rates`.
-      rate_width=0, activation='relu',
-      bias_spread=0.5, steps=5000, search_steps=1000, search_seeds=1,
-      batch=128, eval_every=250, optimizer='adam', momentum=0.9, warmup=0.05,
-      clip=0.0, waste=0.25, curves={},
-  )
+  """All fields of `sections.Config`; a field that is not there is refused."""
+  return _make_fields(sections.Config())
 
 
 def make_teacher(**changes: Any) -> ml_collections.ConfigDict:
-  """A group of teachers: one architecture, `members` seeds.
-
-  `together` nets train as one program, 0 for all of the group. With `folds`
-  member i leaves out fold i % folds of the training inputs, and labels it.
-  """
-  fields = dict(
-      architecture='', members=1, first_seed=0, together=0, inputs='train',
-      steps=2000, batch=128, eval_every=250, optimizer='adam', momentum=0.9,
-      learning_rate=0.003, weight_decay=0.0, warmup=0.05, clip=0.0, net={},
-      folds=0,
-  )
-  return _changed('teacher', fields, changes)
+  """A group of teachers: `changes` to the fields of `sections.Teacher`."""
+  return _changed('teacher', sections.Teacher(), changes)
 
 
 def make_ensemble(*members: str, space: str = 'logits', mirror: bool = False,
@@ -94,43 +51,66 @@ def make_ensemble(*members: str, space: str = 'logits', mirror: bool = False,
   members left folds out, only those who did label a fold's inputs; without
   `out_of_fold` all members label everything.
   """
-  return config_dict.create(members=tuple(members), space=space, mirror=mirror,
-                            out_of_fold=out_of_fold)
+  return Fields(dict(members=tuple(members), space=space, mirror=mirror,
+                     out_of_fold=out_of_fold))
 
 
 def make_curve(**changes: Any) -> ml_collections.ConfigDict:
-  """A student curve: what it minimises, on which inputs, after which teacher.
-
-  No `architecture`, `widths` (or `parameters`, see `default_students`) or
-  `learning_rates`: those of the family. Curves
-  of several architectures train in one family. `weights` are the two of
-  `decoupled_kl` (label's class, others) or of `pearson_distance` (over
-  classes, over the batch); none: (1, 8) and (1, 1).
-  """
-  fields = dict(
-      objective='logit_regression', inputs='train', teacher='',
-      architecture='', widths=(), parameters=(), learning_rates=(),
-      weight_decays=(0.0,), dropout_input=0.0, dropout_hidden=0.0,
-      temperature=1.0, alpha=0.5, weights=(),
-  )
-  return _changed('curve', fields, changes)
+  """A student curve: `changes` to the fields of `sections.Curve`."""
+  return _changed('curve', sections.Curve(), changes)
 
 
-def _changed(kind, fields, changes):
-  made = config_dict.create(**fields)
-  checks.check_fields(f'of a {kind}', {**fields, **changes}, fields)
+def _make_fields(value: Any) -> Any:
+  """Sections and mappings as ConfigDicts, what is in them too."""
+  if isinstance(value, fields.Section | Mapping):
+    tree = vars(value) if isinstance(value, fields.Section) else value
+    return Fields({name: _make_fields(one) for name, one in tree.items()})
+  return value
+
+
+def _changed(
+    kind: str, section: fields.Section, changes: Mapping[str, Any],
+) -> ml_collections.ConfigDict:
+  made, known = _make_fields(section), vars(section)
+  checks.check_fields(f'of a {kind}', {**known, **changes}, known)
   for name, value in changes.items():
     try:
       made.update({name: value})
     except (TypeError, AttributeError) as error:
       raise errors.UserError(
           f'{name} of a {kind} is {value!r}; it must be of the type of its'
-          f' default, {fields[name]!r}'
+          f' default, {fields.to_tree(known[name])!r}'
       ) from error
   return made
 
 
-def to_json(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """The configuration as a JSON tree, tuples as lists."""
-  text = json.dumps(config.to_dict(), default=lambda value: value.to_dict())
-  return json.loads(text)
+def read_config(given: Given | Mapping[str, Any]) -> sections.Config:
+  """The configuration, read once, at the door.
+
+  Args:
+    given: a ConfigDict as `default_config` makes it, or a mapping with the
+      same fields; a Config is returned as it is.
+
+  Raises:
+    UserError: a field is unknown, missing, or not what it may be; one line
+      with the field's name.
+  """
+  if not isinstance(given, sections.Config) and not checks.is_mapping(given):
+    raise errors.UserError(
+        f'the configuration is {given!r}; it must be a changed'
+        ' configs.default_config()')
+  return fields.make_section(sections.Config, '', given)
+
+
+def to_json(config: Given) -> dict[str, Any]:
+  """The configuration as a JSON tree, tuples as lists.
+
+  Raises:
+    UserError: see `read_config`.
+  """
+  tree = json.loads(json.dumps(fields.to_tree(read_config(config))))
+  for curve in tree['students']['curves'].values():
+    # A younger field than some work directories, which are to stay valid.
+    if not curve['constants']:
+      del curve['constants']
+  return tree

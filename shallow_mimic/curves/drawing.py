@@ -1,20 +1,25 @@
 """Parts of figures: lines with bars, labels that do not overlap, the files.
 
 matplotlib is imported where it draws, through its object interface: no pyplot,
-and every global setting is put back.
+and every global setting is put back. Texts are drawn as they are written: in
+the name of a model, `$` and `_` are letters like any other.
 """
 
 from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Callable, Sequence
+import re
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
 
-from shallow_mimic.curves import comparisons
 from shallow_mimic.curves.summaries import Spread, shorten
+from shallow_mimic.runs.headless import import_headless
+from shallow_mimic.training.loss_specs import LossSpec
 
 # Okabe and Ito's colours, which the colour-blind tell apart; pale yellow left
 # out, and three of Tol's. Orange, close to vermilion, stands after the places
@@ -22,27 +27,22 @@ from shallow_mimic.curves.summaries import Spread, shorten
 COLOURS = ('#d55e00', '#0072b2', '#cc79a7', '#009e73', '#56b4e9',
            '#e69f00', '#000000', '#7f4f24', '#332288', '#882255', '#999933')
 MARKERS = 'os^DvPX*ph<'
-_PLACES = {comparisons.LABELS: 0, comparisons.LOGITS: 1,
-           comparisons.PSEUDO_LABELS: 2, 'distillation_kl': 3,
-           'probability_regression': 4, 'decoupled_kl': 5,
-           'pearson_distance': 6, 'standardised_kl': 7,
-           'raw_logit_regression': 8, 'centred_logit_regression': 9,
-           'blended': 10}
-_LINES = {comparisons.LOGITS: '-', comparisons.LABELS: (0, (5, 2))}
 _SPARE_LINES = ((0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 _SETTINGS = {
     'axes.axisbelow': True, 'axes.grid': True, 'axes.spines.right': False,
     'axes.spines.top': False, 'font.size': 10, 'grid.color': '#e4e4e4',
     'grid.linewidth': 0.6, 'legend.frameon': False, 'savefig.bbox': 'tight',
-    'savefig.dpi': 150, 'svg.hashsalt': 'shallow_mimic'}
+    'savefig.dpi': 150, 'svg.hashsalt': 'shallow_mimic',
+    'text.parse_math': False}
 _LINE = 14  # points from one label to the next
 
 
 class Image(NamedTuple):
-  """One figure, as the bytes of two files."""
+  """One figure, as the bytes of two files; letters that its font lacks."""
 
   png: bytes
   svg: bytes
+  missing: str = ''
 
 
 class Label(NamedTuple):
@@ -55,16 +55,46 @@ class Label(NamedTuple):
 
 def render(draw: Callable[..., Any], *args: Any) -> Image:
   """Draws under our settings: equal arguments give equal bytes."""
-  import matplotlib as mpl  # noqa: PLC0415  (slow to load)
-
-  with mpl.rc_context():
+  mpl = import_headless('matplotlib')  # Slow to load.
+  png, svg = io.BytesIO(), io.BytesIO()
+  with mpl.rc_context(), warnings.catch_warnings(record=True) as told:
+    warnings.filterwarnings('always', r'Glyph \d+ ')
     mpl.rcdefaults()  # a user's own settings would change the bytes
     mpl.rcParams.update(_SETTINGS)
     figure = draw(*args)
-    png, svg = io.BytesIO(), io.BytesIO()
+    _allow_powers(figure)
     figure.savefig(png, format='png', metadata={'Software': None})
     figure.savefig(svg, format='svg', metadata={'Date': None, 'Creator': None})
-  return Image(png.getvalue(), svg.getvalue())
+  missing = set()
+  for one in told:
+    if glyph := re.match(r'Glyph (\d+) ', str(one.message)):
+      missing.add(chr(int(glyph[1])))
+    else:
+      warnings.warn_explicit(
+          one.message, one.category, one.filename, one.lineno)
+  return Image(png.getvalue(), svg.getvalue(), ''.join(sorted(missing)))
+
+
+def _allow_powers(figure: Any) -> None:
+  """Lets matplotlib's own numbers on a log axis be powers of ten."""
+  ticker = import_headless('matplotlib.ticker')
+  for axis in (one for axes in figure.axes
+               for one in (axes.xaxis, axes.yaxis)):
+    for formatter, ticks in (
+        (axis.get_major_formatter(), axis.get_major_ticks),
+        (axis.get_minor_formatter(), axis.get_minor_ticks)):
+      if isinstance(formatter, ticker.LogFormatter):
+        for tick in ticks():
+          tick.label1.set_parse_math(True)
+
+
+def warn_missing(images: Iterable[Image]) -> None:
+  """One warning for all letters that are drawn as boxes."""
+  letters = ''.join(sorted(set().union(*(one.missing for one in images))))
+  if letters:
+    logging.warning(
+        'the font of the figures lacks %s: there they are boxes; the page and'
+        ' results.csv have them', letters)
 
 
 def fit_height(labels: int) -> float:
@@ -81,10 +111,9 @@ def make_panels(
   `gaps` lie between columns and between rows. Panels fill the figure: what
   stands outside widens the file, whatever its length.
   """
-  from matplotlib.figure import Figure  # noqa: PLC0415
-
-  figure = Figure(figsize=(columns * width + (columns - 1) * gaps[0],
-                           rows * height + (rows - 1) * gaps[1]))
+  size = (columns * width + (columns - 1) * gaps[0],
+          rows * height + (rows - 1) * gaps[1])
+  figure = import_headless('matplotlib.figure').Figure(figsize=size)
   return figure, figure.subplots(
       rows, columns, sharey=True, squeeze=False, gridspec_kw={
           'left': 0, 'right': 1, 'bottom': 0, 'top': 1,
@@ -101,12 +130,12 @@ def choose_styles(objectives: Sequence[str], architectures: Sequence[str] = (),
   """
   if len(objectives) > len(COLOURS) and len(set(architectures)) > 1:
     return _style_architectures(objectives, architectures)
-  own = {_PLACES.get(objective) for objective in objectives}
+  own = {_find_place(objective) for objective in objectives}
   spare = [place for place in (*range(5, len(COLOURS)), 4, 3, 2, 1, 0)
            if place not in own]
   taken: list[int] = []
   for objective in objectives:
-    place = _PLACES.get(objective)
+    place = _find_place(objective)
     if place is None or place in taken:
       place = next((p for p in spare if p not in taken),
                    len(taken) % len(COLOURS))
@@ -114,10 +143,19 @@ def choose_styles(objectives: Sequence[str], architectures: Sequence[str] = (),
   return [{'color': COLOURS[p], 'marker': MARKERS[p]} for p in taken]
 
 
+def _find_place(objective: str) -> int | None:
+  """The place of a loss's colour and marker, None for a free one."""
+  spec = LossSpec.registry.get(objective)
+  return None if spec is None or spec.place is None else (
+      spec.place % len(COLOURS))
+
+
 def _style_architectures(objectives, architectures):
   kinds = list(dict.fromkeys(architectures))
-  others = [one for one in dict.fromkeys(objectives) if one not in _LINES]
-  lines = _LINES | dict(zip(others, itertools.cycle(_SPARE_LINES)))
+  specs = {one: LossSpec.registry.get(one) for one in objectives}
+  lines = {one: spec.line for one, spec in specs.items() if spec and spec.line}
+  others = [one for one in specs if one not in lines]
+  lines |= zip(others, itertools.cycle(_SPARE_LINES))
   styles = []
   for kind, objective in zip(architectures, objectives, strict=True):
     place = kinds.index(kind) % len(COLOURS)
@@ -131,8 +169,7 @@ def _style_architectures(objectives, architectures):
 
 def shade_styles(count: int) -> list[dict[str, Any]]:
   """Lines of a quantity that grows: from light to dark, markers that differ."""
-  import matplotlib as mpl  # noqa: PLC0415
-
+  mpl = import_headless('matplotlib')
   shades = mpl.colormaps['viridis'](np.linspace(0.8, 0, count))
   return [
       {'color': mpl.colors.to_hex(shade), 'marker': MARKERS[i % len(MARKERS)],
@@ -160,8 +197,7 @@ def draw_diagonal(axes: Any, x: Sequence[float]) -> Label:
 
 def scale_sizes(axes: Any) -> None:
   """A logarithmic x axis of parameters, ticks such as 20k and 1M."""
-  from matplotlib import ticker  # noqa: PLC0415
-
+  ticker = import_headless('matplotlib.ticker')
   low, high = axes.dataLim.intervalx
   # The shorter the axis, the more ticks in a decade.
   steps = ((1,) if 30 * low < high else (1, 2, 5) if 6 * low < high
@@ -185,10 +221,13 @@ def say(axes: Any, text: str, *, keep_y: bool = False) -> None:
 def label_below(axes: Any, labels: Sequence[Label]) -> None:
   """A legend under a panel's x axis, from the highest line to the lowest."""
   ordered = sorted(labels, key=lambda label: -label.y)
-  axes.legend(
+  legend = axes.legend(
       [axes.plot([], [], **label.style)[0] for label in ordered],
-      [label.text for label in ordered], loc='upper left', fontsize=9,
+      ['-'] * len(ordered), loc='upper left', fontsize=9,
       borderaxespad=0, bbox_to_anchor=(0, -40 / _measure(axes)[1]))
+  # A legend hides labels that begin with '_', but not texts.
+  for text, label in zip(legend.get_texts(), ordered, strict=True):
+    text.set_text(label.text)
 
 
 def label_right(axes: Any, labels: Sequence[Label]) -> None:
@@ -234,7 +273,7 @@ def spread_out(
     while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
       last = pools.pop()
       pools[-1] += last
-  flat = [np.mean(pool) for pool in pools for _ in pool]
+  flat = [float(np.mean(pool)) for pool in pools for _ in pool]
   top = high - (len(order) - 1) * gap
   places = [0.0] * len(order)
   for rank, i in enumerate(order):

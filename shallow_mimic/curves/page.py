@@ -41,8 +41,8 @@ _DEFINITIONS = (
 )
 
 
-class Section(NamedTuple):
-  """A figure or a table, or both, and what to read in it."""
+class Part(NamedTuple):
+  """A section as the page shows it: a figure, a table, what to read in it."""
 
   title: str
   caption: str = ''
@@ -52,9 +52,9 @@ class Section(NamedTuple):
 
 
 def make_page(
-    title: str, sections: Sequence[Section], notes: Sequence[str] = (),
+    title: str, parts: Sequence[Part], notes: Sequence[str] = (),
 ) -> str:
-  """A whole page: sections, then notes and definitions.
+  """A whole page: its parts, then notes and definitions.
 
   Figures are inlined, so the page shows without its folder; the links to the
   files beside it need that folder.
@@ -63,7 +63,7 @@ def make_page(
       f'<h1>{_escape(title)}</h1>',
       '<p class="small">All numbers: <a href="results.csv">results.csv</a>.'
       ' Figures as files: <a href="figures/">figures/</a> (PNG and SVG).</p>',
-      *map(_make_section, sections),
+      *map(format_part, parts),
       '<h2>Notes and definitions</h2>', _make_list((*notes, *_DEFINITIONS))]
   return (
       '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -72,18 +72,19 @@ def make_page(
       '<body>\n' + '\n'.join(body) + '\n</body>\n</html>\n')
 
 
-def _make_section(section: Section) -> str:
-  parts = [f'<h2>{_escape(section.title)}</h2>']
-  if section.image:
-    data = base64.b64encode(section.image.svg).decode()
-    parts.append(
+def format_part(part: Part) -> str:
+  """A part as HTML."""
+  lines = [f'<h2>{_escape(part.title)}</h2>']
+  if part.image:
+    data = base64.b64encode(part.image.svg).decode()
+    lines.append(
         f'<figure><img src="data:image/svg+xml;base64,{data}"'
-        f' alt="{_escape(section.title)}. {_escape(section.caption)}">'
-        f'<figcaption>{_escape(section.caption)}</figcaption></figure>')
-  parts.append(_make_list(section.readings))
-  if section.table and section.table.rows:
-    parts.append(_make_table(section.table))
-  return '\n'.join(part for part in parts if part)
+        f' alt="{_escape(part.title)}. {_escape(part.caption)}">'
+        f'<figcaption>{_escape(part.caption)}</figcaption></figure>')
+  lines.append(_make_list(part.readings))
+  if part.table and part.table.rows:
+    lines.append(_make_table(part.table))
+  return '\n'.join(line for line in lines if line)
 
 
 def _make_list(lines: Sequence[str]) -> str:

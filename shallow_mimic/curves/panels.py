@@ -40,7 +40,7 @@ def draw_teachers(
   """A horizontal line for each kind of teacher and the main ensemble."""
   for i, (name, members) in enumerate(
       comparisons.group_teachers(points).items()):
-    is_ensemble = members[0]['role'] == 'ensemble'
+    is_ensemble = members[0].role == 'ensemble'
     style = {'color': '#333333', 'linewidth': 1.8 if is_ensemble else 1.2,
              'linestyle': '-' if is_ensemble else _DASHES[i % 3]}
     level = summaries.spread(

@@ -14,12 +14,13 @@ from shallow_mimic.evaluation.records import Record
 COLUMNS = ('model', 'role', 'objective', 'width', 'seed', 'learning_rate',
            'parameters', 'multiply_adds', 'split', 'metric', 'value',
            'selected')
-# Facts of a net that have no column: rows whose split is ''.
-_FACTS = ('alpha', 'best_step', 'beta', 'diverged', 'gamma', 'hidden_units',
-          'inputs_count', 'insertion_penalty', 'language_weight',
-          'latency_ms_1', 'latency_ms_1_factored', 'latency_ms_256',
-          'latency_ms_256_factored', 'parameters_absorbed', 'prior_scale',
-          'sequential_depth', 'temperature', 'weight_decay')
+# Facts of a net that have no column: rows whose split is ''. So are the
+# constants of its loss.
+FACTS = ('best_step', 'diverged', 'hidden_units', 'inputs_count',
+         'insertion_penalty', 'language_weight', 'latency_ms_1',
+         'latency_ms_1_factored', 'latency_ms_256', 'latency_ms_256_factored',
+         'parameters_absorbed', 'prior_scale', 'sequential_depth',
+         'weight_decay')
 
 
 def format_csv(records: Sequence[Record]) -> str:
@@ -37,17 +38,21 @@ def format_csv(records: Sequence[Record]) -> str:
 
 
 def _total_order(record: Record) -> tuple:
-  return (*records.record_order(record), json.dumps(record, sort_keys=True))
+  text = json.dumps(record.to_json(), sort_keys=True)
+  return (*records.record_order(record), text)
 
 
 def _csv_rows(record: Record) -> Iterator[dict[str, str]]:
-  head = {column: _format_cell(record.get(column)) for column in COLUMNS[:8]}
-  head['selected'] = _format_cell(record['selected'])
-  prefix = 'search_' if record['phase'] == 'search' else ''
+  head = {column: _format_cell(getattr(record, column))
+          for column in (*COLUMNS[:8], 'selected')}
+  prefix = 'search_' if record.phase == 'search' else ''
   cells = [(split, metric, value)
-           for split, metrics in sorted(record['metrics'].items())
+           for split, metrics in sorted(record.metrics.items())
            for metric, value in sorted(metrics.items())]
-  cells += [('', fact, record[fact]) for fact in _FACTS if fact in record]
+  facts = {fact: getattr(record, fact) for fact in FACTS}
+  facts |= record.constants
+  cells += [('', fact, value) for fact, value in sorted(facts.items())
+            if value is not None]
   for split, metric, value in cells:
     yield head | {'split': split, 'metric': prefix + metric,
                   'value': _format_cell(value)}

@@ -1,9 +1,8 @@
 """Means over seeds: the numbers behind the report's tables and figures.
 
-A record is one net as a JSON dict (see `shallow_mimic.curves`). The score of
-a net is its accuracy in per cent, or 100 − PER where records hold the metric
-`per`; metrics in records are fractions. Members that diverged are left out of
-every mean, and counted.
+The score of a net is its accuracy in per cent, or 100 − PER where records hold
+the metric `per`; metrics in records are fractions. Members that diverged are
+left out of every mean, and counted.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class Spread(NamedTuple):
 
   mean: float
   sd: float
-  count: int
+  count: int  # type: ignore[assignment]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,18 +36,19 @@ class Summary:
   """One model at one width: its final records over seeds.
 
   Attributes:
-    model, role, objective, inputs, teacher, width: as in the records.
+    model, role, objective, mixture, teacher, width: as in the records.
     parameters: the largest true count of its records.
     dev, test: the score, per cent.
     metric: what the score is made of, 'accuracy' or 'per'.
     members: records that trained to the end, by seed.
     diverged: those that did not.
+    main_teacher: of the run that it is a part of, '' if nobody said.
   """
 
   model: str
   role: str
   objective: str
-  inputs: str
+  mixture: str
   teacher: str
   width: int
   parameters: int
@@ -57,6 +57,7 @@ class Summary:
   metric: str
   members: tuple[Record, ...]
   diverged: tuple[Record, ...]
+  main_teacher: str = ''
 
   @property
   def net(self) -> tuple[int, str]:
@@ -73,9 +74,9 @@ class Summary:
     return spread(read_metric(r, split, metric) for r in self.members)
 
   def values(self, field: str) -> list:
-    """The distinct values of a record's field over all seeds, in order."""
-    records = self.members + self.diverged
-    return sorted({r[field] for r in records if r.get(field) is not None})
+    """The distinct values of a record's fact over all seeds, in order."""
+    found = {r.fact(field) for r in self.members + self.diverged}
+    return sorted(found - {None})
 
 
 def spread(values: Iterable[float]) -> Spread:
@@ -104,16 +105,16 @@ def shorten(number: float) -> str:
   return f'{number:.3g}'
 
 
-def summarise(records: Sequence[Record], metric: str = '') -> list[Summary]:
+def summarise(records: Sequence[Record], metric: str = '', *,
+              main_teacher: str = '') -> list[Summary]:
   """Final records over seeds: teachers, ensembles, then students by width."""
   metric = metric or choose_metric(records)
   groups = defaultdict(list)
-  for record in sorted(records, key=record_order):
-    if record['phase'] == 'final':
-      groups[tuple(record[key] for key in (
-          'model', 'role', 'objective', 'inputs', 'teacher',
-          'width'))].append(record)
-  return [_summarise(key, group, metric) for key, group in groups.items()]
+  for r in sorted(records, key=record_order):
+    if r.phase == 'final':
+      key = r.model, r.role, r.objective, r.mixture, r.teacher, r.width
+      groups[key].append(r)
+  return [_summarise(group, metric, main_teacher) for group in groups.values()]
 
 
 def find_best(points: Sequence[Summary]) -> Summary:
@@ -122,29 +123,30 @@ def find_best(points: Sequence[Summary]) -> Summary:
 
 
 def main_teacher(summaries: Sequence[Summary]) -> str:
-  """The name that most plain mimics learn from; else the largest ensemble."""
-  mimics = [s for s in summaries if s.role == 'student' and s.teacher]
-  counts = Counter(
-      s.teacher for s in [s for s in mimics if s.is_main] or mimics)
-  sizes = {s.model: s.parameters for s in summaries if s.role != 'student'}
-  if counts:
-    return max(counts, key=lambda t: (counts[t], sizes.get(t, 0), t))
-  ensembles = [s.model for s in summaries if s.role == 'ensemble']
-  return max(ensembles, key=lambda t: (sizes[t], t), default='')
+  """The ensemble that all else is compared to, as the configuration has it.
+
+  Of records that came without: the teacher of most mimics.
+  """
+  told = next((s.main_teacher for s in summaries if s.main_teacher), '')
+  counts = Counter(s.teacher for s in summaries if s.teacher)
+  return told or max(counts, key=lambda t: (counts[t], t), default='')
 
 
-def _summarise(key: tuple, group: list[Record], metric: str) -> Summary:
+def _summarise(group: list[Record], metric: str, main_teacher: str) -> Summary:
+  first = group[0]
   members = tuple(r for r in group if not _is_lost(r, metric))
   return Summary(
-      *key, parameters=max(r['parameters'] for r in group),
+      first.model, first.role, first.objective, first.mixture, first.teacher,
+      first.width, parameters=max(r.parameters for r in group),
       dev=spread(score(r, 'dev', metric) for r in members),
       test=spread(score(r, 'test', metric) for r in members),
       metric=metric, members=members,
-      diverged=tuple(r for r in group if _is_lost(r, metric)))
+      diverged=tuple(r for r in group if _is_lost(r, metric)),
+      main_teacher=main_teacher)
 
 
 def _is_lost(record: Record, metric: str) -> bool:
   """Whether it diverged, by its flag or by a score that is not finite."""
-  return bool(record['diverged']) or not all(
+  return bool(record.diverged) or not all(
       math.isfinite(read_metric(record, split, metric))
-      for split, metrics in record['metrics'].items() if metric in metrics)
+      for split, metrics in record.metrics.items() if metric in metrics)

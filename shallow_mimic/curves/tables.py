@@ -17,7 +17,7 @@ class Table(NamedTuple):
 
   title: str
   header: tuple[str, ...]
-  rows: list[tuple[str, ...]]
+  rows: Sequence[tuple[str, ...]]
   words: int = 1
 
 

@@ -53,8 +53,8 @@ def sign(change: Spread) -> int:
 
 
 def _name_member(r: Record) -> str:
-  width = f' width {r["width"]}' if r['width'] else ''
-  return f'{r["model"]}{width} seed {r["seed"]}'
+  width = f' width {r.width}' if r.width else ''
+  return f'{r.model}{width} seed {r.seed}'
 
 
 def count(number: int, word: str) -> str:

@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from shallow_mimic import errors
 from shallow_mimic.data.pools import Pool, make_pool
-from shallow_mimic.data.preprocessing import NONE, Preprocessing
+from shallow_mimic.data.preprocessing import NONE, Preprocessing, as_float
 from shallow_mimic.data.utterances import Sequences, check_sequences
 from shallow_mimic.runs import files
 
@@ -170,7 +171,7 @@ def check_examples(
     UserError: see `make_dataset`.
   """
   x, y = examples
-  _check_types(split, examples)
+  check_types(split, examples)
   if not x.size:
     raise errors.UserError(f'split {split!r} is empty: x has shape {x.shape}')
   if y.shape != x.shape[:1]:
@@ -215,7 +216,15 @@ def fingerprint_of(splits: Mapping[str, Examples], classes: int,
   return files.digest_json(identity)
 
 
-def _check_types(split: str, examples: Examples) -> None:
+def row_digests(x: np.ndarray) -> Iterator[bytes]:
+  """A digest of every row's bytes, as float32."""
+  for row in x:
+    data = np.ascontiguousarray(as_float(row))
+    yield hashlib.blake2b(data.data, digest_size=16).digest()
+
+
+def check_types(split: str, examples: Examples) -> None:
+  """UserError unless x holds real numbers and y integers."""
   x, y = examples
   if x.dtype.kind not in 'fiub' or y.dtype.kind not in 'iu':
     raise errors.UserError(
@@ -231,9 +240,9 @@ def _first_not_finite(x: np.ndarray) -> int | None:
     rows = x[start:start + _CHUNK_ROWS]
     with np.errstate(over='ignore'):
       finite = np.isfinite(rows.astype(np.float32, copy=False))
-    finite = finite.reshape(len(rows), -1).all(axis=1)
-    if not finite.all():
-      return start + int(np.argmin(finite))
+    whole = np.all(finite.reshape(len(rows), -1), axis=1)
+    if not whole.all():
+      return start + int(np.argmin(whole))
   return None
 
 

@@ -75,7 +75,7 @@ def parse_inputs(text: str, known: Mapping[str, int]) -> list[Part]:
     UserError: it cannot be read, names an unknown set, one twice, or more
       inputs than there are.
   """
-  parts = []
+  parts: list[Part] = []
   for word in split_fold(text)[0].split('+'):
     match = _PART.fullmatch(word)
     if not match:
@@ -83,7 +83,7 @@ def parse_inputs(text: str, known: Mapping[str, int]) -> list[Part]:
           f'inputs {text!r}: cannot read {word!r}; write sets as'
           ' train+views+generated[:4000]'
       )
-    name, limit = match[1], match[2] and int(match[2])
+    name, limit = match[1], int(match[2]) if match[2] else None
     if name not in known:
       raise errors.UserError(
           f'inputs {text!r}: there is no set {name!r}; known:'
@@ -127,7 +127,7 @@ def set_sequences(dataset: Dataset, name: str) -> Sequences:
   return dataset.sequences[_split_name(name)]
 
 
-def _split_name(name):
+def _split_name(name: str) -> str:
   return name if name == 'train' else f'transfer.{name}'
 
 
@@ -147,10 +147,11 @@ def end_utterances(layout: Layout, dataset: Dataset) -> Layout:
   So the last frames within the limit have the neighbours that they have in
   the whole set, whatever other limits there are.
   """
-  ends = {name: set_pool(dataset, name).last for name, _ in layout.sets}
-  return Layout(tuple(
-      (name, count if ends[name] is None else int(ends[name][count - 1]) + 1)
-      for name, count in layout.sets))
+  def end(name: str, count: int) -> int:
+    last = set_pool(dataset, name).last
+    return count if last is None else int(last[count - 1]) + 1
+
+  return Layout(tuple((name, end(name, count)) for name, count in layout.sets))
 
 
 def layout_rows(text: str, layout: Layout, dataset: Dataset) -> np.ndarray:
@@ -164,15 +165,15 @@ def layout_rows(text: str, layout: Layout, dataset: Dataset) -> np.ndarray:
     starts[name] = start
     start += count
   _, fold = split_fold(text)
-  rows, folds = [], []
+  parts, origins = [], []
   for name, limit in parse_inputs(text, known):
     count = limit or known[name]
-    rows.append(starts[name] + np.arange(count, dtype=np.int32))
-    folds.append(set_folds(dataset, name)[:count])
-  rows, folds = np.concatenate(rows), np.concatenate(folds)
+    parts.append(starts[name] + np.arange(count, dtype=np.int32))
+    origins.append(set_folds(dataset, name)[:count])
+  rows, folds = np.concatenate(parts), np.concatenate(origins)
   if fold is None:
     return rows
-  if fold not in folds or (folds == fold).all():
+  if fold not in folds or np.all(folds == fold):
     raise errors.UserError(
         f'inputs {text!r}: fold {fold} is none of theirs, or all of them; the'
         f' data have {max(folds) + 1} folds (config.data.folds)'

@@ -86,7 +86,7 @@ def take(pool: Pool, rows: Array) -> Array:
          [0., 1., 1.],
          [2., 2., 2.]])
   """
-  if pool.offsets is None:
+  if pool.first is None or pool.last is None or pool.offsets is None:
     return _widen(pool.x[rows])
   near = rows[:, None] + pool.offsets[None]
   near = near.clip(pool.first[rows][:, None], pool.last[rows][:, None])
@@ -95,7 +95,7 @@ def take(pool: Pool, rows: Array) -> Array:
   return window.transpose(0, 3, 1, 2).reshape(len(rows), bands, -1)
 
 
-def _widen(x):
+def _widen(x: Array) -> Array:
   """What is stored in half precision is computed with in single."""
   return x.astype(np.float32) if x.dtype == np.float16 else x
 
@@ -128,13 +128,13 @@ def join_pools(pools: list[Pool], counts: list[int],
   They are copied into memory; more than `memory` bytes are left on disk, to be
   streamed.
   """
-  x = Stacked([pool.x[:n] for pool, n in zip(pools, counts, strict=True)])
-  if x.nbytes <= memory:
-    x = np.concatenate(x.parts)
-  if pools[0].offsets is None:
-    return Pool(x)
+  stacked = Stacked([
+      pool.x[:n] for pool, n in zip(pools, counts, strict=True)])
+  x = np.concatenate(stacked.parts) if stacked.nbytes <= memory else stacked
   bounds, start = [], 0
   for pool, count in zip(pools, counts, strict=True):
+    if pool.first is None or pool.last is None:
+      return Pool(x)
     # A limit may fall inside an utterance: what is cut off is no neighbour.
     last = np.minimum(pool.last[:count], count - 1)
     bounds.append((pool.first[:count] + start, last + start))
@@ -146,7 +146,7 @@ def join_pools(pools: list[Pool], counts: list[int],
 
 def cut_pool(pool: Pool, start: int, stop: int) -> Pool:
   """Rows start to stop; with context these must be whole utterances."""
-  if pool.offsets is None:
+  if pool.first is None or pool.last is None:
     return Pool(pool.x[start:stop])
   rows = slice(start, stop)
   return Pool(pool.x[rows], pool.first[rows] - start,

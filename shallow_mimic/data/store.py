@@ -1,6 +1,6 @@
 """A `Dataset` on disk: a folder of `.npy` files and `dataset.json`.
 
-`dataset.json` is written last and holds the SHA-256 of every file.
+`dataset.json` is written last and says what the arrays are.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import functools
 import itertools
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from shallow_mimic.runs.parts import write_parts
 
 RECORD = 'dataset.json'
 _SEQUENCE_ARRAYS = ('stops', 'phones', 'phone_stops')
+_Rows = Callable[[], Iterator[np.ndarray]]
 
 
 def write_dataset(directory: os.PathLike | str, dataset: Dataset) -> None:
@@ -40,7 +41,7 @@ def write_dataset(directory: os.PathLike | str, dataset: Dataset) -> None:
     UserError: the folder cannot be written.
   """
   directory = pathlib.Path(directory)
-  arrays = {}
+  arrays: dict[str, np.ndarray] = {}
   for split, part in dataset.splits.items():
     arrays |= {inputs_file(split): part.x, f'{split}.y.npy': part.y}
   for split, folds in dataset.folds.items():
@@ -68,27 +69,21 @@ def write_dataset(directory: os.PathLike | str, dataset: Dataset) -> None:
       'folds': list(dataset.folds),
       'utterances': {split: list(utterances.names)
                      for split, utterances in dataset.sequences.items()},
-      'digests': {file: files.digest_file(directory / file)
-                  for file in arrays},
   })
 
 
-def read_dataset(
-    directory: os.PathLike | str, *, verify: bool = False
-) -> Dataset:
+def read_dataset(directory: os.PathLike | str) -> Dataset:
   """Reads what `write_dataset` wrote; the arrays stay on disk, mapped.
 
-  Args:
-    directory: the folder.
-    verify: also compare the SHA-256 of every file (about a second per GB).
+  Whether they are as they were written is for `workdir.verify` to tell.
 
   Raises:
-    UserError: the folder is absent, incomplete or damaged; names the file.
+    UserError: the folder is absent or incomplete; names the file.
   """
   directory = pathlib.Path(directory)
   record = files.read_json(directory / RECORD)
   try:
-    return _read_recorded(directory, record, verify)
+    return _read_recorded(directory, record)
   except (KeyError, TypeError) as error:
     raise errors.UserError(
         f'{directory / RECORD} lacks {error}; delete {directory} and run again'
@@ -96,10 +91,8 @@ def read_dataset(
 
 
 def _read_recorded(
-    directory: pathlib.Path, record: Mapping[str, Any], verify: bool
+    directory: pathlib.Path, record: Mapping[str, Any]
 ) -> Dataset:
-  if verify:
-    _verify(directory, record['digests'])
 
   def read(split: str, part: str, mmap: bool = False) -> np.ndarray:
     return files.read_array(directory / f'{split}.{part}.npy', mmap=mmap)
@@ -119,8 +112,9 @@ def _read_recorded(
       fitted=_read_fitted(directory, record['preprocessing']),
       reach=record['reach'],
       sequences={
-          split: Sequences(*(read(split, key) for key in _SEQUENCE_ARRAYS),
-                           names=tuple(names))
+          split: Sequences(
+              **{key: read(split, key) for key in _SEQUENCE_ARRAYS},
+              names=tuple(names))
           for split, names in record['utterances'].items()},
       folds={split: read(split, 'folds') for split in record['folds']},
       raw_dtype=record.get('raw_dtype', ''),
@@ -134,9 +128,9 @@ def inputs_file(split: str) -> str:
 
 def _is_there(path: pathlib.Path, array: np.ndarray) -> bool:
   """Whether an array is the whole of the file, mapped."""
-  whole = isinstance(array, np.memmap) and not isinstance(
-      array.base, np.ndarray)
-  return whole and path.resolve() == pathlib.Path(array.filename).resolve()
+  if not isinstance(array, np.memmap) or isinstance(array.base, np.ndarray):
+    return False  # Not mapped, or a part of what is.
+  return path.resolve() == pathlib.Path(str(array.filename)).resolve()
 
 
 def _fitted_file(index: int, key: str) -> str:
@@ -153,19 +147,6 @@ def _read_fitted(
       for index, step in enumerate(record['steps'])))
 
 
-def _verify(directory: pathlib.Path, digests: Mapping[str, str]) -> None:
-  for file, digest in digests.items():
-    path = directory / file
-    if not path.is_file():
-      raise errors.UserError(
-          f'{path} is missing; delete {directory} and run again to make it'
-          ' anew')
-    if files.digest_file(path) != digest:
-      raise errors.UserError(
-          f'{path} is damaged (its SHA-256 is not the one in {RECORD});'
-          f' delete {directory} and run again to make it anew')
-
-
 def make_preprocessed(fitted: Preprocessing, x: np.ndarray | Views,
                       path: os.PathLike | str | None,
                       dtype: str = 'float32') -> np.ndarray:
@@ -179,11 +160,13 @@ def make_preprocessed(fitted: Preprocessing, x: np.ndarray | Views,
     path: of a `.npy` file.
     dtype: that they are stored in, 'float32' or 'float16'.
   """
-  makers = [functools.partial(iterate_preprocessed, fitted, x)]
+  wholes: list[_Rows]
   if isinstance(x, Views):
-    makers = [functools.partial(_iterate_view, fitted, x, copy)
+    wholes = [functools.partial(_iterate_view, fitted, x, copy)
               for copy in range(x.copies)]
-  makers = [functools.partial(_cast, maker, dtype) for maker in makers]
+  else:
+    wholes = [functools.partial(iterate_preprocessed, fitted, x)]
+  makers = [functools.partial(_cast, whole, dtype) for whole in wholes]
   if path:
     return write_parts(path, x.shape, dtype, makers)
   made, start = np.empty(x.shape, dtype), 0
@@ -193,13 +176,14 @@ def make_preprocessed(fitted: Preprocessing, x: np.ndarray | Views,
   return made
 
 
-def _cast(maker, dtype):
+def _cast(maker: _Rows, dtype: str) -> Iterator[np.ndarray]:
   """What half precision cannot hold becomes infinite; a later check tells."""
   for rows in maker():
     with np.errstate(over='ignore'):
       yield rows.astype(dtype, copy=False)
 
 
-def _iterate_view(fitted, views, copy):
+def _iterate_view(fitted: Preprocessing, views: Views,
+                  copy: int) -> Iterator[np.ndarray]:
   for rows in views.chunks(copy):
     yield apply_preprocessing(fitted, rows)

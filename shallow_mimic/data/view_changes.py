@@ -8,7 +8,7 @@ that are returned draw as they go: call them on the rows in order.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -122,7 +122,7 @@ def _moved(
   """Every row padded by `reach` and cropped back at an offset of its own."""
   axes = 1 if rows.ndim == 2 else 2
   pads = [(0, 0)] + [(reach, reach)] * axes + [(0, 0)] * (rows.ndim - 1 - axes)
-  padded = np.pad(rows, pads, mode=mode)
+  padded = np.pad(rows, pads, mode=cast(Any, mode))
   offsets = rng.integers(2 * reach + 1, size=(len(rows), axes))
   first = np.arange(len(rows))
   if axes == 1:

@@ -7,6 +7,7 @@ because it learned from it, or because both are right.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -95,12 +96,15 @@ def _read_train(targets, count, rows):
 
 def judge(
     net: models.Net, params: Any, members: Sequence[family.Member],
-    inputs: training.Inputs, bench: Bench,
+    family_data: training.FamilyData, bench: Bench,
 ) -> tuple[list[dict[str, dict[str, float]]], list[metrics.CalibrationBins]]:
   """Metrics by split of each member of one shape, and bins on test."""
   known = tuple(dict.fromkeys(m.objective for m in members))
-  normalizers = [training.choose_normalizer(m, inputs) for m in members]
-  place = lambda name: bench.teachers.index(name) if name else 0
+  normalizers = [training.choose_normalizer(m, family_data) for m in members]
+
+  def place(name):
+    return bench.teachers.index(name) if name else 0
+
   judged = nets.Judged(
       params, jax.tree.map(lambda *leaves: jnp.stack(leaves), *normalizers),
       jnp.array([known.index(m.objective) for m in members]),
@@ -116,7 +120,7 @@ def judge(
                 if _is_known(metric, split, member, bench)}
         for split, table in values.items()}
        for i, member in enumerate(members)],
-      [jax.tree.map(lambda leaf, i=i: leaf[i], bins)
+      [jax.tree.map(operator.itemgetter(i), bins)
        for i in range(len(members))])
 
 

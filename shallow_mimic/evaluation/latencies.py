@@ -19,9 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from shallow_mimic import models
+from shallow_mimic.evaluation.records import Record
 from shallow_mimic.runs import files, workdir
 
-BATCHES = (1, 256)
+BATCHES = (1, 256)  # A `Record` has a field for each, latency_ms_1.
 _FILE = 'latencies.json'
 _ROUNDS = {1: 15, 256: 7}
 _REPEATS = 3  # in each turn, after one call that is not counted
@@ -39,11 +40,10 @@ class Subject(NamedTuple):
 
 def make_subject(nets: Sequence[models.Net], space: str = '') -> Subject:
   """Without what matters in training alone: equal nets take equal time."""
-  plain = dict(dropout_input=0.0, dropout_hidden=0.0, dropout_conv=0.0,
-               bias_spread=0.0)
   return Subject(tuple(dataclasses.replace(
-      net, options=dataclasses.replace(net.options, **plain))
-                       for net in nets), space)
+      net, options=dataclasses.replace(
+          net.options, dropout_input=0.0, dropout_hidden=0.0, dropout_conv=0.0,
+          bias_spread=0.0)) for net in nets), space)
 
 
 def make_call(subject: Subject, combine: Callable[..., jax.Array],
@@ -129,3 +129,11 @@ def read_latencies(
   read = files.read_json(pathlib.Path(directory) / _FILE)
   return {(one.pop('role'), one.pop('model'), one.pop('width')):
           one | {'latency_device': read['device']} for one in read['records']}
+
+
+def add_latencies(directory: os.PathLike | str,
+                  records: Sequence[Record]) -> list[Record]:
+  """Final records with the times of their nets; the others as they are."""
+  timed = read_latencies(directory)
+  return [dataclasses.replace(r, **timed[r.role, r.model, r.width])
+          if r.phase == 'final' else r for r in records]

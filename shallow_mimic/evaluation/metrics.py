@@ -17,7 +17,7 @@ functions raise ValueError, which shows the shapes, where they do not fit.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,9 @@ from jax.typing import ArrayLike
 from shallow_mimic import losses
 
 
-class Mean(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Mean:
   """A mean to be: `total` of the values and `count` of the examples."""
 
   total: jax.Array
@@ -42,7 +44,9 @@ class Mean(NamedTuple):
     return jnp.divide(self.total, self.count)
 
 
-class CalibrationBins(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class CalibrationBins:
   """Per bin of confidence: examples, sum of confidence, correct ones; [bins].
 
   Bin m of M holds the examples with confidence in ((m - 1) / M, m / M].

@@ -70,13 +70,13 @@ def measure(net: models.Net, family_objectives: Sequence[Objective],
   Blocks are gathered here, so that splits of all sizes share one program.
   """
   run = _make_measure(_without_dropout(net), tuple(family_objectives))
-  totals = None
+  totals: dict[str, Any] = {}
   for rows, where in zip(*_blocks(len(split.labels), batch), strict=True):
     inputs = rows if split.rows is None else split.rows[rows]
     part = run(judged, _Block(
         take(split.pool, inputs), split.labels[rows], split.targets[:, rows],
         where))
-    totals = part if totals is None else jax.tree.map(jnp.add, totals, part)
+    totals = jax.tree.map(jnp.add, totals, part) if totals else part
   return totals
 
 

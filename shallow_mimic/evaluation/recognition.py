@@ -1,7 +1,7 @@
 """Phones recognised from nets' logits: decoder chosen on dev, test once.
 
-Stages call `score_phones`, which adds metrics to each record where the data
-have utterances; on dev and test, fractions unless said otherwise:
+Stages call `score_phones`, which adds metrics and facts to each record where
+the data have utterances; on dev and test, fractions unless said otherwise:
   per                    phone error rate (S + D + I) / N over the split, `q`
                          deleted, silence scored: what the weights minimise
   per_silence_forgiven   the same paths scored by the other convention
@@ -10,15 +10,12 @@ have utterances; on dev and test, fractions unless said otherwise:
                          greatest sum of posteriors over its states. Frames
                          and states of `q`, which has no class, are left out
   phone_nll              −log of the right class's share of that sum, nats
-and, as facts, language_weight, insertion_penalty, prior_scale, `confusions`:
-[reference, hypothesis, count] on test, most first; '' for nothing, so that
-['s', '', 3] are deletions and ['', 's', 3] insertions.
 
 It writes `phone_errors.json` beside the records, for whoever pools folds or
 resamples utterances: {'utterances': [U] names 'speaker/sentence' of test,
-'nets': a dict for each record, in their order}. A net has model, role,
-objective, inputs, teacher, architecture, width, seed and diverged, as in its
-record, and lists [U], whose sums are the metrics' numerators and denominators:
+'nets': a dict for each record, in their order}. A net has its record's
+`identity` and lists [U], whose sums are the metrics' numerators and
+denominators:
   scored, forgiven   dicts of substitutions, deletions, insertions, phones
   frames, right, nll   of states: frames, hits, sum of −log p in nats
   phone_frames, phone_right, phone_nll   of the 39 classes
@@ -26,15 +23,18 @@ record, and lists [U], whose sums are the metrics' numerators and denominators:
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.utterances import Sequences
+from shallow_mimic.evaluation.records import Record
 from shallow_mimic.runs import files
 from shallow_mimic.speech import hmm, phones, scoring, viterbi
 
@@ -44,51 +44,52 @@ FILE = 'phone_errors.json'
 GRID = hmm.Weights.grid(
     language=(0.25, 0.5, 1.0, 2.0, 4.0), insertion=(-4.0, -2.0, -1.0, 0.0, 1.0),
     prior=(0.4, 0.7, 1.0))
-_IDENTITY = ('model', 'role', 'objective', 'inputs', 'teacher',
-             'architecture', 'width', 'seed', 'diverged')
 _CONFUSIONS = 30  # Kept in a record.
 # Utterances decoded together, and what their frames are rounded up to: few
 # shapes are few compilations.
 _TOGETHER, _ROUND = 32, 64
 
 # Hypotheses, or references: the phones of each utterance.
-Phones = Sequence[Sequence[int]]
+Phones = Sequence[scoring.Phones]
 
 
-def score_phones(directory: os.PathLike | str, records: list[dict[str, Any]],
+def score_phones(directory: os.PathLike | str, records: Sequence[Record],
                  dataset: Dataset,
-                 predict: Callable[[int, str], np.ndarray]) -> None:
-  """Adds phone metrics to the records; writes `phone_errors.json`.
+                 predict: Callable[[int, str], np.ndarray]) -> list[Record]:
+  """The records with phone metrics; writes `phone_errors.json`.
 
-  Does nothing where the data have no utterances.
+  The records as they are where the data have no utterances.
 
   Args:
     directory: the stage's folder.
-    records: the final records of its nets, changed in place.
+    records: the final records of its nets.
     dataset: see the module.
     predict: logits [N, C] of the net of record i on 'dev' or 'test', not
       normalised.
   """
   if 'train' not in dataset.sequences:
-    return
-  model, nets = fit_decoder(dataset), []
+    return list(records)
+  model, nets, scored = fit_decoder(dataset), [], []
   for index, record in enumerate(records):
     logits = {split: predict(index, split) for split in ('dev', 'test')}
     weights = choose_weights(logits['dev'], dataset.sequences['dev'], model)
+    values = dict(record.metrics)
     for split, part in (('dev', dataset.dev), ('test', dataset.test)):
       sequences = dataset.sequences[split]
       [found] = decode(logits[split], sequences, model, weights)
       counts = {**count_phones(sequences.references, found),
                 **count_frames(logits[split], part.y, sequences.stops)}
-      record['metrics'][split] |= make_metrics(counts)
-    record |= {
-        'language_weight': float(weights.language[0]),
-        'insertion_penalty': float(weights.insertion[0]),
-        'prior_scale': float(weights.prior[0]),
-        'confusions': list_confusions(sequences.references, found)}
-    nets.append({key: record[key] for key in _IDENTITY} | counts)
+      values[split] = {**values[split], **make_metrics(counts)}
+    scored.append(dataclasses.replace(
+        record, metrics=values,
+        language_weight=np.asarray(weights.language).item(),
+        insertion_penalty=np.asarray(weights.insertion).item(),
+        prior_scale=np.asarray(weights.prior).item(),
+        confusions=list_confusions(sequences.references, found)))
+    nets.append(record.identity | counts)
   files.write_json(pathlib.Path(directory) / FILE, {
       'utterances': list(dataset.sequences['test'].names), 'nets': nets})
+  return scored
 
 
 def fit_decoder(dataset: Dataset) -> hmm.Hmm:
@@ -115,11 +116,11 @@ def choose_weights(logits: np.ndarray, sequences: Sequences, model: hmm.Hmm,
       np.sum(scoring.count_each(sequences.references, found).total)
       for found in decode(logits, sequences, model, grid)]
   best = int(np.argmin(totals))
-  return hmm.Weights(*(axis[best:best + 1] for axis in grid))
+  return hmm.Weights(*(np.asarray(axis)[best:best + 1] for axis in grid))
 
 
 def decode(logits: np.ndarray, sequences: Sequences, model: hmm.Hmm,
-           grid: hmm.Weights) -> list[Phones]:
+           grid: hmm.Weights) -> Sequence[Phones]:
   """The phones found in each utterance, for each point of a grid.
 
   None are found where logits are NaN, or in fewer frames than a phone has
@@ -131,11 +132,11 @@ def decode(logits: np.ndarray, sequences: Sequences, model: hmm.Hmm,
     model: see `fit_decoder`.
     grid: `Weights` of [G] each.
   """
-  points = len(grid.language)
-  found = [[[] for _ in sequences.stops] for _ in range(points)]
+  points = np.size(grid.language)
+  found: list[list[scoring.Phones]] = [
+      [[] for _ in sequences.stops] for _ in range(points)]
   for which, block, lengths in _batches(logits, sequences):
-    paths = viterbi.Decoded(*map(np.asarray, viterbi.decode_sweep(
-        block, lengths, model, grid)))
+    paths = jax.device_get(viterbi.decode_sweep(block, lengths, model, grid))
     for point in range(points):
       one = viterbi.Decoded(*(part[point] for part in paths))
       texts = viterbi.collect_phones(one, phones.STATES_PER_PHONE)
@@ -148,8 +149,8 @@ def decode(logits: np.ndarray, sequences: Sequences, model: hmm.Hmm,
 def count_phones(references: Phones, found: Phones) -> dict[str, Any]:
   """`scored` and `forgiven` of the file: counts [U] by kind."""
   kinds = dict(zip(('scored', 'forgiven'), scoring.CONVENTIONS, strict=True))
-  return {kind: {name: values.tolist() for name, values in scoring.count_each(
-      references, found, convention)._asdict().items()}
+  return {kind: {name: values.tolist() for name, values in vars(
+      scoring.count_each(references, found, convention)).items()}
           for kind, convention in kinds.items()}
 
 

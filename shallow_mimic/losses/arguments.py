@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -46,24 +48,25 @@ def read_labels(labels: ArrayLike, logits: jax.Array, axis: int) -> jax.Array:
 
 def read_temperature(temperature: ArrayLike) -> jax.Array:
   """T, float32; ValueError unless a positive, finite scalar."""
-  read_scalar('temperature', temperature)
-  check((0 < temperature) & (temperature < jnp.inf),
+  value = read_scalar('temperature', temperature)
+  check((0 < value) & (value < jnp.inf),
         f'temperature must be positive and finite, got {temperature}')
   return jnp.asarray(temperature, jnp.float32)
 
 
 def read_weight(name: str, weight: ArrayLike) -> jax.Array:
   """A weight, float32; ValueError unless a finite scalar from 0."""
-  read_scalar(name, weight)
-  check((0 <= weight) & (weight < jnp.inf),
+  value = read_scalar(name, weight)
+  check((0 <= value) & (value < jnp.inf),
         f'{name} must be finite and not negative, got {weight}')
   return jnp.asarray(weight, jnp.float32)
 
 
-def read_scalar(name: str, value: ArrayLike) -> None:
-  """ValueError unless a scalar, traced or not: others would broadcast."""
+def read_scalar(name: str, value: ArrayLike) -> Any:
+  """The same; ValueError unless a scalar: others would broadcast."""
   check(not jnp.ndim(value), f'{name} must be a scalar, got shape'
         f' {jnp.shape(value)}; for one an example, use jax.vmap')
+  return value
 
 
 def keep(array: jax.Array, where: jax.Array | None) -> jax.Array:

@@ -97,15 +97,16 @@ def decoupled_kl(
   own, rest = kept & target, kept & ~target
   there = jnp.concatenate(
       [jnp.any(part, axis, keepdims=True) for part in (own, rest)], axis)
-  tckd = _kl(*(_split(side, axis, own, rest, t) for side in (g, z)), axis,
-             there)
-  nckd = _kl(*(scaling.log_softmax(side, axis, rest, t) for side in (g, z)),
-             axis, rest)
+  tckd = _kl(_split(g, axis, own, rest, t), _split(z, axis, own, rest, t),
+             axis, there)
+  nckd = _kl(scaling.log_softmax(g, axis, rest, t),
+             scaling.log_softmax(z, axis, rest, t), axis, rest)
   loss = t * t * (arguments.weigh(a, tckd) + arguments.weigh(b, nckd))
   return jnp.where((-1 <= labels) & (labels < g.shape[axis]), loss, jnp.nan)
 
 
-def _split(logits, axis, own, rest, temperature):
+def _split(logits: jax.Array, axis: int, own: jax.Array, rest: jax.Array,
+           temperature: jax.Array) -> jax.Array:
   """Log (p_t, 1 − p_t) on `axis`; log 0 for a part that keeps no class."""
   top = scaling.peak(logits, axis, own | rest)
   mine = jnp.sum(jnp.where(own, logits - top, 0), axis, keepdims=True)
@@ -121,14 +122,15 @@ def _split(logits, axis, own, rest, temperature):
   return jax.nn.log_softmax(jnp.concatenate(parts, axis), axis)
 
 
-def _kl(log_q, log_p, axis, where):
+def _kl(log_q: jax.Array, log_p: jax.Array, axis: int,
+        where: jax.Array | None) -> jax.Array:
   if where is not None:
     log_q, log_p = (jnp.where(where, side, -jnp.inf) for side in (log_q, log_p))
   return _sum_terms(log_q, log_p, axis)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _sum_terms(log_q, log_p, axis):
+def _sum_terms(log_q: jax.Array, log_p: jax.Array, axis: int) -> jax.Array:
   """Σ q − p − p u with u = log q − log p: as q and p sum to 1, Σ −p u.
 
   No term of it is negative, and so near ones do not cancel.
@@ -144,7 +146,10 @@ def _sum_terms(log_q, log_p, axis):
 
 
 @_sum_terms.defjvp
-def _change_of_sum(axis, primals, tangents):
+def _change_of_sum(
+    axis: int, primals: tuple[jax.Array, jax.Array],
+    tangents: tuple[jax.Array, jax.Array],
+) -> tuple[jax.Array, jax.Array]:
   """That of Σ −p u, with less work; the teacher's p does not change."""
   p, change = jnp.exp(primals[1]), tangents[0]
   return (_sum_terms(*primals, axis),

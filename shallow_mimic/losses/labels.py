@@ -65,8 +65,8 @@ def blended(
   >>> print(blended(g, z, 1, alpha=.5).round(4))  # (0.1927 + ln 2) / 2
   0.4429
   """
-  arguments.read_scalar('alpha', alpha)
-  arguments.check((0 <= alpha) & (alpha <= 1),
+  share = arguments.read_scalar('alpha', alpha)
+  arguments.check((0 <= share) & (share <= 1),
                   f'alpha must be in [0, 1], got {alpha}')
   a = jnp.asarray(alpha, jnp.float32)
   kl = divergences.distillation_kl(

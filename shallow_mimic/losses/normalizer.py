@@ -45,7 +45,7 @@ class LogitNormalizer(NamedTuple):
     z, mean, std = self._match(logits)
     return z * std + mean
 
-  def _match(self, logits):
+  def _match(self, logits: ArrayLike) -> tuple[jax.Array, ...]:
     z, shape = jnp.asarray(logits, jnp.float32), self.mean.shape
     arguments.check(z.shape[-1:] == shape,
                     f'logits {z.shape} for a normaliser {shape}')
@@ -53,7 +53,7 @@ class LogitNormalizer(NamedTuple):
 
 
 @jax.jit
-def _moments(z):
+def _moments(z: jax.Array) -> tuple[jax.Array, jax.Array]:
   mean = z.mean(0, keepdims=True)
   # The mean of a class that never varies is its value, without any rounding.
   mean = jnp.where(jnp.all(z == z[:1], 0, keepdims=True), z[:1], mean)

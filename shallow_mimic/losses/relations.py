@@ -51,7 +51,8 @@ def pearson_distance(
   return t * t * (b * jnp.sum(inter, axis) + c * jnp.sum(intra, axis))
 
 
-def _gaps(q, p, axes, where):
+def _gaps(q: jax.Array, p: jax.Array, axes: scaling.Axes,
+          where: jax.Array | None) -> jax.Array:
   """½ (z-score of q − z-score of p)², each element's own; 0 where dropped."""
   scores = []
   for side in (q, p):
@@ -62,7 +63,8 @@ def _gaps(q, p, axes, where):
   return jnp.square(scores[0] - scores[1]) / 2
 
 
-def _shares(array, axis, batch, where):
+def _shares(array: jax.Array, axis: int, batch: tuple[int, ...],
+            where: jax.Array | None) -> jax.Array:
   """Weights that make the batch's mean of sums a mean over classes of means."""
   if where is None:
     return 1 / scaling.count(array, axis, None)

@@ -8,81 +8,26 @@ Items, joined by '-', from the input on; the linear output layer is implied:
   1200L   linear bottleneck of 1200 units: no bias, no non-linearity
   30k, 1.2k, 2000, 1000fc   fully connected non-linear hidden layer
   H       the student's width, filled in by `with_width`
+and what a user's kinds read, see `layer`.
 Convolutions keep the size of the map ('same'), pools take whole windows only
 ('valid').
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
-import re
-from fractions import Fraction
+from collections.abc import Iterator, Sequence
 
 from shallow_mimic import errors
-from shallow_mimic.models import pooling
+from shallow_mimic.models.kinds import Hidden
+from shallow_mimic.models.layer import Layer, Shape
 
 PLACEHOLDER = 'H'
 
 _ITEMS = ('write items such as 128c, 128c3, p, p2, p3s2, a, 1200L, 8k, 2000 or'
           ' 1000fc, joined by "-"')
-
-
-@dataclasses.dataclass(frozen=True)
-class Convolution:
-  """Convolution 'same' with `maps` filters of `size` along each axis."""
-
-  maps: int
-  size: int = 5
-
-  def __str__(self) -> str:
-    return f'{self.maps}c' + ('' if self.size == 5 else str(self.size))
-
-
-@dataclasses.dataclass(frozen=True)
-class MaxPool:
-  """Max pool over whole windows of `size`, `stride` apart."""
-
-  size: int = 3
-  stride: int = 2
-
-  def __str__(self) -> str:
-    if self.stride != 2:
-      return f'p{self.size}s{self.stride}'
-    return 'p' if self.size == 3 else f'p{self.size}'
-
-
-@dataclasses.dataclass(frozen=True)
-class AveragePool:
-  """Mean over all positions of each map."""
-
-  def __str__(self) -> str:
-    return 'a'
-
-
-@dataclasses.dataclass(frozen=True)
-class Bottleneck:
-  """Linear layer without bias (the paper's equation 2)."""
-
-  units: int
-
-  def __str__(self) -> str:
-    return f'{self.units}L'
-
-
-@dataclasses.dataclass(frozen=True)
-class Hidden:
-  """Fully connected non-linear layer; `spelling` is how it was written."""
-
-  units: int
-  spelling: str = dataclasses.field(default='', compare=False)
-
-  def __str__(self) -> str:
-    thousands, rest = divmod(self.units, 1000)
-    return self.spelling or (str(self.units) if rest else f'{thousands}k')
-
-
-Layer = Convolution | MaxPool | AveragePool | Bottleneck | Hidden
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,26 +40,33 @@ class Architecture:
     return '-'.join(map(str, self.layers))
 
 
-def _read_item(item: str) -> Layer | None:
-  """One layer, or None where the item cannot be read."""
-  if match := re.fullmatch(r'(\d+)c(\d+)?', item):
-    return Convolution(int(match[1]), int(match[2] or 5))
-  if match := re.fullmatch(r'p(?:(\d+)(?:s(\d+))?)?', item):
-    return MaxPool(int(match[1] or 3), int(match[2] or 2))
-  if item == 'a':
-    return AveragePool()
-  if match := re.fullmatch(r'(\d+)L', item):
-    return Bottleneck(int(match[1]))
-  return _read_hidden(item)
+def _read_item(item: str) -> list[Layer]:
+  """The layers that an item means: none, one, or too many."""
+  read = [kind.read(item) for kind in Layer.registry.values()]
+  return [layer for layer in read if layer is not None]
 
 
-def _read_hidden(item: str) -> Hidden | None:
-  """A hidden layer from 2000, 2000fc, 2k or 0.25k; None if it is none."""
-  match = re.fullmatch(r'(\d+)(?:fc)?|(\d+(?:\.\d+)?)k', item)
-  if not match:
-    return None
-  units = Fraction(match[1] or 0) + 1000 * Fraction(match[2] or 0)
-  return Hidden(int(units), item) if units.denominator == 1 else None
+def _find_faults(item: str, read: Sequence[Layer],
+                 previous: Layer | None) -> Iterator[str]:
+  """What is wrong with an item behind another layer; only the first counts."""
+  if item == PLACEHOLDER:
+    yield '"H" stands for the student\'s width; write a number of units'
+  if not read:
+    mine = [name for name in Layer.registry if Layer.registry.version(name)]
+    more = f'; registered: {", ".join(mine)}' if mine else ''
+    yield f'cannot read "{item}"; {_ITEMS}{more}'
+  layer, *others = read
+  if others:
+    names = ' and '.join(layer.name for layer in read)
+    yield f'"{item}" is read by the layers {names}; change one\'s pattern'
+  if any(type(n) is int and n == 0 for n in dataclasses.astuple(layer)):
+    yield f'"{item}" has a 0 in it; every number must be at least 1'
+  if layer.takes_map and previous is not None and not previous.gives_map:
+    yield (f'"{item}" needs a map, and there is none after "{previous}"; put'
+           ' it before')
+  if layer.version and _read_item(str(layer)) != read:
+    yield (f'"{item}" is printed as "{layer}", which is another layer or'
+           f' none; mend {type(layer).__name__}.__str__')
 
 
 def parse_architecture(text: str) -> Architecture:
@@ -132,21 +84,10 @@ def parse_architecture(text: str) -> Architecture:
   """
   layers: list[Layer] = []
   for item in text.split('-'):
-    problem = None
-    layer = _read_item(item)
-    if item == PLACEHOLDER:
-      problem = '"H" stands for the student\'s width; write a number of units'
-    elif layer is None:
-      problem = f'cannot read "{item}"; {_ITEMS}'
-    elif 0 in dataclasses.astuple(layer):
-      problem = f'"{item}" has a 0 in it; every number must be at least 1'
-    elif isinstance(layer, Convolution | MaxPool | AveragePool) and layers and (
-        isinstance(layers[-1], AveragePool | Bottleneck | Hidden)):
-      problem = (f'"{item}" needs a map, and there is none after'
-                 f' "{layers[-1]}"; put it before')
-    if problem:
-      raise errors.UserError(f'architecture "{text}": {problem}')
-    layers.append(layer)
+    read = _read_item(item)
+    for fault in _find_faults(item, read, layers[-1] if layers else None):
+      raise errors.UserError(f'architecture "{text}": {fault}')
+    layers += read
   return Architecture(tuple(layers))
 
 
@@ -174,12 +115,34 @@ def with_width(text: str, width: int) -> str:
   return filled
 
 
-def has_maps(architecture: Architecture) -> bool:
-  """Whether the first layer works on maps, not on a flat input."""
-  return bool(architecture.layers) and isinstance(
-      architecture.layers[0], Convolution | MaxPool | AveragePool)
+def find_registered(architecture: str | Architecture) -> dict[str, str]:
+  """Kinds of layers that a user registered and a net uses, with versions.
 
-Shape = tuple[int, ...]
+  Args:
+    architecture: parsed, or its text, which may hold an 'H'.
+
+  >>> find_registered('250L-H')
+  {}
+
+  Raises:
+    UserError: the text cannot be read.
+  """
+  if isinstance(architecture, str):
+    items = ['1' if item == PLACEHOLDER else item
+             for item in architecture.split('-')]
+    architecture = parse_architecture('-'.join(items))
+  return {layer.name: layer.version for layer in architecture.layers
+          if layer.version}
+
+
+def number_layers(architecture: Architecture) -> list[tuple[Layer, int]]:
+  """The layers in order, each with its number among its own kind."""
+  counts: collections.Counter[str] = collections.Counter()
+  numbered = []
+  for layer in architecture.layers:
+    numbered.append((layer, counts[layer.name]))
+    counts[layer.name] += 1
+  return numbered
 
 
 def map_shape(architecture: Architecture, input_shape: Shape) -> Shape:
@@ -191,7 +154,7 @@ def map_shape(architecture: Architecture, input_shape: Shape) -> Shape:
   Raises:
     UserError: the first layer needs a map and the input is none.
   """
-  if not has_maps(architecture):
+  if not architecture.layers or not architecture.layers[0].takes_map:
     return (math.prod(input_shape),)
   shape = (*input_shape, 1) if len(input_shape) == 1 else tuple(input_shape)
   if len(shape) not in (2, 3):
@@ -201,36 +164,31 @@ def map_shape(architecture: Architecture, input_shape: Shape) -> Shape:
   return shape
 
 
-def _next_shape(layer: Layer, shape: Shape) -> Shape:
-  match layer:
-    case Convolution():
-      return (*shape[:-1], layer.maps)
-    case MaxPool():
-      return (*(pooling.pooled_length(n, layer.size, layer.stride)
-                for n in shape[:-1]), shape[-1])
-    case AveragePool():
-      return shape[-1:]
-    case _:
-      return (layer.units,)
-
-
-def output_shapes(
+def layer_shapes(
     architecture: Architecture, input_shape: Shape
 ) -> tuple[Shape, ...]:
-  """Shape of each layer's output for one example, in order.
+  """Shapes between layers for one example: the input's, then each output's.
 
   Raises:
     UserError: the input is no map where one is needed, or a pool's window is
       larger than its map.
   """
-  shape = map_shape(architecture, input_shape)
-  shapes = []
+  shapes = [map_shape(architecture, input_shape)]
   for layer in architecture.layers:
-    before, shape = shape, _next_shape(layer, shape)
-    if min(shape) < 1:
+    try:
+      shape = layer.output_shape(layer_input(layer, shapes[-1]))
+      if not (isinstance(shape, tuple) and shape and all(
+          isinstance(length, int) and length > 0 for length in shape)):
+        raise ValueError(f'states outputs of shape {shape!r}; it must be a'
+                         ' tuple of whole numbers from 1 on')
+      shapes.append(shape)
+    except ValueError as error:
       raise errors.UserError(
           f'architecture "{architecture}" on inputs of shape {input_shape}:'
-          f' "{layer}" needs at least {layer.size} positions along each axis,'
-          f' and its map is {before}; use fewer or smaller pools')
-    shapes.append(shape)
+          f' "{layer}" {error}') from error
   return tuple(shapes)
+
+
+def layer_input(layer: Layer, shape: Shape) -> Shape:
+  """What a layer sees of an output of that shape: flat unless it wants maps."""
+  return shape if layer.takes_map else (math.prod(shape),)

@@ -14,18 +14,14 @@ from jax.typing import ArrayLike
 from shallow_mimic import errors
 from shallow_mimic.models import architectures
 from shallow_mimic.models.architectures import (
-  Architecture,
-  Hidden,
-  parse_architecture,
+    Architecture,
+    layer_input,
+    parse_architecture,
 )
-from shallow_mimic.models.dropout import keep_count
-from shallow_mimic.models.stack import (
-  ACTIVATIONS,
-  NORMS,
-  PRECISIONS,
-  Options,
-  Stack,
-)
+from shallow_mimic.models.kinds import Hidden
+from shallow_mimic.models.options import Options, check_options
+from shallow_mimic.models.registered import check_layer
+from shallow_mimic.models.stack import Stack
 
 Params = dict[str, Any]
 
@@ -86,7 +82,7 @@ class Net:
         self.architecture.layers):
       raise ValueError(f'unit_mask {unit_mask.shape} fits no hidden layer of'
                        f' "{self.architecture}"')
-    logits = self._stack.apply(
+    logits: Any = self._stack.apply(
         {'params': params}, self._to_map(x), dropout_key, unit_mask)
     return logits.astype(jnp.float32)
 
@@ -137,37 +133,18 @@ def make_net(
 
   Raises:
     UserError: the architecture cannot be read or does not fit the input, or
-      an option has no such value.
+      an option has no such value, or a layer that a user registered is not
+      what it states.
   """
   if isinstance(architecture, str):
     architecture = parse_architecture(architecture)
-  options = Options(**options)
-  _check_options(options)
+  chosen = Options(**options)
+  check_options(chosen)
   if classes < 1:
     raise errors.UserError(f'classes must be at least 1, got {classes}')
   input_shape = tuple(map(int, input_shape))
-  architectures.output_shapes(architecture, input_shape)
-  return Net(architecture, input_shape, int(classes), options)
-
-
-def _check_options(options: Options) -> None:
-  _check_choice('activation', options.activation, tuple(ACTIVATIONS))
-  _check_choice('norm', options.norm, NORMS)
-  if options.precision is not None:
-    _check_choice('precision', options.precision, PRECISIONS)
-  for name in ('dropout_input', 'dropout_conv', 'dropout_hidden'):
-    try:
-      keep_count(getattr(options, name))
-    except ValueError as error:
-      raise errors.UserError(f'{name}: {error}') from error
-  if options.groups < 1:
-    raise errors.UserError(f'groups must be at least 1, got {options.groups}')
-  if not options.bias_spread >= 0:
-    raise errors.UserError(
-        f'bias_spread must be at least 0, got {options.bias_spread}')
-
-
-def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-  if value not in known:
-    raise errors.UserError(
-        f'unknown {name} "{value}"; choose one of {", ".join(known)}')
+  shapes = architectures.layer_shapes(architecture, input_shape)
+  for layer, shape in zip(architecture.layers, shapes[:-1], strict=True):
+    if layer.version:
+      check_layer(layer, layer_input(layer, shape), chosen)
+  return Net(architecture, input_shape, int(classes), chosen)

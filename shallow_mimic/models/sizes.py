@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,14 +12,9 @@ import jax
 from shallow_mimic import errors
 from shallow_mimic.models import architectures
 from shallow_mimic.models.absorb import without_bottlenecks
-from shallow_mimic.models.architectures import (
-  Bottleneck,
-  Convolution,
-  Hidden,
-  Layer,
-  Shape,
-  with_width,
-)
+from shallow_mimic.models.architectures import layer_input, with_width
+from shallow_mimic.models.kinds import Hidden
+from shallow_mimic.models.layer import Layer, Shape
 from shallow_mimic.models.nets import Net, Params, make_net
 
 
@@ -39,16 +33,8 @@ def count_parameters(net: Net) -> int:
   >>> count_parameters(make_net('250L-8k', (1845,), 183))
   3933433
   """
-  return sum(after[-1] * (_fan_in(layer, before) + _extras(net, layer))
-             for layer, before, after in _layers(net)
-             if _fan_in(layer, before))
-
-
-def _extras(net: Net, layer: Layer) -> int:
-  """Parameters of an output unit or map beside its part of the kernel."""
-  if isinstance(layer, Convolution) and net.options.norm != 'none':
-    return 2
-  return 0 if isinstance(layer, Bottleneck) else 1
+  return sum(layer.count_parameters(shape, net.options)
+             for layer, shape in _layers(net))
 
 
 def find_width(text: str, input_shape: Sequence[int], classes: int,
@@ -94,8 +80,7 @@ def count_multiply_adds(net: Net) -> int:
   Convolutions count every position, those over the zero margin too; biases,
   pools and non-linearities count nothing.
   """
-  return sum(math.prod(after) * _fan_in(layer, before)
-             for layer, before, after in _layers(net))
+  return sum(layer.count_multiply_adds(shape) for layer, shape in _layers(net))
 
 
 def count_hidden_units(net: Net) -> int:
@@ -104,30 +89,18 @@ def count_hidden_units(net: Net) -> int:
   Linear bottlenecks have none. For '64c-p-1200L-30k' on 32×32 that is
   32·32·64 + 15·15·64 + 30,000 = 109,936, printed there as 109.9k.
   """
-  return sum(math.prod(after) for layer, _, after in _layers(net)[:-1]
-             if not isinstance(layer, Bottleneck))
+  return sum(layer.count_hidden_units(shape)
+             for layer, shape in _layers(net)[:-1])
 
 
 def sequential_depth(net: Net) -> int:
   """Layers with a kernel, one after the other, the output layer included."""
-  return sum(_fan_in(layer, before) > 0 for layer, before, _ in _layers(net))
+  return sum(layer.is_sequential(shape) for layer, shape in _layers(net))
 
 
-def _layers(net: Net) -> list[tuple[Layer, Shape, Shape]]:
-  """Each layer, the output one last, with its shapes before and after."""
-  shapes = [architectures.map_shape(net.architecture, net.input_shape),
-            *architectures.output_shapes(net.architecture, net.input_shape),
-            (net.classes,)]
+def _layers(net: Net) -> list[tuple[Layer, Shape]]:
+  """Each layer, the output one last, with the shape of what it sees."""
+  shapes = architectures.layer_shapes(net.architecture, net.input_shape)
   layers = [*net.architecture.layers, Hidden(net.classes)]
-  return list(zip(layers, shapes[:-1], shapes[1:], strict=True))
-
-
-def _fan_in(layer: Layer, before: Shape) -> int:
-  """Inputs of each output value; 0 where there is no kernel."""
-  match layer:
-    case Convolution():
-      return layer.size ** (len(before) - 1) * before[-1]
-    case Bottleneck() | Hidden():
-      return math.prod(before)
-    case _:
-      return 0
+  return [(layer, layer_input(layer, shape))
+          for layer, shape in zip(layers, shapes, strict=True)]

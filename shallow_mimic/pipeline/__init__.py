@@ -1,5 +1,9 @@
 """All stages in order: the only room that knows them all."""
 
-from shallow_mimic.pipeline.stages import STAGES, run
+from shallow_mimic import packages
+
+packages.require('run')  # One line, before an import fails.
+
+from shallow_mimic.pipeline.stages import STAGES, run  # noqa: E402
 
 __all__ = ['STAGES', 'run']

@@ -17,8 +17,13 @@ from shallow_mimic import (
   training,
 )
 from shallow_mimic.data.dataset import Dataset
-from shallow_mimic.evaluation.records import Record, choose_metric, score
-from shallow_mimic.pipeline import finished, validation
+from shallow_mimic.evaluation.records import (
+  Record,
+  choose_metric,
+  read_records,
+  score,
+)
+from shallow_mimic.pipeline import registered, stages, validation
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.students import artefact
 from shallow_mimic.training.family import Member
@@ -32,8 +37,8 @@ class Wanted(NamedTuple):
   seed: int | None = None
 
 
-def export_student(config: Any, root: os.PathLike | str, wanted: Wanted,
-                   target: os.PathLike | str) -> Record:
+def export_student(config: configs.Given, root: os.PathLike | str,
+                   wanted: Wanted, target: os.PathLike | str) -> Record:
   """Writes a student as an artefact; see `artefacts.write_artefact`.
 
   Args:
@@ -51,18 +56,19 @@ def export_student(config: Any, root: os.PathLike | str, wanted: Wanted,
   """
   root = pathlib.Path(root).resolve()
   artefact.check_target(target)
-  _check_workdir(config, root)
-  dataset = finished.read_dataset(config, root)
+  config = _check_workdir(config, root)
+  run = stages.Run(config, root)
+  dataset = run.read_dataset()
   if dataset.raw_dtype not in artefact.RAW_DTYPES:
     raise errors.UserError(
         f'{root / "data"} does not say of what type its raw inputs were;'
         ' delete that folder and run again to make it anew')
   folder = root / 'students' / 'final'
-  records = files.read_json(folder / 'records.json')
+  records = read_records(folder / 'records.json')
   index = choose_student(records, wanted, root)
-  members = read_members(config, root, dataset)
-  whole = _read_whole(config, root, dataset, members, index)
-  facts = _make_facts(config, root, dataset, members[index], records[index])
+  members = run.read_members(dataset)
+  whole = _read_whole(run, dataset, members, index)
+  facts = _make_facts(run, dataset, members[index], records[index])
   artefact.write_artefact(target, whole, facts)
   return records[index]
 
@@ -80,7 +86,7 @@ def choose_student(records: Sequence[Record], wanted: Wanted,
   metric = choose_metric(records)
   found = [
       place for place, r in enumerate(records)
-      if not r['diverged'] and _fits(r, wanted)]
+      if not r.diverged and _fits(r, wanted)]
   if not found:
     asked = [wanted.model or 'plain mimic']
     asked += [f'{name} {value}' for name, value in
@@ -94,55 +100,48 @@ def choose_student(records: Sequence[Record], wanted: Wanted,
 
 
 def _fits(record: Record, wanted: Wanted) -> bool:
-  named = (record['model'] == wanted.model if wanted.model else
-           bool(record['teacher']) and '/' not in record['model'])
-  return (named and wanted.width in (None, record['width'])
-          and wanted.seed in (None, record['seed']))
+  named = (record.model == wanted.model if wanted.model else
+           bool(record.teacher) and '/' not in record.model)
+  return (named and wanted.width in (None, record.width)
+          and wanted.seed in (None, record.seed))
 
 
 def _list_known(records: Sequence[Record]) -> str:
   widths, seeds = defaultdict(set), defaultdict(set)
   for r in records:
-    if not r['diverged']:
-      widths[r['model']].add(r['width'])
-      seeds[r['model']].add(r['seed'])
-  join = lambda values: ', '.join(map(str, sorted(values)))
+    if not r.diverged:
+      widths[r.model].add(r.width)
+      seeds[r.model].add(r.seed)
+  def join(values):
+    return ', '.join(map(str, sorted(values)))
   return '; '.join(f'{model} (widths {join(widths[model])}, seeds'
                    f' {join(seeds[model])})' for model in widths) or 'none'
 
 
-def _check_workdir(config: Any, root: pathlib.Path) -> None:
+def _check_workdir(given: configs.Given, root: pathlib.Path) -> configs.Config:
   """UserError unless it is of this configuration, with intact students."""
-  validation.check_config(config)
+  config = validation.check_config(given)
   if not (root / 'config.json').exists():
     raise errors.UserError(
         f'{root} is no work directory; name that of a finished run with'
         ' --workdir, or run `launch.run` with it first')
-  workdir.check_config(root, configs.to_json(config))
+  workdir.check_config(root, registered.make_identity(config))
   for name in ('data', 'students/search', 'students/final'):
     workdir.require(root / name, name.split('/', maxsplit=1)[0])
     workdir.verify(root / name)
+  return config
 
 
-def read_members(config: Any, root: pathlib.Path,
-                 dataset: Dataset) -> list[Member]:
-  """The family of a finished work directory, in the records' order."""
-  return students.make_members(
-      config.students, dataset.input_shape, dataset.classes,
-      seeds=config.students.seeds,
-      rates=students.read_rates(root / 'students' / 'search'))
-
-
-def _read_whole(config: Any, root: pathlib.Path, dataset: Dataset,
-                members: Sequence[Member], index: int) -> artefact.Whole:
+def _read_whole(run: stages.Run, dataset: Dataset, members: Sequence[Member],
+                index: int) -> artefact.Whole:
   member = members[index]
   net, params = students.read_student(
-      root / 'students' / 'final', members, index, dataset)
+      run.root / 'students' / 'final', members, index, dataset)
   normalizer = None
   if member.objective.normalized:
     targets = logits.read_logits(
-        root / 'logits' / member.teacher,
-        finished.make_origin(config, root, dataset, member.teacher))
+        run.root / 'logits' / member.teacher,
+        run.read_origin(dataset, member.teacher))
     normalizer = training.fit_normalizer(
         member, dataset, {member.teacher: targets})
   offsets = dataset.pool('dev').offsets
@@ -151,22 +150,22 @@ def _read_whole(config: Any, root: pathlib.Path, dataset: Dataset,
       0 if offsets is None else len(offsets), normalizer)
 
 
-def _make_facts(config: Any, root: pathlib.Path, dataset: Dataset,
-                member: Member, record: Record) -> dict[str, Any]:
+def _make_facts(run: stages.Run, dataset: Dataset, member: Member,
+                record: Record) -> dict[str, Any]:
   """Who it is and what it comes from, for the manifest."""
-  identity = workdir.read_identity(root / 'students' / 'final')
+  identity = workdir.read_identity(run.root / 'students' / 'final')
   teacher = member.teacher and workdir.read_identity(
-      root / 'logits' / member.teacher)
+      run.root / 'logits' / member.teacher)
   return {
       'model': member.model, 'width': member.width, 'seed': member.seed,
       'objective': member.objective.name, 'teacher': member.teacher,
-      'trained_on': member.inputs, 'learning_rate': member.learning_rate,
-      'trained_architecture': record['architecture'],
-      'trained_parameters': record['parameters'],
-      'metrics': record['metrics'],
+      'trained_on': member.mixture, 'learning_rate': member.learning_rate,
+      'trained_architecture': record.architecture,
+      'trained_parameters': record.parameters,
+      'metrics': record.metrics,
       'made_from': {
           'data': dataset.name, 'fingerprint': dataset.fingerprint,
-          'config': files.digest_json(configs.to_json(config)),
+          'config': files.digest_json(configs.to_json(run.config)),
           'students': files.digest_json(identity),
           'logits': files.digest_json(teacher) if teacher else '',
           'shallow_mimic': __version__,

@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from shallow_mimic import ensembles, errors, models, students, teachers
-from shallow_mimic.data import mixtures
-from shallow_mimic.data.sources import arrays
-from shallow_mimic.pipeline import plan_tables, teaching, validation
-from shallow_mimic.speech import features, phones
+from shallow_mimic import configs, ensembles, errors, models, students, teachers
+from shallow_mimic.data import Shapes, find_shapes, find_source, mixtures
+from shallow_mimic.pipeline import plan_tables, registered, validation
 from shallow_mimic.teachers import realignment
 from shallow_mimic.training import family
 
@@ -22,59 +20,28 @@ from shallow_mimic.training import family
 _STEP_FACTOR = 3
 # Parameters, moments, and the best parameters so far.
 _COPIES = {'adam': 4, 'muon': 3, 'sgd': 3}
-# Training frames of the whole of TIMIT.
-_TIMIT_FRAMES = 1_124_823
 # Share of the matmul peak that training steps were measured to reach.
 _EFFICIENCY = 0.35
 
 
-class Shapes(NamedTuple):
-  """What a plan has to know of the data: one input, classes, train inputs."""
-
-  input_shape: tuple[int, ...]
-  classes: int
-  examples: int
-
-
-def stated_shapes(config: Any) -> Shapes:
-  """Shapes as stated, as the source has them, or as its `.npz` has them.
+def stated_shapes(config: configs.Given) -> Shapes:
+  """Shapes as the source says them, or else as stated.
 
   Raises:
     UserError: the configuration does not state them.
   """
-  shapes, limit = _read_shapes(config.data), config.data.limit_train
+  data = configs.read_config(config).data
+  shapes, limit = find_shapes(data), data.limit_train
+  if not shapes:
+    if not data.input_shape or data.classes < 1:
+      raise errors.UserError(
+          'the plan needs config.data.path, or else config.data.input_shape and'
+          f' config.data.classes, for the source {data.source!r}'
+      )
+    shapes = Shapes(tuple(data.input_shape), data.classes, data.examples)
   if limit and shapes.examples:
     shapes = shapes._replace(examples=min(limit, shapes.examples))
   return shapes
-
-
-def _read_shapes(data):
-  if data.source == 'mnist1d':
-    return Shapes((40,), 10, _train_rows(data, 4000, 'MNIST-1D'))
-  if data.source == 'timit':
-    maps = 3 * (2 * data.speech.reach + 1)  # Static, Δ and ΔΔ of a frame.
-    return Shapes((features.STATIC, maps), phones.STATES,
-                  data.examples or _TIMIT_FRAMES)
-  if data.source == 'arrays' and data.path:
-    parts = arrays.read_arrays(data.path)
-    x, labels = parts['train']
-    rows = len(x) if 'dev' in parts else _train_rows(data, len(x), data.path)
-    return Shapes(x.shape[1:], int(labels.max()) + 1, rows)
-  if not data.input_shape or data.classes < 1:
-    raise errors.UserError(
-        'the plan needs config.data.path, or else config.data.input_shape and'
-        f' config.data.classes, for the source {data.source!r}'
-    )
-  return Shapes(tuple(data.input_shape), data.classes, data.examples)
-
-
-def _train_rows(data, rows, name):
-  """Rows of train without those that become dev."""
-  if data.dev >= rows:
-    raise errors.UserError(
-        f'config.data.dev is {data.dev}, but {name} has {rows:,} training'
-        ' examples; give fewer')
-  return rows - data.dev
 
 
 def matmul_rate(size: int = 1024) -> float:
@@ -98,7 +65,7 @@ class Parts(NamedTuple):
   final: list[family.Member]
 
 
-def make_plan(config: Any, shapes: Shapes, rate: float) -> str:
+def make_plan(config: configs.Given, shapes: Shapes, rate: float) -> str:
   """The whole plan as text.
 
   Args:
@@ -109,7 +76,7 @@ def make_plan(config: Any, shapes: Shapes, rate: float) -> str:
   Raises:
     UserError: the configuration is wrong, or a net does not fit the data.
   """
-  validation.check_config(config)
+  config = validation.check_config(config)
   parts, rows = _make_parts(config, shapes), _set_rows(config, shapes)
   nets = [(member.model, _net(member, shapes)) for member in [
       *(m for group in parts.teachers.values() for m in group), *parts.final]]
@@ -120,17 +87,20 @@ def make_plan(config: Any, shapes: Shapes, rate: float) -> str:
              for phase, members in phases.items()}
   memory = _describe_memory(config, shapes, rows, groups, buckets)
   work = _measure_work(config, shapes, parts, rows)
+  source = f'{config.data.source} {config.data.name}'.rstrip()
   return '\n'.join([
-      f'data      {config.data.source} {config.data.name}: inputs of shape'
-      f' {shapes.input_shape}, {shapes.classes} classes',
+      f'data      {source}: inputs of shape {shapes.input_shape},'
+      f' {shapes.classes} classes',
       f'inputs    {plan_tables.name_sets(rows)}', '',
       *plan_tables.make_net_table(nets, config.ensembles, groups), '',
+      *plan_tables.make_loss_table(parts.final), '',
       *[line for phase in phases for line in plan_tables.make_bucket_table(
           phase, buckets[phase], config.students.batch, jax.default_backend(),
           _COPIES[config.students.optimizer])],
       '', f'memory    {memory}',
       '', *plan_tables.make_work_table(work, rate * _EFFICIENCY),
       f'at {_EFFICIENCY:.0%} of this machine\'s {2 * rate / 1e9:.0f} GFLOP/s',
+      *registered.say_registered(config),
   ])
 
 
@@ -156,7 +126,7 @@ def _make_buckets(config, members, shapes):
       batch=config.students.batch, waste=config.students.waste)
 
 
-def _set_rows(config: Any, shapes: Shapes) -> dict[str, int | None]:
+def _set_rows(config: configs.Config, shapes: Shapes) -> dict[str, int | None]:
   """How many inputs each set will have; None where only the data say it."""
   rows: dict[str, int | None] = {'train': shapes.examples or None}
   for name, spec in config.data.transfer.items():
@@ -167,11 +137,11 @@ def _set_rows(config: Any, shapes: Shapes) -> dict[str, int | None]:
   return rows
 
 
-def _labelled_rows(config: Any, rows: Mapping[str, int | None]
+def _labelled_rows(config: configs.Config, rows: Mapping[str, int | None]
                    ) -> dict[str, int]:
   """How many inputs each ensemble labels, as far as this is known."""
   return {name: _count_rows(texts, rows)
-          for name, texts in teaching.used_teachers(config).items()}
+          for name, texts in students.find_taught(config).items()}
 
 
 def _count_rows(texts, rows):
@@ -181,11 +151,12 @@ def _count_rows(texts, rows):
              if rows[name])
 
 
-def _measure_work(config: Any, shapes: Shapes, parts: Parts,
+def _measure_work(config: configs.Config, shapes: Shapes, parts: Parts,
                   rows: Mapping[str, int | None]) -> dict[str, float]:
   """Multiply-adds of each stage, without the looks at dev."""
-  once = lambda members: sum(
-      models.count_multiply_adds(_net(m, shapes)) for m in members)
+  def once(members):
+    return sum(
+        models.count_multiply_adds(_net(m, shapes)) for m in members)
   section = config.students
   steps = _STEP_FACTOR * section.batch
   return {
@@ -230,7 +201,7 @@ def _describe_memory(config, shapes, rows, groups, buckets):
       for name, group in config.teachers.items()), default=0)
   # Frames are kept once; their neighbours are gathered.
   context = (2 * config.data.speech.reach + 1
-             if config.data.source == 'timit' else 1)
+             if find_source(config.data).speech else 1)
   data = _count_inputs(config, rows) * math.prod(shapes.input_shape) / context
   streamed = 4 * data > config.data.memory_gib * 2 ** 30
   cached = shapes.classes * sum(_labelled_rows(config, rows).values())

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from shallow_mimic import ensembles, models
-from shallow_mimic.evaluation import records
-from shallow_mimic.training import chunks, family
+from shallow_mimic import configs, ensembles, models
+from shallow_mimic.evaluation import describe
+from shallow_mimic.training import chunks, family, objectives
+from shallow_mimic.training.loss_specs import say_loss
 
 
 def make_net_table(nets: Sequence[tuple[str, models.Net]],
-                   ensembles_config: Mapping[str, Any],
+                   ensembles_config: Mapping[str, configs.Ensemble],
                    groups: Mapping[str, Sequence[models.Net]]) -> list[str]:
   """A line for each net and each ensemble of several: its true sizes.
 
@@ -20,13 +20,13 @@ def make_net_table(nets: Sequence[tuple[str, models.Net]],
     ensembles_config: `config.ensembles`.
     groups: nets of each group of teachers.
   """
-  found = {(name, str(net.architecture)): records.model_sizes(net)
+  found = {(name, str(net.architecture)): describe.model_sizes(net)
            for name, net in dict.fromkeys(nets)}
   for name, ensemble in ensembles_config.items():
     members = [net for text in ensemble.members
                for net in ensembles.pick_members(groups, text)]
     if len(members) > 1:
-      sizes = records.ensemble_sizes(members)
+      sizes = describe.ensemble_sizes(members)
       found[name, sizes.pop('architecture')] = sizes
   return format_columns([
       ('model', 'architecture', 'parameters', 'absorbed', 'units',
@@ -35,6 +35,17 @@ def make_net_table(nets: Sequence[tuple[str, models.Net]],
           'parameters', 'parameters_absorbed', 'hidden_units',
           'multiply_adds', 'sequential_depth')])
       for (model, text), sizes in found.items()])
+
+
+def make_loss_table(members: Sequence[family.Member]) -> list[str]:
+  """A line for each objective: who minimises it, and what a report calls it."""
+  curves = {one.objective: dict.fromkeys(
+      m.model for m in members if m.objective == one.objective)
+            for one in members}
+  return format_columns([('loss', 'curves', 'in words')] + [
+      (one.name + (one.version and f' (version {one.version})'),
+       ', '.join(names), say_loss(one.name, objectives.find_constants(one)))
+      for one, names in curves.items()])
 
 
 def make_bucket_table(phase: str, buckets: Sequence[family.Bucket], batch: int,

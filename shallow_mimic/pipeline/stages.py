@@ -8,41 +8,79 @@ realignment, and what follows trains on the labels of the last.
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from shallow_mimic import (
   configs,
   curves,
+  data,
   ensembles,
+  errors,
   logits,
+  models,
   students,
   teachers,
   training,
 )
-from shallow_mimic.data import store
-from shallow_mimic.data.sources import read
-from shallow_mimic.evaluation import latencies
-from shallow_mimic.pipeline import finished, teaching, validation
+from shallow_mimic.data import mixtures, store
+from shallow_mimic.data.dataset import Dataset
+from shallow_mimic.data.mixtures import Targets
+from shallow_mimic.evaluation import latencies, records
+from shallow_mimic.pipeline import registered, validation
 from shallow_mimic.runs import files, parts, workdir
 from shallow_mimic.teachers import realignment
-from shallow_mimic.training import parallel
-
-STAGES = ('data', 'teachers', 'ensembles', 'logits', 'students', 'latencies',
-          'curves')
+from shallow_mimic.training import family, parallel
 
 
-def run(config: Any, directory: str | pathlib.Path, *,
-        stages: tuple[str, ...] = STAGES,
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """What is made once, in a folder of its own.
+
+  Attributes:
+    name: in words.
+    folder: where its files lie.
+    made_from: names and digests of all that it depends on.
+    work: writes its files to a folder; goes on with what it finds half done.
+    discard: deletes what was begun from other things; None: that is refused.
+  """
+
+  name: str
+  folder: pathlib.Path
+  made_from: Mapping[str, Any]
+  work: Callable[[pathlib.Path], object]
+  discard: Callable[[pathlib.Path], None] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """One step of the pipeline.
+
+  Attributes:
+    name: what a user calls it.
+    needs: the stages whose results it reads.
+    parts: gives its parts; each is finished before it is asked for the next.
+    folders: of the work directory, where it is not the stage's name alone.
+  """
+
+  name: str
+  needs: tuple[str, ...]
+  parts: Callable[[Run], Iterator[Part]]
+  folders: tuple[str, ...] = ()
+
+
+def run(config: configs.Given, directory: str | pathlib.Path, *,
+        stages: Sequence[str] | None = None,
         say: Callable[[str], None] = print) -> pathlib.Path:
-  """Runs the stages named, in order; those before them must be finished.
+  """Runs the stages named, in order; those that they need must be finished.
 
   Args:
     config: see `configs.default_config`.
     directory: the work directory.
-    stages: which stages.
+    stages: which stages, by their names in any order; None for all.
     say: told a line for each stage.
 
   Returns:
@@ -51,190 +89,290 @@ def run(config: Any, directory: str | pathlib.Path, *,
   Raises:
     UserError: anything that a user or a machine did wrong.
   """
-  validation.check_config(config)
+  chosen = choose_stages(STAGES if stages is None else stages)
+  config = validation.check_config(config)
   root = pathlib.Path(directory).resolve()
   with workdir.hold(root):
-    workdir.claim(root, configs.to_json(config))
-    _verify_before(root, stages[0])
-    for stage in stages:
-      _RUN[stage](config, root, say)
+    workdir.claim(root, registered.make_identity(config))
+    _verify_needed(root, chosen)
+    for stage in chosen:
+      for part in stage.parts(Run(config, root, say)):
+        worked = workdir.run_once(
+            part.folder, part.made_from, part.work, discard=part.discard)
+        say(f'{part.name}: {"done" if worked else "there already, verified"}')
   return root / 'report' / 'index.html'
 
 
-def _verify_before(root, stage):
-  """Verifies what the stages before left, where they are not run again."""
-  earlier = STAGES[:STAGES.index(stage)]
-  for name in (*earlier, 'realignments') if earlier else ():
-    for done in sorted((root / name).rglob('done.json')):
-      workdir.verify(done.parent)
+def choose_stages(names: Sequence[str]) -> list[Stage]:
+  """The stages of some names, in the order in which they run.
+
+  Raises:
+    UserError: there is no such stage, or no name at all.
+  """
+  known = ', '.join(STAGES)
+  for name in names:
+    if name not in STAGES:
+      raise errors.UserError(f'there is no stage {name!r}; known: {known}')
+  if not names:
+    raise errors.UserError(f'no stage is named; name one or more of {known}')
+  return [stage for stage in _STAGES if stage.name in names]
 
 
-def _told(say, stage, done_something):
-  say(f'{stage}: {"done" if done_something else "there already, verified"}')
+def _verify_needed(root: pathlib.Path, chosen: Sequence[Stage]) -> None:
+  """Verifies what the chosen stages read and none of them makes."""
+  needed = {name for stage in chosen for name in stage.needs}
+  for stage in reversed(_STAGES):  # What is needed by what is needed.
+    needed |= set(stage.needs) if stage.name in needed else set()
+  for stage in _STAGES:
+    if stage.name in needed and stage not in chosen:
+      for folder in stage.folders or (stage.name,):
+        for done in sorted((root / folder).rglob('done.json')):
+          workdir.verify(done.parent)
 
 
-def run_data(config: Any, root: pathlib.Path, say: Callable) -> None:
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """One run of a configuration in a work directory: what stages read of it.
+
+  `say` is told what a user wants to read.
+  """
+
+  config: configs.Config
+  root: pathlib.Path
+  say: Callable[[str], None] = print
+
+  def read_dataset(self) -> Dataset:
+    """The data with their last labels."""
+    return teachers.read_dataset(self.config, self.root)
+
+  def read_teachers(self, dataset: Dataset,
+                    ensemble: configs.Ensemble) -> dict[str, ensembles.Teacher]:
+    """The members of an ensemble by name."""
+    return ensembles.make_teachers(ensemble, lambda name: (
+        teachers.read_teachers(self.root / 'teachers' / name, name,
+                               self.config.teachers[name], dataset)))
+
+  def read_origin(self, dataset: Dataset, name: str) -> dict[str, Any]:
+    """What the logit cache of an ensemble belongs to."""
+    ensemble, section = self.root / 'ensembles' / name, self.config.logits
+    workdir.require(ensemble, 'ensembles')
+    layout = mixtures.make_layout(
+        students.find_taught(self.config)[name], mixtures.set_sizes(dataset))
+    return logits.make_origin(
+        dataset, workdir.read_identity(ensemble), layout,
+        part_rows=section.part_rows, dtype=section.dtype)
+
+  def read_targets(self, dataset: Dataset) -> dict[str, Targets]:
+    """All cached logits, by their ensemble."""
+    return {name: logits.read_logits(
+        self.root / 'logits' / name, self.read_origin(dataset, name))
+            for name in students.find_taught(self.config)}
+
+  def read_members(self, dataset: Dataset,
+                   seeds: int = 0) -> list[family.Member]:
+    """The family with its chosen learning rates; all seeds, or so many."""
+    search = self.root / 'students' / 'search'
+    workdir.require(search, 'students')
+    section = self.config.students
+    return students.make_members(
+        section, dataset.input_shape, dataset.classes,
+        seeds=seeds or section.seeds, rates=students.read_rates(search))
+
+  def read_records(self) -> list[records.Record]:
+    """The records of every stage, teachers first."""
+    names = [f'teachers/{name}' for name in self.config.teachers]
+    names += [f'ensembles/{name}' for name in self.config.ensembles]
+    names += ['students/search', 'students/final']
+    timed = ['latencies'] * bool(self.config.report.latency)
+    for name in names + timed:
+      workdir.require(self.root / name, name.partition('/')[0])
+    found = [record for name in names for record in records.read_records(
+        self.root / name / 'records.json')]
+    return latencies.add_latencies(
+        self.root / 'latencies', found) if timed else found
+
+
+def read_data(run: Run) -> Iterator[Part]:
   """Reads and preprocesses the data once."""
-  cache = root / 'tfds'
-  settings = configs.to_json(config)['data']
+  section = run.config.data
+  settings = configs.to_json(run.config)['data']
   for place in ('path', 'data_dir'):  # What is there has a digest of its own.
     del settings[place]
-  made_from = {'source': read.source_digest(config.data),
-               'settings': files.digest_json(settings)}
 
-  def work(directory):
-    say(f'data: reading {config.data.source} {config.data.name}'.rstrip())
-    made = read.read_source(config.data, cache_dir=cache,
-                               directory=directory)
-    validation.check_inputs(config, made)
-    validation.check_nets(config, made)
+  def work(directory: pathlib.Path) -> None:
+    run.say(f'data: reading {section.source} {section.name}'.rstrip())
+    made = data.read_source(
+        section, cache_dir=run.root / 'tfds', directory=directory)
+    validation.check_inputs(run.config, made)
+    validation.check_nets(run.config, made)
     store.write_dataset(directory, made)
     workdir.write_identity(directory, {'fingerprint': made.fingerprint})
 
   # A file that was refused may have been mended.
-  _told(say, 'data', workdir.run_once(
-      root / 'data', made_from, work, discard=parts.discard))
+  yield Part('data', run.root / 'data', {
+      'source': data.source_digest(section),
+      'settings': files.digest_json(settings)}, work, parts.discard)
 
 
-def run_realignments(config: Any, root: pathlib.Path, say: Callable) -> None:
-  """Finds the labels of the training utterances anew, round by round."""
-  for done in range(config.data.speech.realign):
-    dataset = finished.read_dataset(config, root, done)
-    member, settings = realignment.make_aligner(config)
-    stage, folder = f'realign {done + 1}', root / 'realignments' / str(done + 1)
-    work = lambda directory, stage=stage, dataset=dataset: \
-        realignment.write_realignment(
-            directory, stage, member, dataset, settings)
-    _told(say, stage, workdir.run_once(
-        folder, {'data': dataset.fingerprint}, work))
-    changed = files.read_json(folder / 'changes.json')['train']
-    say(f'{stage}: {100 * changed:.1f} % of the training frames changed state')
-
-
-def run_teachers(config: Any, root: pathlib.Path, say: Callable) -> None:
+def train_teachers(run: Run) -> Iterator[Part]:
   """Trains every group of teachers, on realigned labels if so configured."""
+  config = run.config
   validation.check_batches(
       config, len(parallel.choose_devices(config.parallel.devices)))
-  run_realignments(config, root, say)
-  dataset = finished.read_dataset(config, root)
+  yield from _realign(run)
+  dataset = run.read_dataset()
   for name, group in config.teachers.items():
-    made_from = {'data': dataset.fingerprint}
-    work = lambda directory, name=name, group=group: teachers.write_teachers(
-        directory, name, group, dataset, training.make_settings(config, group)
-    )
-    _told(say, f'teachers {name}',
-          workdir.run_once(root / 'teachers' / name, made_from, work))
+    yield Part(
+        f'teachers {name}', run.root / 'teachers' / name,
+        {'data': dataset.fingerprint}, partial(
+            teachers.write_teachers, name=name, group=group, dataset=dataset,
+            settings=training.make_settings(config, group)))
 
 
-def run_ensembles(config: Any, root: pathlib.Path, say: Callable) -> None:
+def _realign(run: Run) -> Iterator[Part]:
+  """Finds the labels of the training utterances anew, round by round."""
+  for done in range(run.config.data.speech.realign):
+    dataset = teachers.read_dataset(run.config, run.root, done)
+    member, settings = realignment.make_aligner(run.config)
+    stage = f'realign {done + 1}'
+    folder = run.root / 'realignments' / str(done + 1)
+    yield Part(stage, folder, {'data': dataset.fingerprint}, partial(
+        realignment.write_realignment, stage=stage, member=member,
+        dataset=dataset, settings=settings))
+    changed = files.read_json(folder / 'changes.json')['train']
+    run.say(f'{stage}: {100 * changed:.1f} % of the training frames changed'
+            ' state')
+
+
+def average_teachers(run: Run) -> Iterator[Part]:
   """Averages teachers; keeps their logits on dev and test."""
-  dataset = finished.read_dataset(config, root)
-  for name, ensemble in config.ensembles.items():
-    members = finished.read_members(config, root, dataset, ensemble)
-    made_from = {'data': dataset.fingerprint,
-                 'teachers': ensembles.identify(ensemble.space, members)}
-    work = lambda directory, name=name, ensemble=ensemble, members=members: \
-        ensembles.write_ensemble(
-            directory, name, ensemble.space, members, dataset)
-    _told(say, f'ensembles {name}',
-          workdir.run_once(root / 'ensembles' / name, made_from, work))
+  dataset = run.read_dataset()
+  for name, ensemble in run.config.ensembles.items():
+    members = run.read_teachers(dataset, ensemble)
+    yield Part(
+        f'ensembles {name}', run.root / 'ensembles' / name,
+        {'data': dataset.fingerprint,
+         'teachers': ensembles.identify(ensemble.space, members)},
+        partial(ensembles.write_ensemble, name=name, space=ensemble.space,
+                teachers=members, dataset=dataset))
 
 
-def run_logits(config: Any, root: pathlib.Path, say: Callable) -> None:
+def cache_logits(run: Run) -> Iterator[Part]:
   """Writes the logit cache of every ensemble that students imitate."""
-  dataset = finished.read_dataset(config, root)
-  for name in teaching.used_teachers(config):
-    origin = finished.make_origin(config, root, dataset, name)
-    ensemble = config.ensembles[name]
+  dataset = run.read_dataset()
 
-    def work(directory, name=name, origin=origin, ensemble=ensemble):
-      members = finished.read_members(config, root, dataset, ensemble)
-      apply = lambda x, folds: ensembles.apply_ensemble(
-          list(members.values()), x, ensemble.space, folds)
-      logits.write_logits(directory, origin, dataset, apply,
-                          stage=f'logits {name}')
+  def work(directory: pathlib.Path, name: str, origin: dict) -> None:
+    ensemble = run.config.ensembles[name]
+    members = list(run.read_teachers(dataset, ensemble).values())
+    apply = partial(ensembles.apply_ensemble, members, space=ensemble.space)
+    logits.write_logits(
+        directory, origin, dataset, apply, stage=f'logits {name}')
 
-    _told(say, f'logits {name}',
-          workdir.run_once(root / 'logits' / name, origin, work))
+  for name in students.find_taught(run.config):
+    origin = run.read_origin(dataset, name)
+    yield Part(f'logits {name}', run.root / 'logits' / name, origin,
+               partial(work, name=name, origin=origin))
 
 
-def run_students(config: Any, root: pathlib.Path, say: Callable) -> None:
+def train_students(run: Run) -> Iterator[Part]:
   """Searches learning rates on dev, then trains the family."""
-  dataset = finished.read_dataset(config, root)
-  used = teaching.used_teachers(config)
-  make_members = functools.partial(
-      students.make_members, input_shape=dataset.input_shape,
-      classes=dataset.classes)
-
-  def targets():
-    return {name: logits.read_logits(
-        root / 'logits' / name,
-        finished.make_origin(config, root, dataset, name)) for name in used}
-
-  for name in used:
-    workdir.require(root / 'logits' / name, 'logits')
+  config, section, root = run.config, run.config.students, run.root
+  dataset, search = run.read_dataset(), run.root / 'students' / 'search'
+  taught = {name: root / 'logits' / name
+            for name in students.find_taught(config)}
+  for cache in taught.values():
+    workdir.require(cache, 'logits')
   made_from = {'data': dataset.fingerprint, 'logits': {
-      name: workdir.read_identity(root / 'logits' / name) for name in used}}
+      name: workdir.read_identity(cache) for name, cache in taught.items()}}
 
-  def search(directory):
-    section = config.students
+  def find_rates(directory: pathlib.Path) -> None:
     students.write_search(
-        directory, make_members(section, seeds=section.search_seeds),
-        dataset, targets(),
-        training.make_settings(config, section, steps=section.search_steps),
-    )
+        directory, students.make_members(
+            section, dataset.input_shape, dataset.classes,
+            seeds=section.search_seeds),
+        dataset, run.read_targets(dataset),
+        training.make_settings(config, section, steps=section.search_steps))
 
-  folder = root / 'students' / 'search'
-  _told(say, 'students search', workdir.run_once(folder, made_from, search))
-  rates = students.read_rates(folder)
-
-  def train(directory):
-    section = config.students
+  def train(directory: pathlib.Path) -> None:
+    said = {split: {name: ensembles.read_ensemble_logits(
+        root / 'ensembles' / name, split)
+                    for name in students.rank_teachers(config)}
+            for split in ('dev', 'test')}
     students.write_students(
-        directory, make_members(section, seeds=section.seeds, rates=rates),
-        dataset, targets(), finished.read_teacher_logits(config, root),
+        directory, run.read_members(dataset), dataset,
+        run.read_targets(dataset), said,
         training.make_settings(config, section),
-        independent=teaching.find_independent(config),
-    )
+        independent=ensembles.find_independent(config))
 
-  made_from = {**made_from, 'search': workdir.read_identity(folder)}
-  _told(say, 'students', workdir.run_once(
-      root / 'students' / 'final', made_from, train))
+  yield Part('students search', search, made_from, find_rates)
+  yield Part('students', root / 'students' / 'final',
+             {**made_from, 'search': workdir.read_identity(search)}, train)
 
 
-def run_latencies(config: Any, root: pathlib.Path, say: Callable) -> None:
+def measure_latencies(run: Run) -> Iterator[Part]:
   """Times every net, where `report.latency` asks for it."""
-  if not config.report.latency:
+  if not run.config.report.latency:
     return
-  dataset = finished.read_dataset(config, root)
-  subjects = finished.make_subjects(config, root, dataset)
+  subjects = find_subjects(run, run.read_dataset())
   made_from = {'nets': files.digest_json(
       [[list(key), repr(forms)] for key, forms in subjects.items()])}
-  work = lambda directory: latencies.write_latencies(
-      directory, subjects, ensembles.ensemble_logits)
-  _told(say, 'latencies',
-        workdir.run_once(root / 'latencies', made_from, work))
+  yield Part('latencies', run.root / 'latencies', made_from, partial(
+      latencies.write_latencies, subjects=subjects,
+      combine=ensembles.ensemble_logits))
 
 
-def run_curves(config: Any, root: pathlib.Path, say: Callable) -> None:
+def find_subjects(
+    run: Run, dataset: Dataset,
+) -> dict[tuple[str, str, int], dict[str, latencies.Subject]]:
+  """What is timed: teachers, ensembles, students with bottleneck absorbed."""
+  problem = dataset.input_shape, dataset.classes
+  subjects, deep = {}, {}
+  for name, group in run.config.teachers.items():
+    deep[name] = [family.member_net(member, *problem)
+                  for member in teachers.make_members(name, group)]
+    subjects['teacher', name, 0] = {'': latencies.make_subject(deep[name][:1])}
+  for name, ensemble in run.config.ensembles.items():
+    nets = [net for text in ensemble.members
+            for net in ensembles.pick_members(deep, text)]
+    subjects['ensemble', name, 0] = {'': latencies.make_subject(
+        nets * (1 + ensemble.mirror), ensemble.space)}
+  for member in run.read_members(dataset, seeds=1):
+    net = family.member_net(member, *problem)
+    absorbed = models.without_bottlenecks(net)
+    forms = {'': latencies.make_subject([absorbed])}
+    if absorbed != net:
+      forms['_factored'] = latencies.make_subject([net])
+    subjects['student', member.model, member.width] = forms
+  return subjects
+
+
+def draw_curves(run: Run) -> Iterator[Part]:
   """Writes results.csv, the figures, the tables and index.html."""
-  records = finished.read_records(config, root)
+  report, found = run.config.report, run.read_records()
+  made_from: dict[str, Any] = {
+      'records': files.digest_json([r.to_json() for r in found])}
+  if versions := curves.find_versions():
+    made_from['sections'] = versions
+  yield Part(
+      'curves', run.root / 'report', made_from,
+      partial(curves.write_report, records=found,
+              title=run.config.title or run.root.name,
+              notes=(*report.notes, *registered.say_registered(run.config)),
+              figure_width=report.figure_width or None,
+              paper_rows=tuple(map(dict, report.paper)),
+              main_teacher=students.rank_teachers(run.config)[0]))
+  run.say((run.root / 'report' / 'table.txt').read_text(
+      encoding='utf-8').rstrip())
 
-  def work(directory):
-    curves.write_report(
-        directory, records, title=config.title or root.name,
-        notes=tuple(config.report.notes),
-        figure_width=config.report.figure_width or None,
-        paper_rows=tuple(map(dict, config.report.paper)),
-    )
 
-  made_from = {'records': files.digest_json(records)}
-  _told(say, 'curves', workdir.run_once(root / 'report', made_from, work))
-  say((root / 'report' / 'table.txt').read_text().rstrip())
-
-
-_RUN = {
-    'data': run_data, 'teachers': run_teachers, 'ensembles': run_ensembles,
-    'logits': run_logits, 'students': run_students, 'latencies': run_latencies,
-    'curves': run_curves,
-}
+_STAGES = (
+    Stage('data', (), read_data),
+    Stage('teachers', ('data',), train_teachers, ('realignments', 'teachers')),
+    Stage('ensembles', ('data', 'teachers'), average_teachers),
+    Stage('logits', ('data', 'teachers', 'ensembles'), cache_logits),
+    Stage('students', ('data', 'ensembles', 'logits'), train_students),
+    Stage('latencies', ('data', 'students'), measure_latencies),
+    Stage('curves', ('teachers', 'ensembles', 'students', 'latencies'),
+          draw_curves, ('report',)),
+)
+STAGES = tuple(stage.name for stage in _STAGES)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
-
-import ml_collections
 
 from shallow_mimic import (
   configs,
@@ -14,24 +11,40 @@ from shallow_mimic import (
   errors,
   logits,
   models,
+  registry,
   students,
   teachers,
 )
 from shallow_mimic.configs import checks
 from shallow_mimic.configs.checks import fail
-from shallow_mimic.data import mixtures, preprocessing
-from shallow_mimic.data.sources import read, transfer
-from shallow_mimic.training import family, objectives, parallel
+from shallow_mimic.curves import results
+from shallow_mimic.data import (
+  find_source,
+  mixtures,
+  preprocessing,
+  say_speech_sources,
+)
+from shallow_mimic.data.dataset import Dataset
+from shallow_mimic.data.sources import transfer
+from shallow_mimic.training import (
+  LossSpec,
+  family,
+  loss_checks,
+  objectives,
+  parallel,
+)
+from shallow_mimic.training.loss_specs import ALPHA, TEMPERATURE
 
 _NET_OPTIONS = {f.name: f.default for f in dataclasses.fields(models.Options)}
 
 
-def check_realign(config: Any) -> None:
+def check_realign(config: configs.Config) -> None:
   """Rounds of realignment, and which group of teachers aligns."""
   rounds, group = config.data.speech.realign, config.data.speech.aligner
   fail(rounds < 0, 'data.speech.realign', rounds, '0 or more')
-  fail(rounds > 0 and config.data.source != 'timit',
-              'data.speech.realign', rounds, "0 unless data.source is 'timit'")
+  fail(rounds > 0 and not find_source(config.data).speech,
+       'data.speech.realign', rounds,
+       f'0 unless data.source is {say_speech_sources()}')
   if rounds:
     only = not group and len(config.teachers) == 1
     fail(not only and group not in config.teachers,
@@ -39,13 +52,13 @@ def check_realign(config: Any) -> None:
                 f'one of the teachers {", ".join(config.teachers)}')
 
 
-def check_inputs(config, dataset):
+def check_inputs(config: configs.Config, dataset: Dataset) -> None:
   """Every set that the configuration trains on exists and has its labels."""
   known, sets = mixtures.set_sizes(dataset), mixtures.known_sets(dataset)
   wanted = [(f'teachers.{name}.inputs', group.inputs, True)
             for name, group in config.teachers.items()]
   wanted += [(f'students.curves.{name}.inputs', curve.inputs,
-              curve.objective in objectives.NEEDS_LABELS)
+              LossSpec.registry.find(curve.objective).needs_labels)
              for name, curve in config.students.curves.items()]
   for field, text, labels in wanted:
     _, fold = mixtures.split_fold(text)
@@ -61,7 +74,7 @@ def check_inputs(config, dataset):
         )
 
 
-def check_nets(config, dataset):
+def check_nets(config: configs.Config, dataset: Dataset) -> None:
   """Every net fits the data and the devices; every size can be had."""
   problem = dataset.input_shape, dataset.classes
   members = students.make_members(config.students, *problem, seeds=1)
@@ -79,148 +92,155 @@ def check_nets(config, dataset):
       )
 
 
-def check_batches(config, devices):
+def check_batches(config: configs.Config, devices: int) -> None:
   """Every batch can be split over so many devices, where it is to be."""
   for section in (config.students, *config.teachers.values()):
     parallel.check_split(config.parallel.split, section.batch, devices)
 
 
-def check_config(config: ml_collections.ConfigDict) -> None:
-  """UserError of one line, with the field's name, unless all is valid."""
-  checks.check_known(config, configs.default_config())
+def check_config(given: configs.Given) -> configs.Config:
+  """The configuration, checked by itself and against what there is.
+
+  Raises:
+    UserError: of one line, with the field's name.
+  """
+  registry.load_plugins()
+  config = configs.read_config(given)
   for name, group in config.teachers.items():
     _check_group(config, name, group)
   check_realign(config)
-  checks.check_counts('', config, ('seed',))
   _check_data(config.data)
-  students = config.students
-  checks.check_training('students', students)
-  checks.check_positive('students', students,
-                        ('seeds', 'search_steps', 'search_seeds'))
-  checks.check_rates('students.learning_rates', students.learning_rates)
-  checks.check_widths('students.widths', students.widths)
-  if students.parameters:
-    checks.check_widths('students.parameters', students.parameters)
-  checks.fail(students.rate_width < 0, 'students.rate_width',
-              students.rate_width, '0 or a width')
-  models.with_width(students.architecture, max(students.widths))
-  checks.fail(not 0 <= students.waste < 1, 'students.waste', students.waste,
-              'a share from 0 to below 1')
-  checks.fail(not config.ensembles, 'ensembles', {},
-              'one ensemble or more: students are compared to it')
-  checks.fail(not students.curves, 'students.curves', {}, 'one curve or more')
+  section = config.students
+  models.with_width(section.architecture, max(section.widths))
+  fail(not config.ensembles, 'ensembles', {},
+       'one ensemble or more: students are compared to it')
+  fail(not section.curves, 'students.curves', {}, 'one curve or more')
   for name, ensemble in config.ensembles.items():
     _check_ensemble(config, name, ensemble)
-  for name, curve in students.curves.items():
+  for name, curve in section.curves.items():
     _check_curve(config, name, curve)
-  checks.fail(config.report.independent not in ('', *config.ensembles),
-              'report.independent', config.report.independent,
-              f'one of the ensembles {", ".join(config.ensembles)}')
-  for row in config.report.paper:
-    checks.fail(not isinstance(row, Mapping | ml_collections.ConfigDict)
-                or 'model' not in row, 'report.paper', row,
-                "a tuple of rows such as {'model': 'CNN', 'error': 12.0}")
-  checks.fail(config.logits.part_rows < 1, 'logits.part_rows',
-              config.logits.part_rows, 'at least 1')
-  checks.fail(config.logits.dtype not in logits.DTYPES, 'logits.dtype',
-              config.logits.dtype, f'one of {", ".join(logits.DTYPES)}')
-  checks.fail(config.parallel.split not in parallel.SPLITS, 'parallel.split',
-              config.parallel.split, f'one of {", ".join(parallel.SPLITS)}')
-  checks.fail(config.parallel.devices < 0, 'parallel.devices',
-              config.parallel.devices, '0 (all) or more')
+  fail(config.report.independent not in ('', *config.ensembles),
+       'report.independent', config.report.independent,
+       f'one of the ensembles {", ".join(config.ensembles)}')
+  fail(config.logits.dtype not in logits.DTYPES, 'logits.dtype',
+       config.logits.dtype, f'one of {", ".join(logits.DTYPES)}')
+  fail(config.parallel.split not in parallel.SPLITS, 'parallel.split',
+       config.parallel.split, f'one of {", ".join(parallel.SPLITS)}')
+  return config
 
 
-def _check_data(data):
-  read.check_name(data.source)
-  checks.check_counts('data', data, ('seed', 'folds', 'dev', 'limit_train'))
-  checks.check_counts('data.speech', data.speech, ('fold', 'reach'))
-  checks.fail(not data.memory_gib >= 0, 'data.memory_gib', data.memory_gib,
-              '0 (stream everything) or more')
-  checks.fail(data.source == 'timit' and data.limit_train > 0,
-              'data.limit_train', data.limit_train, '0 where the source is'
-              " 'timit'; data.speech.train_speakers limits its speakers")
+def _check_data(data: configs.Data) -> None:
+  source = find_source(data)
+  fail(source.speech and data.limit_train > 0, 'data.limit_train',
+       data.limit_train, f'0 where the source is {source.name!r};'
+       ' data.speech.train_speakers limits its speakers')
   for step in data.preprocessing:
     preprocessing.parse_step(step)
   transfer.transfer_specs(data)
 
 
-def _check_group(config, name, group):
+def _check_group(config: configs.Config, name: str,
+                 group: configs.Teacher) -> None:
   field = f'teachers.{name}'
-  checks.check_fields(f'of {field}', group, configs.make_teacher())
-  for option in group.net:
-    checks.fail(option not in _NET_OPTIONS, f'{field}.net', option,
-                f'of {", ".join(_NET_OPTIONS)}')
-    checks.check_type(f'{field}.net.{option}', group.net[option],
-                      _NET_OPTIONS[option])
-  checks.check_training(field, group)
-  checks.check_rates(f'{field}.learning_rate', [group.learning_rate])
-  checks.check_decay(f'{field}.weight_decay', group.weight_decay)
-  checks.check_positive(field, group, ('members',))
-  checks.check_counts(field, group, ('first_seed', 'together'))
-  checks.fail(group.folds not in (0, config.data.folds) or
-              group.folds > group.members, f'{field}.folds',
-              group.folds, '0, or config.data.folds and at most `members`')
+  for option, value in group.net.items():
+    fail(option not in _NET_OPTIONS, f'{field}.net', option,
+         f'of {", ".join(_NET_OPTIONS)}')
+    checks.check_type(f'{field}.net.{option}', value, _NET_OPTIONS[option])
+  fail(group.folds not in (0, config.data.folds) or
+       group.folds > group.members, f'{field}.folds', group.folds,
+       '0, or config.data.folds and at most `members`')
   models.parse_architecture(group.architecture)
 
 
-def _check_ensemble(config, name, ensemble):
+def _check_ensemble(config: configs.Config, name: str,
+                    ensemble: configs.Ensemble) -> None:
   field = f'ensembles.{name}'
-  checks.check_fields(f'of {field}', ensemble, configs.make_ensemble())
-  checks.fail(ensemble.space not in ensembles.SPACES, f'{field}.space',
-              ensemble.space, f'one of {", ".join(ensembles.SPACES)}')
-  checks.fail(not ensemble.members, f'{field}.members', ensemble.members,
-              'one teacher or more')
+  fail(ensemble.space not in ensembles.SPACES, f'{field}.space',
+       ensemble.space, f'one of {", ".join(ensembles.SPACES)}')
+  fail(not ensemble.members, f'{field}.members', ensemble.members,
+       'one teacher or more')
   for member in ensemble.members:
     group, _, index = member.partition(':')
-    checks.fail(group not in config.teachers, f'{field}.members', member,
-                f'of the teachers {", ".join(config.teachers)}')
+    fail(group not in config.teachers, f'{field}.members', member,
+         f'of the teachers {", ".join(config.teachers)}')
     count = config.teachers[group].members
-    checks.fail(bool(index) and not (index.isdigit() and int(index) < count),
-                f'{field}.members', member, f'{group}:0 to {group}:{count - 1}')
+    right = index.isascii() and index.isdigit() and len(index) < 10 and (
+        int(index) < count)
+    fail(bool(index) and not right, f'{field}.members', member,
+         f'{group}:0 to {group}:{count - 1}')
 
 
-def _check_curve(config, name, curve):
+def _check_curve(config: configs.Config, name: str,
+                 curve: configs.Curve) -> None:
   field = f'students.curves.{name}'
-  checks.check_fields(f'of {field}', curve, configs.make_curve())
-  checks.fail(curve.objective not in objectives.LOSSES, f'{field}.objective',
-              curve.objective, f'one of {", ".join(objectives.LOSSES)}')
-  if curve.objective in objectives.NEEDS_TEACHER:
-    checks.fail(curve.teacher not in config.ensembles, f'{field}.teacher',
-                curve.teacher,
-                f'one of the ensembles {", ".join(config.ensembles)}')
-  if curve.widths:
-    checks.check_widths(f'{field}.widths', curve.widths)
-  if curve.parameters:
-    checks.check_widths(f'{field}.parameters', curve.parameters)
-    checks.fail(len(curve.widths), f'{field}.parameters', curve.parameters,
-                '() where the curve has widths of its own')
+  _check_objective(config, field, curve)
   if curve.architecture:
     models.with_width(curve.architecture,
                       max(curve.widths or config.students.widths))
-  if curve.learning_rates:
-    checks.check_rates(f'{field}.learning_rates', curve.learning_rates)
-  for rate in ('dropout_input', 'dropout_hidden'):
-    checks.fail(not 0 <= curve[rate] < 1, f'{field}.{rate}', curve[rate],
-                'from 0 to below 1')
-  for decay in curve.weight_decays:
-    checks.check_decay(f'{field}.weight_decays', decay)
-  checks.fail(not curve.weight_decays, f'{field}.weight_decays', (),
-              'one value or more')
-  heat = curve.temperature
-  checks.fail(not (checks.is_finite(heat) and heat > 0),
-              f'{field}.temperature', heat, 'finite and above 0')
-  checks.fail(not 0 <= curve.alpha <= 1, f'{field}.alpha', curve.alpha,
-              'from 0 to 1')
+
+
+def _check_objective(config: configs.Config, field: str,
+                     curve: configs.Curve) -> None:
+  """The loss, its teacher and its constants; one's own is tried as well."""
+  known, name = LossSpec.registry, curve.objective
+  fail(name not in known, f'{field}.objective', name,
+       f'one of {", ".join(known)}')
+  spec = known[name]
+  if spec.needs_teacher:
+    fail(curve.teacher not in config.ensembles, f'{field}.teacher',
+         curve.teacher,
+         f'one of the ensembles {", ".join(config.ensembles)}')
+  fail(bool(curve.teacher) and not spec.needs_teacher,
+       f'{field}.teacher', curve.teacher,
+       f"'': the loss {name!r} needs no teacher")
+  for key, one in (('temperature', TEMPERATURE), ('alpha', ALPHA)):
+    stated = any(own.field == key for own in spec.constants.values())
+    value = getattr(curve, key)
+    fail(bool(spec.version) and not stated and value != one.default,
+         f'{field}.{key}', value, f'{one.default}: the constants of {name!r}'
+         f' stand in {field}.constants')
   _check_weights(f'{field}.weights', curve)
+  _check_constants(f'{field}.constants', spec, curve.constants)
+  if spec.version:
+    loss_checks.check_loss(spec, objectives.find_constants(
+        objectives.make_objective(
+            name, temperature=curve.temperature, alpha=curve.alpha,
+            constants=dict(curve.constants))))
 
 
-def _check_weights(field, curve):
+def _check_weights(field: str, curve: configs.Curve) -> None:
   weights = curve.weights
   if not weights:
     return
-  known = sorted(objectives.WEIGHTED)
-  checks.fail(curve.objective not in known, field, weights,
-              f'() unless the objective is one of {", ".join(known)}')
-  right = all(checks.is_finite(w) and w >= 0 for w in weights)
-  checks.fail(len(weights) != 2 or not right or not any(weights), field,
-              weights, 'two numbers from 0, not both 0')
+  known = {name: [one for one in spec.constants.values()
+                  if one.field == 'weights']
+           for name, spec in sorted(LossSpec.registry.items())}
+  wanted = known.pop(curve.objective)
+  fail(not wanted, field, weights, '() unless the objective is one of '
+       + ', '.join(name for name, found in known.items() if found))
+  right = len(weights) == len(wanted) and all(
+      one.allows(w) for one, w in zip(wanted, weights, strict=True))
+  fail(not right or not any(weights), field,
+       weights, 'two numbers from 0, not both 0')
+
+
+def _check_constants(field: str, spec: LossSpec,
+                     stated: Mapping[str, float]) -> None:
+  """Those that a loss has, and no other; none without a value."""
+  taken = {*results.COLUMNS, *results.FACTS} & {*spec.constants}
+  if taken:
+    raise errors.UserError(
+        f'the loss {spec.name!r} has a constant {min(taken)!r}; choose another'
+        ' name: results.csv has that word for something else')
+  known = {key: one for key, one in spec.constants.items()
+           if one.field == 'constants'}
+  for key, value in stated.items():
+    allowed = f'one of {", ".join(known)}' if known else 'left out'
+    fail(key not in known, field, key,
+         f'{allowed}: the objective is {spec.name!r}')
+    fail(not known[key].allows(value), f'{field}.{key}', value,
+         known[key].range)
+  missing = [key for key, one in known.items()
+             if key not in stated and one.default is None]
+  fail(bool(missing), field, dict(stated), 'a value for each of'
+       f' {", ".join(missing)}: the objective is {spec.name!r}')

@@ -11,17 +11,18 @@ others return at once), while every process reads.
 
 from __future__ import annotations
 
-from absl import logging
-from shallow_mimic import errors
-from shallow_mimic.runs import files
-from shallow_mimic.runs import orbax_arrays
-from typing import Any
-import jax
-import numpy as np
 import os
 import pathlib
 import re
 import shutil
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+
+from shallow_mimic import errors
+from shallow_mimic.runs import files, orbax_arrays
 
 _DIGESTS = 'digests.json'
 
@@ -37,7 +38,7 @@ def steps(directory: os.PathLike | str) -> list[int]:
     UserError: the directory is there and cannot be listed.
   """
   try:
-    names = [entry.name for entry in os.scandir(directory) if entry.is_dir()]
+    names = [e.name for e in os.scandir(os.fspath(directory)) if e.is_dir()]
   except (FileNotFoundError, NotADirectoryError):
     return []
   except OSError as error:
@@ -136,26 +137,6 @@ def read_checkpoint(
   )
 
 
-def read_step(directory: os.PathLike | str, step: int, template: Any) -> Any:
-  """Exactly this step's tree, verified; otherwise as `read_checkpoint`.
-
-  Raises:
-    UserError: the step is absent or damaged, or differs from the template.
-  """
-  if step not in (there := steps(directory)):
-    raise errors.UserError(
-        f'no step {step} in {directory}, only {there}; check the path or run'
-        ' again what writes it'
-    )
-  try:
-    return _read_verified(directory, step, template)
-  except _DamagedError as damage:
-    raise errors.UserError(
-        f'checkpoint {directory}/{step} is damaged ({damage}); delete that'
-        ' folder and run the same command again to make it anew'
-    ) from damage
-
-
 def _read_verified(
     directory: os.PathLike | str, step: int, template: Any
 ) -> Any:
@@ -164,11 +145,10 @@ def _read_verified(
   record = _read_record(folder)
   leaves = _named(template)
   _check_template(folder, record['leaves'], leaves)
+  # Files first: given damaged ones, Orbax's threads print tracebacks.
+  if damaged := files.find_damaged(folder, record['files']):
+    raise _DamagedError(f'file {damaged} is not what was written')
   try:
-    # Files first: given damaged ones, Orbax's threads print tracebacks.
-    for file, digest in record['files'].items():
-      if files.digest_file(folder / file) != digest:
-        raise _DamagedError(f'file {file} is not what was written')
     arrays = orbax_arrays.read_arrays(folder)
   except (OSError, ValueError) as error:
     raise _DamagedError(str(error)) from error

@@ -7,17 +7,20 @@ and never half of either.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from shallow_mimic import errors
-from typing import Any
 import contextlib
 import hashlib
 import io
-import jax
 import json
-import numpy as np
+import math
 import os
 import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import jax
+import numpy as np
+
+from shallow_mimic import errors
 
 _BLOCK = 1 << 22
 
@@ -84,7 +87,7 @@ def write_array(path: os.PathLike | str, array: np.ndarray) -> None:
 def read_json(path: os.PathLike | str) -> Any:
   """Reads JSON; UserError that names the file where it is damaged."""
   try:
-    return json.loads(pathlib.Path(path).read_text())
+    return json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
   except (OSError, ValueError) as error:
     raise errors.UserError(
         f'cannot read {path}: {error}; delete it and run again to make it anew'
@@ -118,7 +121,7 @@ def walk_files(folder: os.PathLike | str) -> Iterator[pathlib.Path]:
 
   seen = set()
   for root, folders, names in os.walk(
-      folder, onerror=refuse, followlinks=True):
+      os.fspath(folder), onerror=refuse, followlinks=True):
     real = os.path.realpath(root)
     if real in seen:  # A link that leads back would be walked for ever.
       folders.clear()
@@ -130,11 +133,32 @@ def walk_files(folder: os.PathLike | str) -> Iterator[pathlib.Path]:
 
 def digest_file(path: os.PathLike | str) -> str:
   """SHA-256 of a file's bytes, in hexadecimal."""
-  sha = hashlib.sha256()
   with open(path, 'rb') as file:
-    while block := file.read(_BLOCK):
-      sha.update(block)
+    return digest_stream(file)
+
+
+def digest_stream(file: BinaryIO, size: float = math.inf) -> str:
+  """SHA-256 of the next `size` bytes of an open file, or all that follow."""
+  sha = hashlib.sha256()
+  while size and (block := file.read(int(min(size, _BLOCK)))):
+    sha.update(block)
+    size -= len(block)
   return sha.hexdigest()
+
+
+def find_damaged(folder: pathlib.Path, digests: Mapping[str, str]) -> str:
+  """The first file of a folder that is missing or not as its SHA-256 says.
+
+  '' where all are as they were written.
+  """
+  for name, digest in digests.items():
+    try:
+      if digest_file(folder / name) == digest:
+        continue
+    except OSError:
+      pass
+    return name
+  return ''
 
 
 def digest_array(array: Any) -> str:
@@ -146,7 +170,7 @@ def digest_array(array: Any) -> str:
       f'{array.dtype.name} {array.dtype.str} {array.shape}'.encode()
   )
   # ascontiguousarray makes a scalar 1-d: only the shape above may be trusted.
-  sha.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+  sha.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
   return sha.hexdigest()
 
 

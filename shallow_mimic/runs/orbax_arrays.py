@@ -5,15 +5,18 @@ The only file that names Orbax. It notices no damage: `checkpoints` does.
 
 from __future__ import annotations
 
-from absl import logging
-from collections.abc import Iterator
-from typing import Any
 import contextlib
-import jax
-import numpy as np
-import orbax.checkpoint as ocp
 import os
 import re
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging
+
 
 def write_arrays(
     folder: os.PathLike | str, arrays: dict[str, np.ndarray]
@@ -90,7 +93,7 @@ def from_array(array: np.ndarray, like: Any) -> np.ndarray | jax.Array:
     return array
   kinds = []  # `key_impl` takes no ShapeDtypeStruct, but eval_shape does.
   jax.eval_shape(lambda key: kinds.append(jax.random.key_impl(key)), like)
-  return jax.random.wrap_key_data(array, impl=kinds[0])
+  return jax.random.wrap_key_data(jnp.asarray(array), impl=kinds[0])
 
 
 def _is_key(leaf: Any) -> bool:
@@ -108,7 +111,10 @@ def _open_orbax() -> Iterator[ocp.Checkpointer]:
   floats shrink by a tenth and take four times as long to write.
   """
   source = os.path.dirname(ocp.__file__) + os.sep
-  mine = lambda record: not record.pathname.startswith(source)
+
+  def mine(record: Any) -> bool:
+    return not record.pathname.startswith(source)
+
   me = jax.process_index()
   alone = ocp.options.MultiprocessingOptions(
       primary_host=me, active_processes={me}, barrier_sync_key_prefix=f'p{me}'

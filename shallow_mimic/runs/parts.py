@@ -1,23 +1,75 @@
-"""An array on disk, written part by part: a run that was killed goes on.
+"""Arrays on disk in parts, each digested as it is finished.
 
-Beside `NAME.npy` lies `NAME.npy.parts.json` with the size and SHA-256 of each
-part; until the last one the array is called `NAME.npy.partial`. No more than
-some rows are in memory at a time.
+A run that was killed goes on: a record in JSON says what the parts are made
+from, and the SHA-256 of each that is finished, in order. The leading parts
+that agree with it are kept, and what comes after them is made again.
+
+`write_parts` joins the parts to one `.npy` file; the logit cache keeps a file
+a part, and the same record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Iterable
-from collections.abc import Sequence
-from shallow_mimic.runs import files
+import dataclasses
 import hashlib
 import io
-import numpy as np
+import math
 import os
 import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, BinaryIO
 
-_BLOCK = 1 << 22
+import numpy as np
+
+from shallow_mimic import errors
+from shallow_mimic.runs import files
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+  """What parts are made from, and the SHA-256 of the finished ones, in order.
+
+  On disk at `path` from the first part on, as `origin`, `parts`, `complete`.
+  """
+
+  path: pathlib.Path
+  origin: Mapping[str, Any]
+  digests: list[str]
+
+  def add(self, digest: str, *, complete: bool) -> None:
+    """Counts one part more, which is on the disk by now."""
+    self.digests.append(digest)
+    files.write_json(self.path, {
+        'origin': dict(self.origin), 'parts': self.digests,
+        'complete': complete})
+
+
+def read_record(path: pathlib.Path, origin: Mapping[str, Any],
+                digest: Callable[[int], str]) -> Record:
+  """The record of the leading parts that an earlier run left intact.
+
+  Args:
+    path: of the record; it may be absent.
+    origin: what the parts are made from, as JSON; parts of another origin are
+      not intact.
+    digest: the SHA-256 of a part, by its number, as it lies on the disk; it
+      may raise an OSError or a UserError where there is none.
+
+  Raises:
+    UserError: the record itself is damaged.
+  """
+  record = Record(path, origin, [])
+  said = files.read_json(path) if path.exists() else {}
+  if said.get('origin') != origin:
+    return record
+  for part, expected in enumerate(said['parts']):
+    try:
+      if digest(part) != expected:
+        break
+    except (OSError, errors.UserError):
+      break
+    record.digests.append(expected)
+  return record
 
 
 def write_parts(path: os.PathLike | str, shape: tuple[int, ...],
@@ -26,12 +78,16 @@ def write_parts(path: os.PathLike | str, shape: tuple[int, ...],
                 ) -> np.ndarray:
   """Writes an array whose rows `parts` make; intact parts are not made again.
 
+  Beside `NAME.npy` lies its record, `NAME.npy.parts.json`; until the last part
+  the array is called `NAME.npy.partial`. No more than some rows are in memory
+  at a time.
+
   Args:
     path: of the `.npy` file.
     shape: [N, …], of the whole.
     dtype: of the whole.
-    parts: functions that make the rows of a part, some at a time. They make
-      the same ones in every run.
+    parts: functions that make the rows of a part, some at a time; all parts
+      have the same number of rows. They make the same ones in every run.
 
   Returns:
     The array, mapped from disk.
@@ -41,41 +97,49 @@ def write_parts(path: os.PathLike | str, shape: tuple[int, ...],
     ValueError: the parts do not add up to `shape`.
   """
   path = pathlib.Path(path)
-  partial, record = _beside(path, '.partial'), _beside(path, '.parts.json')
-  header = _header(shape, dtype)
+  partial, header = _beside(path, '.partial'), _header(shape, dtype)
+  size, left = divmod(
+      math.prod(shape) * np.dtype(dtype).itemsize, len(parts))
+
+  def digest(part: int) -> str:
+    with open(partial, 'rb') as file:
+      file.seek(len(header) + part * size)
+      return files.digest_stream(file, size)
+
   with files.clear_disk_errors(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():  # Whole, but what comes after was cut off.
       os.replace(path, partial)
-    done = _intact_parts(partial, record, header)
+    record = read_record(
+        _beside(path, '.parts.json'),
+        {'header': header.hex(), 'part_bytes': size}, digest)
+    done = len(record.digests)
     with open(partial, 'r+b' if done else 'wb') as file:
-      file.truncate(len(header) + sum(size for size, _ in done))
-      file.seek(0)
+      file.truncate(len(header) + done * size)
       file.write(header)
       file.seek(0, os.SEEK_END)
-      for part in parts[len(done):]:
-        done.append(_write_part(file, part, dtype))
-        files.write_json(record, {'header': header.hex(), 'parts': done})
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    if sum(part[0] for part in done) != size:
-      raise ValueError(f'the parts of {path} do not make up {shape}')
+      for number, part in enumerate(parts[done:], done + 1):
+        written = _write_part(file, part, dtype)
+        if left or file.tell() != len(header) + number * size:
+          raise ValueError(f'the parts of {path} do not make up {shape}')
+        record.add(written, complete=number == len(parts))
     os.replace(partial, path)
   return files.read_array(path, mmap=True)
 
 
 def discard(directory: os.PathLike | str) -> None:
-  """Deletes the arrays of a folder that were written in parts; nothing else."""
+  """Deletes what `write_parts` left in a folder, and nothing else."""
   for record in pathlib.Path(directory).glob('*.npy.parts.json'):
     path = record.with_name(record.name.removesuffix('.parts.json'))
     for file in (path, _beside(path, '.partial'), record):
       file.unlink(missing_ok=True)
 
 
-def _beside(path, suffix):
+def _beside(path: pathlib.Path, suffix: str) -> pathlib.Path:
   return path.with_name(path.name + suffix)
 
 
-def _header(shape, dtype):
+def _header(shape: tuple[int, ...], dtype: np.typing.DTypeLike) -> bytes:
   """The bytes that `numpy.save` would begin such a file with."""
   buffer = io.BytesIO()
   np.lib.format.write_array_header_1_0(buffer, {
@@ -84,38 +148,14 @@ def _header(shape, dtype):
   return buffer.getvalue()
 
 
-def _write_part(file, part, dtype):
-  """Appends a part; its size and SHA-256, once they are on the disk."""
-  sha, size = hashlib.sha256(), 0
+def _write_part(file: BinaryIO, part: Callable[[], Iterable[np.ndarray]],
+                dtype: np.typing.DTypeLike) -> str:
+  """Appends a part; its SHA-256, once it is on the disk."""
+  sha = hashlib.sha256()
   for rows in part():
-    data = np.ascontiguousarray(rows, dtype).reshape(-1).view(np.uint8)
+    data = np.ascontiguousarray(rows, dtype).reshape(-1).view(np.uint8).data
     file.write(data)
     sha.update(data)
-    size += data.nbytes
   file.flush()
   os.fsync(file.fileno())
-  return [size, sha.hexdigest()]
-
-
-def _intact_parts(partial, record, header):
-  """[size, SHA-256] of the leading parts that an earlier run left intact."""
-  if not (partial.exists() and record.exists()):
-    return []
-  said = files.read_json(record)
-  good = []
-  with open(partial, 'rb') as file:
-    if file.read(len(header)) != header or said['header'] != header.hex():
-      return []
-    for size, digest in said['parts']:
-      if _digest_next(file, size) != digest:
-        break
-      good.append([size, digest])
-  return good
-
-
-def _digest_next(file, size):
-  sha = hashlib.sha256()
-  while size and (block := file.read(min(size, _BLOCK))):
-    sha.update(block)
-    size -= len(block)
   return sha.hexdigest()

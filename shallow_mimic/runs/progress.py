@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from tqdm import tqdm
 import sys
 import time
+from collections.abc import Callable
+
+from tqdm import tqdm
+
 
 class Progress:
   """Tells how far a stage has come: step, rate and time left.

@@ -9,22 +9,14 @@ they are read anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from collections.abc import Iterator
-from collections.abc import Mapping
-from shallow_mimic import errors
-from shallow_mimic.runs import files
-from typing import Any
 import contextlib
 import os
 import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-def require(directory: pathlib.Path, stage: str) -> None:
-  """UserError unless a stage's folder is finished."""
-  if not (directory / 'done.json').exists():
-    raise errors.UserError(
-        f'{directory} is not finished; run the stage `{stage}` first'
-    )
+from shallow_mimic import errors
+from shallow_mimic.runs import files
 
 _STARTED, _DONE = 'started.json', 'done.json'
 _IDENTITY, _CONFIG = 'identity.json', 'config.json'
@@ -51,7 +43,7 @@ def hold(workdir: os.PathLike | str) -> Iterator[None]:
     try:
       with files.clear_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = stack.enter_context(open(path, 'w'))
+        file = stack.enter_context(open(path, 'wb'))
     except errors.UserError:
       if not os.path.isdir(path.parent):
         raise
@@ -112,21 +104,23 @@ def check_config(workdir: os.PathLike | str, config: Mapping[str, Any]) -> None:
     )
 
 
-def _explain_unknown(workdir):
+def _explain_unknown(workdir: os.PathLike | str) -> str:
   return (f'{workdir} holds finished work, but no config.json that says of'
           ' which configuration; put it back, or choose another --workdir')
 
 
-def _is_ours(path, config):
+def _is_ours(path: pathlib.Path, config: Mapping[str, Any]) -> bool:
   """Whether a file, intact, is a configuration and not some other program's."""
   try:
     found = files.read_json(path)
   except errors.UserError:
     return False
-  return isinstance(found, dict) and found.keys() == config.keys()
+  # Versions of what was registered stand there only where something was.
+  return isinstance(found, dict) and not (
+      found.keys() ^ config.keys()) - {'registered'}
 
 
-def _is_unbound(root):
+def _is_unbound(root: pathlib.Path) -> bool:
   """Whether no stage is finished, and none but the first was begun."""
   begun = {path.parent for path in root.glob(f'*/**/{_STARTED}')}
   return begun <= {root / _FIRST} and not (root / _FIRST / _DONE).exists()
@@ -152,7 +146,7 @@ def _flatten(tree: Any, prefix: str = '') -> dict[str, Any]:
 
 
 def run_once(directory: os.PathLike | str, made_from: Mapping[str, Any],
-             work: Callable[[pathlib.Path], None], *,
+             work: Callable[[pathlib.Path], object], *,
              discard: Callable[[pathlib.Path], None] | None = None) -> bool:
   """Runs `work(directory)` unless it is finished and intact.
 
@@ -187,6 +181,14 @@ def run_once(directory: os.PathLike | str, made_from: Mapping[str, Any],
   return True
 
 
+def require(directory: pathlib.Path, stage: str) -> None:
+  """UserError unless a stage's folder is finished."""
+  if not (directory / _DONE).exists():
+    raise errors.UserError(
+        f'{directory} is not finished; run the stage `{stage}` first'
+    )
+
+
 def write_identity(directory: os.PathLike | str, identity: Any) -> None:
   """Says what a stage's result is: digests of content, not of files."""
   files.write_json(pathlib.Path(directory) / _IDENTITY, identity)
@@ -200,20 +202,23 @@ def read_identity(directory: os.PathLike | str) -> Any:
 def verify(directory: os.PathLike | str) -> None:
   """UserError unless every file of a finished stage is as it was written."""
   directory = pathlib.Path(directory)
-  for name, expected in files.read_json(directory / _DONE).items():
-    path = directory / name
-    if not path.exists():
-      raise errors.UserError(
-          f'{path} is missing; delete {directory} and run again to make it anew'
-      )
-    if files.digest_file(path) != expected:
-      raise errors.UserError(
-          f'{path} is damaged: its SHA-256 is not the one it was written with;'
-          f' delete {directory} and run again to make it anew'
-      )
+  name = files.find_damaged(directory, files.read_json(directory / _DONE))
+  if name:
+    raise explain_damage(directory / name, directory)
 
 
-def _check_origin(directory, made_from, discard):
+def explain_damage(path: pathlib.Path,
+                   directory: pathlib.Path) -> errors.UserError:
+  """What to say of a file of a folder that is not as it was written."""
+  what = ('damaged: its SHA-256 is not the one it was written with'
+          if path.exists() else 'missing')
+  return errors.UserError(
+      f'{path} is {what}; delete {directory} and run again to make it anew')
+
+
+def _check_origin(
+    directory: pathlib.Path, made_from: Mapping[str, Any],
+    discard: Callable[[pathlib.Path], None] | None) -> None:
   path = directory / _STARTED
   if not path.exists():
     return

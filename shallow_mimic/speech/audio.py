@@ -10,11 +10,15 @@ import io
 import os
 import pathlib
 import types
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from shallow_mimic import errors
 from shallow_mimic.speech.features import RATE, WINDOW
+
+if TYPE_CHECKING:
+  import soundfile
 
 _SPHERE = b'NIST_1A'
 _BYTES = 2  # of one 16-bit sample
@@ -73,7 +77,7 @@ def _soundfile() -> types.ModuleType:
   return soundfile
 
 
-def _check_format(path: os.PathLike | str, sound: object) -> None:
+def _check_format(path: os.PathLike | str, sound: soundfile.SoundFile) -> None:
   if sound.samplerate != RATE:
     raise errors.UserError(
         f'{path} is sampled at {sound.samplerate} Hz; {RATE} Hz are needed')

@@ -83,7 +83,7 @@ def find_entries(folder: os.PathLike | str) -> list[Entry]:
   if not folder.is_dir():
     raise errors.UserError(
         f'there is no folder {folder}; give the one that holds TIMIT')
-  found = {}
+  found: dict[tuple[str, str, str, str], dict[str, pathlib.Path]] = {}
   for path, match in _matches(folder):
     portion = match.groupdict().get('portion', 'sample')
     key = (match['speaker'], match['sentence'], match['dialect'], portion)
@@ -135,8 +135,8 @@ def _entry(
   phones = paths.get('.phn')
   # The message names a missing file in its neighbour's case of letters.
   if audio is None:
-    upper = phones.suffix.isupper()
-    audio = phones.with_suffix('.WAV' if upper else '.wav')
+    phones = paths['.phn']
+    audio = phones.with_suffix('.WAV' if phones.suffix.isupper() else '.wav')
   if phones is None:
     stem = audio.name.split('.')[0]
     phones = audio.with_name(
@@ -145,7 +145,8 @@ def _entry(
 
 
 def _check_unique(entries: Iterable[Entry]) -> None:
-  seen, portions = {}, {}
+  seen: dict[str, Entry] = {}
+  portions: dict[str, str] = {}
   for entry in entries:
     portion = portions.setdefault(entry.speaker, entry.portion)
     if portion != entry.portion:

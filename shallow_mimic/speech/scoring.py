@@ -16,6 +16,7 @@ Conventions, by name:
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,29 +25,35 @@ from numpy.typing import ArrayLike
 
 from shallow_mimic.speech import phones as phone_set
 
+# Phones 0 to 60 of one utterance, in order.
+Phones = Sequence[int] | np.ndarray
 CONVENTIONS = ('silence scored', 'silence forgiven')
 
 
-class Errors(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Errors:
   """Counts, integers or one per utterance [U]; `phones` is N, the reference's.
 
   >>> print((Errors(1, 0, 1, 5) + Errors(0, 0, 0, 3)).rate)  # 2 of 8
   0.25
   """
 
-  substitutions: ArrayLike
-  deletions: ArrayLike
-  insertions: ArrayLike
-  phones: ArrayLike
+  substitutions: int | np.ndarray
+  deletions: int | np.ndarray
+  insertions: int | np.ndarray
+  phones: int | np.ndarray
 
   def __add__(self, other: Errors) -> Errors:
     """Joins two counts."""
-    return Errors(*(np.add(a, b) for a, b in zip(self, other, strict=True)))
+    return Errors(
+        self.substitutions + other.substitutions,
+        self.deletions + other.deletions, self.insertions + other.insertions,
+        self.phones + other.phones)
 
   @property
-  def total(self) -> np.ndarray:
+  def total(self) -> int | np.ndarray:
     """S + D + I, of the utterance or of each one [U]."""
-    return np.sum(self[:3], axis=0)
+    return self.substitutions + self.deletions + self.insertions
 
   @property
   def rate(self) -> float:
@@ -64,7 +71,7 @@ class Difference(NamedTuple):
   p: float
 
 
-def fold_for(phones: Sequence[int],
+def fold_for(phones: Phones,
          convention: str = CONVENTIONS[0]) -> list[int]:
   """Classes 0 to 38 of phones 0 to 60, without those that do not count."""
   if convention not in CONVENTIONS:
@@ -76,7 +83,7 @@ def fold_for(phones: Sequence[int],
   return classes.tolist()
 
 
-def count_errors(reference: Sequence[int], hypothesis: Sequence[int],
+def count_errors(reference: Phones, hypothesis: Phones,
                  convention: str = CONVENTIONS[0]) -> Errors:
   """Errors of one utterance, from phones 0 to 60 of both sides.
 
@@ -91,8 +98,8 @@ def count_errors(reference: Sequence[int], hypothesis: Sequence[int],
                 tags.count('insert'), len(reference))
 
 
-def count_each(references: Sequence[Sequence[int]],
-               hypotheses: Sequence[Sequence[int]],
+def count_each(references: Sequence[Phones],
+               hypotheses: Sequence[Phones],
                convention: str = CONVENTIONS[0]) -> Errors:
   """`count_errors` of each utterance: an `Errors` of arrays [U].
 
@@ -103,8 +110,8 @@ def count_each(references: Sequence[Sequence[int]],
   return Errors(*np.array(counts, int).reshape(-1, 4).T)
 
 
-def tabulate_confusions(references: Sequence[Sequence[int]],
-                        hypotheses: Sequence[Sequence[int]],
+def tabulate_confusions(references: Sequence[Phones],
+                        hypotheses: Sequence[Phones],
                         convention: str = CONVENTIONS[0]) -> np.ndarray:
   """How often class i was recognised as j: int [40, 40] over all utterances.
 
@@ -118,9 +125,11 @@ def tabulate_confusions(references: Sequence[Sequence[int]],
   for reference, hypothesis in _pair(references, hypotheses):
     source = fold_for(reference, convention)
     target = fold_for(hypothesis, convention)
-    for tag, i, i_end, j, j_end in Levenshtein.opcodes(source, target):
-      rows = nothing if tag == 'insert' else source[i:i_end]
-      columns = nothing if tag == 'delete' else target[j:j_end]
+    for op in Levenshtein.opcodes(source, target):
+      rows = (nothing if op.tag == 'insert'
+              else source[op.src_start:op.src_end])
+      columns = (nothing if op.tag == 'delete'
+                 else target[op.dest_start:op.dest_end])
       np.add.at(table, (rows, columns), 1)
   return table
 

@@ -33,8 +33,13 @@ OFFICIAL_COUNTS = {'train': (462, 3696), 'dev': (50, 400), 'test': (24, 192)}
 class Spoken(Protocol):
   """Anything of one speaker: an `Entry` or an `Utterance`."""
 
-  speaker: str
-  portion: str
+  @property
+  def speaker(self) -> str:
+    """Who speaks."""
+
+  @property
+  def portion(self) -> str:
+    """'train', 'test' or 'sample'."""
 
 
 _Item = TypeVar('_Item', bound=Spoken)
@@ -126,7 +131,7 @@ def split_by_speaker(
   Raises:
     UserError: a speaker is in two splits.
   """
-  split_of = {}
+  split_of: dict[str, str] = {}
   for split, names in speakers.items():
     for name in names:
       other = split_of.setdefault(name, split)

@@ -93,12 +93,13 @@ def align(logits: ArrayLike, lengths: ArrayLike, phones: ArrayLike,
   Raises: ValueError where shapes, lengths or counts do not fit.
   """
   logits, lengths = _check(logits, lengths, model)
-  phones, counts = jnp.asarray(phones), jnp.asarray(counts)
-  if phones.shape[:-1] != counts.shape or counts.shape != lengths.shape:
-    raise ValueError(f'phones must be [B, N] and counts [B], got {phones.shape}'
-                     f' and {counts.shape} for lengths {lengths.shape}')
-  _check_range('counts', counts, phones.shape[1])
-  return _align(logits, lengths, phones, counts, model,
+  said, known = jnp.asarray(phones), jnp.asarray(counts)
+  frames = jnp.shape(lengths)
+  if said.shape[:-1] != known.shape or known.shape != frames:
+    raise ValueError(f'phones must be [B, N] and counts [B], got {said.shape}'
+                     f' and {known.shape} for lengths {frames}')
+  _check_range('counts', known, said.shape[1])
+  return _align(logits, lengths, said, known, model,
                 jnp.asarray(prior, jnp.float32))
 
 
@@ -136,7 +137,10 @@ def _decode_batch(log_posteriors, lengths, model, weights):
 def _decode_one(emissions, length, model, weights):
   """Emissions [T, S] of one utterance."""
   phones, alive = len(model.language.start), jnp.arange(len(emissions)) < length
-  by_phone = lambda x: jnp.reshape(x, (*x.shape[:-1], phones, -1))
+
+  def by_phone(x):
+    return jnp.reshape(x, (*x.shape[:-1], phones, -1))
+
   emissions = by_phone(emissions)
   durations = Durations(*map(by_phone, model.durations))
   positions = emissions.shape[-1]
@@ -210,7 +214,9 @@ def _align_one(emissions, length, chain, count, durations):
     return jnp.where(alive, new, scores), (arrive > remain) & alive
   last, moved = jax.lax.scan(step, first, (emissions[1:], alive[1:]))
 
-  back = lambda link, moved: (link - moved[link], link)
+  def back(link, moved):
+    return (link - moved[link], link)
+
   link, path = jax.lax.scan(back, count - 1, moved, reverse=True)
   path = jnp.concatenate([link[None], path])
   enough = (count > 0) & (length >= count)

@@ -137,7 +137,7 @@ def write_artefact(directory: os.PathLike | str, whole: Whole,
   contents = {
       MODEL: bytes(exported.serialize()),
       WEIGHTS: safetensors.numpy.save(name_weights(whole)),
-      LOADER: pathlib.Path(__file__).with_name('load.py').read_bytes(),
+      LOADER: pathlib.Path(__file__).with_name(LOADER).read_bytes(),
   }
   # A folder that is there stays the same one: it may be mounted or linked to.
   made_here = not directory.exists()

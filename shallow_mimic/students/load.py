@@ -20,7 +20,7 @@ import safetensors.numpy
 def load(folder='.'):
   """Returns a function from raw inputs [B, …] to logits [B, C]."""
   folder = pathlib.Path(folder)
-  manifest = json.loads((folder / 'manifest.json').read_text())
+  manifest = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
   data = {name: (folder / name).read_bytes() for name in manifest['files']}
   for name, digest in manifest['files'].items():
     if hashlib.sha256(data[name]).hexdigest() != digest:

@@ -1,18 +1,19 @@
-"""The widths of a student curve, and learning rates that follow the width."""
+"""The family that a configuration describes, and who teaches it."""
 
 from __future__ import annotations
 
+import collections
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from shallow_mimic import errors, models
+from shallow_mimic import configs, errors, models
 from shallow_mimic.training import family, objectives
 
 
-def make_members(config: Any, input_shape: tuple[int, ...], classes: int, *,
-                 seeds: int,
+def make_members(config: configs.Students, input_shape: tuple[int, ...],
+                 classes: int, *, seeds: int,
                  rates: Mapping[tuple[str, int], tuple[float, float]] | None
                  = None) -> list[family.Member]:
   """The family that a configuration describes.
@@ -29,6 +30,7 @@ def make_members(config: Any, input_shape: tuple[int, ...], classes: int, *,
   for name, curve in sorted(config.curves.items()):
     for width in find_widths(config, name, input_shape, classes,
                                     **_net_options(config, curve)):
+      grid: Iterable[tuple[float, float]]
       if rates is None:
         grid = itertools.product(
             scale_rates(
@@ -43,6 +45,35 @@ def make_members(config: Any, input_shape: tuple[int, ...], classes: int, *,
   return members
 
 
+def find_taught(config: configs.Config) -> dict[str, list[str]]:
+  """The inputs that each ensemble has to label, by its name."""
+  used: dict[str, list[str]] = {}
+  for curve in config.students.curves.values():
+    if curve.teacher:
+      used.setdefault(curve.teacher, []).append(curve.inputs)
+  return {name: used[name] for name in config.ensembles if name in used}
+
+
+def rank_teachers(config: configs.Config) -> list[str]:
+  """All ensembles, the main teacher first: the one of most plain mimics.
+
+  A plain mimic's name holds no '/'; where there is none, all mimics count.
+  Of equals the one with more members is first. Students of labels, and all
+  else that needs one teacher to be compared to, are compared to the first.
+  """
+  section = config.students
+  sizes = section.parameters or section.widths
+  taught = {name: curve for name, curve in section.curves.items()
+            if curve.teacher}
+  plain = {name: curve for name, curve in taught.items() if '/' not in name}
+  uses: collections.Counter[str] = collections.Counter()
+  for curve in (plain or taught).values():
+    uses[curve.teacher] += len(curve.parameters or curve.widths or sizes)
+  return sorted(
+      config.ensembles, reverse=True,
+      key=lambda name: (uses[name], len(config.ensembles[name].members), name))
+
+
 def _net_options(config, curve):
   return {'activation': config.activation, 'bias_spread': config.bias_spread,
           'dropout_input': curve.dropout_input,
@@ -53,18 +84,17 @@ def _make_member(config, name, curve, width, seed, rate, decay):
   return family.Member(
       model=name, architecture=curve.architecture or config.architecture,
       width=width, seed=seed, learning_rate=rate, weight_decay=decay,
-      objective=objectives.Objective(
-          curve.objective, curve.temperature, curve.alpha,
-          tuple(curve.weights)),
-      inputs=curve.inputs,
-      teacher=(curve.teacher
-               if curve.objective in objectives.NEEDS_TEACHER else ''),
+      objective=objectives.make_objective(
+          curve.objective, temperature=curve.temperature, alpha=curve.alpha,
+          weights=curve.weights, constants=dict(curve.constants)),
+      mixture=curve.inputs, teacher=curve.teacher,
       net_options=tuple(sorted(_net_options(config, curve).items())),
   )
 
 
-def find_widths(config: Any, name: str, input_shape: tuple[int, ...],
-                classes: int, **options: Any) -> tuple[int, ...]:
+def find_widths(config: configs.Students, name: str,
+                input_shape: tuple[int, ...], classes: int,
+                **options: Any) -> tuple[int, ...]:
   """Widths of a curve: as stated, or those that give the stated sizes.
 
   Args:
@@ -81,7 +111,7 @@ def find_widths(config: Any, name: str, input_shape: tuple[int, ...],
   curve = config.curves[name]
   if curve.widths or not (curve.parameters or config.parameters):
     return tuple(curve.widths or config.widths)
-  found = {}
+  found: dict[int, int] = {}
   for wanted in curve.parameters or config.parameters:
     text = curve.architecture or config.architecture
     width = models.find_width(text, input_shape, classes, wanted, **options)

@@ -14,7 +14,7 @@ import numpy as np
 
 from shallow_mimic.data.preprocessing import Preprocessing, Step
 
-Arrays = Mapping[str, Mapping[str, jax.Array | np.ndarray]]
+Arrays = Mapping[str, Mapping[str, jax.Array]]
 
 
 def fitted_arrays(fitted: Preprocessing) -> dict[str, dict[str, np.ndarray]]:
@@ -61,7 +61,10 @@ def _standardise(step: Step, arrays: Mapping[str, jax.Array],
 def _gcn(step: Step, arrays: Mapping[str, jax.Array],
          x: jax.Array) -> jax.Array:
   del arrays
-  mean = lambda x: x.mean(tuple(range(1, x.ndim)), keepdims=True)
+
+  def mean(x):
+    return x.mean(tuple(range(1, x.ndim)), keepdims=True)
+
   centred = x - mean(x)
   # Rounding leaves a mean; the version for NumPy uses float64 instead.
   centred -= mean(centred)

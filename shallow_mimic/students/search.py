@@ -12,9 +12,10 @@ import numpy as np
 from shallow_mimic import errors, training
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
-from shallow_mimic.evaluation.records import make_record
-from shallow_mimic.runs import files, workdir
-from shallow_mimic.training import family, fit, gather_inputs
+from shallow_mimic.evaluation.describe import make_record
+from shallow_mimic.evaluation.records import write_records
+from shallow_mimic.runs import workdir
+from shallow_mimic.training import family, fit, gather_family_data
 
 
 def write_search(directory: os.PathLike | str, members: Sequence[family.Member],
@@ -22,14 +23,14 @@ def write_search(directory: os.PathLike | str, members: Sequence[family.Member],
                  settings: training.Settings) -> None:
   """Searches learning rates; writes what dev says and what it chose."""
   directory = pathlib.Path(directory)
-  inputs = gather_inputs(members, dataset, targets, settings.memory)
-  fitted = fit.fit(members, inputs, settings, directory / 'checkpoints',
+  family_data = gather_family_data(members, dataset, targets, settings.memory)
+  fitted = fit.fit(members, family_data, settings, directory / 'checkpoints',
                    stage='students search')
   scores = collections.defaultdict(list)
   for member, result in zip(members, fitted, strict=True):
     value = -1.0 if result.diverged else result.accuracy
     scores[_curve_key(member), _rate_key(member)].append(value)
-  chosen = {}
+  chosen: dict[tuple[str, int], tuple[float, tuple[float, float]]] = {}
   for (curve, rate), values in scores.items():
     best = chosen.get(curve)
     if best is None or np.mean(values) > best[0]:
@@ -47,10 +48,10 @@ def write_search(directory: os.PathLike | str, members: Sequence[family.Member],
     picked = chosen[_curve_key(member)][1] == _rate_key(member)
     records.append(make_record(
         member, result, net, 'student', {'dev': {'accuracy': result.accuracy}},
-        inputs_count=training.count_inputs(member, inputs), phase='search',
+        inputs_count=training.count_inputs(member, family_data), phase='search',
         selected=picked,
     ))
-  files.write_json(directory / 'records.json', records)
+  write_records(directory / 'records.json', records)
   workdir.write_identity(directory, [
       [name, width, *rate] for (name, width), (_, rate)
       in sorted(chosen.items())

@@ -8,6 +8,7 @@ program too, and chosen on dev.
 from __future__ import annotations
 
 import collections
+import functools
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -20,9 +21,10 @@ from shallow_mimic import errors, evaluation, models, training
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
 from shallow_mimic.evaluation import fidelity, recognition
-from shallow_mimic.evaluation.records import make_record
+from shallow_mimic.evaluation.describe import make_record
+from shallow_mimic.evaluation.records import Record, write_records
 from shallow_mimic.runs import checkpoints, files, workdir
-from shallow_mimic.training import family, fit, gather_inputs
+from shallow_mimic.training import family, fit, gather_family_data
 
 
 def write_students(directory: os.PathLike | str,
@@ -44,12 +46,13 @@ def write_students(directory: os.PathLike | str,
     independent: by teacher, one that shares nothing with it, to compare to.
   """
   directory = pathlib.Path(directory)
-  inputs = gather_inputs(members, dataset, targets, settings.memory)
-  fitted = fit.fit(members, inputs, settings, directory / 'checkpoints',
+  family_data = gather_family_data(members, dataset, targets, settings.memory)
+  fitted = fit.fit(members, family_data, settings, directory / 'checkpoints',
                    stage='students')
   bench = fidelity.make_bench(dataset, targets, teacher_logits,
                              independent or {}, settings.base_seed)
-  stacked, records, identity = {}, [None] * len(members), {}
+  stacked, identity = {}, {}
+  records: dict[int, Record] = {}
   for label, group in group_by_net(members).items():
     net = family.member_net(members[group[0]], dataset.input_shape,
                             dataset.classes)
@@ -58,40 +61,41 @@ def write_students(directory: os.PathLike | str,
     stacked[label] = params
     identity[label] = files.digest_tree(params)
     values, bins = fidelity.judge(
-        net, params, [members[i] for i in group], inputs, bench)
+        net, params, [members[i] for i in group], family_data, bench)
     for place, index in enumerate(group):
       records[index] = make_record(
           members[index], fitted[index], net, 'student', values[place],
-          inputs_count=training.count_inputs(members[index], inputs),
+          inputs_count=training.count_inputs(members[index], family_data),
           calibration=bins[place],
       )
   checkpoints.write_checkpoint(directory / 'params', settings.recipe.steps,
                                stacked)
-  recognition.score_phones(
-      directory, records, dataset, lambda index, split: _predict(
-          members[index], fitted[index].params, inputs, dataset, split))
-  files.write_json(directory / 'records.json', records)
+  in_order = [records[i] for i in range(len(members))]
+  scored = recognition.score_phones(
+      directory, in_order, dataset, lambda index, split: _predict(
+          members[index], fitted[index].params, family_data, dataset, split))
+  write_records(directory / 'records.json', scored)
   workdir.write_identity(directory, identity)
 
 
-def _predict(member, params, inputs, dataset, split):
+def _predict(member, params, family_data, dataset, split):
   """Logits [N, C] of a member on a split, not normalised."""
   net = family.member_net(member, dataset.input_shape, dataset.classes)
   outputs = evaluation.predict(net, params, dataset.pool(split))
-  normalizer = training.choose_normalizer(member, inputs)
+  normalizer = training.choose_normalizer(member, family_data)
   return np.asarray(normalizer.denormalize(outputs))
 
 
 def read_student(directory: os.PathLike | str, members: Sequence[family.Member],
                  index: int, dataset: Dataset) -> tuple[models.Net, Any]:
   """The net and the parameters of one member of a finished family."""
-  shapes, places = {}, {}
+  shapes: dict[str, Any] = {}
+  places: dict[int, tuple[str, int, models.Net]] = {}
   for label, group in group_by_net(members).items():
     net = family.member_net(members[group[0]], dataset.input_shape,
                             dataset.classes)
-    stack = lambda leaf, group=group: jax.ShapeDtypeStruct(
-        (len(group), *leaf.shape), leaf.dtype)
-    shapes[label] = jax.tree.map(stack, models.param_shapes(net))
+    shapes[label] = jax.tree.map(functools.partial(_stack, len(group)),
+                                 models.param_shapes(net))
     places |= {i: (label, place, net) for place, i in enumerate(group)}
   found = checkpoints.read_checkpoint(
       pathlib.Path(directory) / 'params', shapes)
@@ -101,6 +105,10 @@ def read_student(directory: os.PathLike | str, members: Sequence[family.Member],
     )
   label, place, net = places[index]
   return net, jax.tree.map(lambda leaf: leaf[place], found[1][label])
+
+
+def _stack(count, leaf):
+  return jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype)
 
 
 def group_by_net(members: Sequence[family.Member]) -> dict[str, list[int]]:

@@ -1,5 +1,6 @@
 """Stage: deep nets trained on labels, and the labels of speech realigned."""
 
+from shallow_mimic.teachers.realignment import read_dataset
 from shallow_mimic.teachers.train import (
     make_members,
     read_teachers,
@@ -7,5 +8,5 @@ from shallow_mimic.teachers.train import (
 )
 
 __all__ = [
-    'make_members', 'read_teachers', 'write_teachers',
+    'make_members', 'read_dataset', 'read_teachers', 'write_teachers',
 ]

@@ -9,6 +9,7 @@ Viterbi. Dev and test keep the labels that were timed by hand.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Callable
@@ -16,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from shallow_mimic import evaluation, training
-from shallow_mimic.data import mixtures, pools
+from shallow_mimic import configs, evaluation, models, training
+from shallow_mimic.data import mixtures, pools, store
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.utterances import Sequences
 from shallow_mimic.runs import files, workdir
@@ -26,7 +27,8 @@ from shallow_mimic.teachers import train
 from shallow_mimic.training import family, fit, make_settings
 
 
-def make_aligner(config: Any) -> tuple[family.Member, training.Settings]:
+def make_aligner(config: configs.Config,
+                 ) -> tuple[family.Member, training.Settings]:
   """The net that finds labels anew, and how it trains: one of a group.
 
   It trains on all of the group's inputs: it labels no student's targets.
@@ -34,11 +36,11 @@ def make_aligner(config: Any) -> tuple[family.Member, training.Settings]:
   name = aligner_group(config)
   group = config.teachers[name]
   member = train.make_members(name, group)[0]
-  return (dataclasses.replace(member, inputs=group.inputs),
+  return (dataclasses.replace(member, mixture=group.inputs),
           make_settings(config, group))
 
 
-def aligner_group(config: Any) -> str:
+def aligner_group(config: configs.Config) -> str:
   """The group named, or else the only one."""
   return config.data.speech.aligner or next(iter(config.teachers))
 
@@ -62,7 +64,7 @@ def write_realignment(directory: os.PathLike | str, stage: str,
   """
   directory = pathlib.Path(directory)
   [trained] = fit.fit(
-      [member], training.gather_inputs(
+      [member], training.gather_family_data(
           [member], dataset, {}, settings.memory), settings,
       directory / 'checkpoints', stage=stage)
   net = family.member_net(member, dataset.input_shape, dataset.classes)
@@ -75,8 +77,7 @@ def write_realignment(directory: os.PathLike | str, stage: str,
     pool = mixtures.set_pool(dataset, name)
     before = mixtures.known_sets(dataset)[name].y
     after = align_utterances(
-        lambda start, stop, pool=pool: evaluation.predict(
-            net, trained.params, pools.cut_pool(pool, start, stop)),
+        functools.partial(_predict_part, net, trained.params, pool),
         mixtures.set_sequences(dataset, name), model)
     files.write_array(directory / f'{name}.npy', after)
     digests[name] = files.digest_array(after)
@@ -89,6 +90,11 @@ def labelled_sets(dataset: Dataset) -> list[str]:
   """`train`, and the transfer sets that have labels."""
   return [name for name, part in mixtures.known_sets(dataset).items()
           if (part.y >= 0).all()]
+
+
+def _predict_part(net: models.Net, params: Any, pool: pools.Pool, start: int,
+                  stop: int) -> np.ndarray:
+  return evaluation.predict(net, params, pools.cut_pool(pool, start, stop))
 
 
 def align_utterances(logits_of: Callable[[int, int], np.ndarray],
@@ -124,13 +130,34 @@ def _pad(parts: list[np.ndarray], multiple: int) -> np.ndarray:
   return out
 
 
+def read_dataset(config: configs.Config, root: pathlib.Path,
+                 rounds: int | None = None) -> Dataset:
+  """The data set of a work directory, mapped from disk.
+
+  Args:
+    config: the configuration.
+    root: the work directory.
+    rounds: of realignment, whose labels are wanted; None for the last.
+  """
+  workdir.require(root / 'data', 'data')
+  rounds = config.data.speech.realign if rounds is None else rounds
+  dataset = store.read_dataset(root / 'data')
+  for done in range(rounds):
+    folder = root / 'realignments' / str(done + 1)
+    workdir.require(folder, 'teachers')
+    dataset = read_realignment(folder, dataset)
+  return dataset
+
+
 def read_realignment(directory: os.PathLike | str, dataset: Dataset) -> Dataset:
   """The data set with the labels of a finished round."""
   directory = pathlib.Path(directory)
   labels = {name: files.read_array(directory / f'{name}.npy')
             for name in labelled_sets(dataset)}
-  relabel = lambda name, part: (
-      part._replace(y=labels[name]) if name in labels else part)
+
+  def relabel(name, part):
+    return part._replace(y=labels[name]) if name in labels else part
+
   return dataclasses.replace(
       dataset, train=relabel('train', dataset.train),
       transfer={name: relabel(name, part)

@@ -1,15 +1,17 @@
 """One program for many nets: fit → program → chunks → step."""
 
-from shallow_mimic.training.inputs import (
-    Inputs,
+from shallow_mimic.training.family_data import (
+    FamilyData,
     choose_normalizer,
     count_inputs,
     fit_normalizer,
-    gather_inputs,
+    gather_family_data,
 )
+from shallow_mimic.training.loss_specs import Constant, LossSpec
 from shallow_mimic.training.settings import Recipe, Settings, make_settings
 
 __all__ = [
-    'Inputs', 'Recipe', 'Settings', 'choose_normalizer', 'count_inputs',
-    'fit_normalizer', 'gather_inputs', 'make_settings',
+    'Constant', 'FamilyData', 'LossSpec', 'Recipe', 'Settings',
+    'choose_normalizer', 'count_inputs', 'fit_normalizer', 'gather_family_data',
+    'make_settings',
 ]

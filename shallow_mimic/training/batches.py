@@ -1,6 +1,6 @@
 """Batches of inputs that stay on disk, gathered ahead of their steps.
 
-A batch is a function of (seed, inputs, step): the host draws the same rows
+A batch is a function of (seed, mixture, step): the host draws the same rows
 that the device would, gathers them from the mapped files, and puts the window
 of the next dispatch in place while the one before is at work.
 """
@@ -31,10 +31,10 @@ class Data(NamedTuple):
   """
 
   pool: Pool
-  labels: jax.Array
-  targets: jax.Array
-  rows: jax.Array
-  sizes: jax.Array
+  labels: jax.Array | np.ndarray
+  targets: jax.Array | np.ndarray
+  rows: jax.Array | np.ndarray
+  sizes: jax.Array | np.ndarray
 
 
 class Window(NamedTuple):
@@ -49,10 +49,10 @@ class Window(NamedTuple):
   """
 
   pool: Pool
-  labels: jax.Array
-  targets: jax.Array
-  starts: jax.Array
-  first: jax.Array
+  labels: jax.Array | np.ndarray
+  targets: jax.Array | np.ndarray
+  starts: jax.Array | np.ndarray
+  first: jax.Array | np.ndarray
 
 # The most inputs of one dispatch; three windows are alive at a time. Data that
 # are in memory keep to it as well, so that the steps fall into the same
@@ -63,8 +63,8 @@ _AHEAD = 2
 
 def find_streams(
     members: Sequence[family.Member]) -> tuple[tuple[int, str], ...]:
-  """(seed, inputs) of the batches that differ: others are shared."""
-  return tuple(dict.fromkeys((m.seed, m.inputs) for m in members))
+  """(seed, mixture) of the batches that differ: others are shared."""
+  return tuple(dict.fromkeys((m.seed, m.mixture) for m in members))
 
 
 def count_window_steps(members: Sequence[family.Member], pool: Pool,
@@ -91,13 +91,13 @@ class Windows:
       batch: B.
       steps: of every window; those beyond a shorter dispatch go unused.
     """
-    first = {(m.seed, m.inputs): m for m in reversed(members)}
+    first = {(m.seed, m.mixture): m for m in reversed(members)}
     found = [first[stream] for stream in find_streams(members)]
     # The host draws: the device is busy with the window before.
     host = jax.local_devices(backend='cpu')[0]
     keys = jnp.stack([family.member_keys(base_seed, m)[1] for m in found])
     self._keys = jax.device_put(keys, host)
-    self._sets = np.array([sets.index(m.inputs) for m in found])
+    self._sets = np.array([sets.index(m.mixture) for m in found])
     self._data, self._bounds = data, bounds
     self._batch, self._steps = batch, steps
 
@@ -114,7 +114,7 @@ class Windows:
     starts = np.arange(len(sets)) * self._steps * self._batch
     return Window(
         Pool(take(data.pool, rows)), data.labels[rows], data.targets[:, rows],
-        starts.astype(np.int32), np.int32(start))
+        starts.astype(np.int32), np.asarray(start, np.int32))
 
 
 @functools.partial(jax.jit, static_argnums=3)

@@ -6,6 +6,7 @@ is a matter of speed alone.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,13 +46,17 @@ def make_chunk_fn(updates: Sequence[Callable],
         results[i] = result
     for i, result in enumerate(results):
       if result is None:
-        run = _make_run([updates[i]])
         results[i] = _map_groups(
-            lambda part, run=run: run([part], data, start, stop)[0],
-            groups[i], members[i])
+            functools.partial(_run_alone, _make_run([updates[i]]), data, start,
+                              stop), groups[i], members[i])
     return [state for state, _ in results], [loss for _, loss in results]
 
   return chunk
+
+
+def _run_alone(run, data, start, stop, part):
+  """Many steps of one bucket, or of some of its members."""
+  return run([part], data, start, stop)[0]
 
 
 def _make_run(updates):
@@ -139,7 +144,10 @@ def apply_in_batches(net: models.Net, params: Any, unit_mask: jax.Array | None,
                      pool: Pool, batch: int) -> jax.Array:
   """Outputs [N, C] of any number of inputs, `batch` at a time."""
   count = len(pool.x)
-  apply = lambda rows: net.apply(params, take(pool, rows), unit_mask=unit_mask)
+
+  def apply(rows):
+    return net.apply(params, take(pool, rows), unit_mask=unit_mask)
+
   if count <= batch:
     return apply(jnp.arange(count))
   blocks = -(-count // batch)

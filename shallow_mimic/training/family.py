@@ -34,7 +34,7 @@ class Member:
   """One net of a family and everything that its training depends on.
 
   `architecture` may hold an `H`, which stands for `width`; a teacher has
-  width 0. `inputs` names the sets it trains on, `teacher` the ensemble that
+  width 0. `mixture` names the sets it trains on, `teacher` the ensemble that
   it imitates ('' for labels). `net_options` are `make_net`'s keywords as a
   sorted tuple of pairs.
   """
@@ -45,7 +45,7 @@ class Member:
   seed: int
   learning_rate: float
   objective: Objective
-  inputs: str
+  mixture: str
   teacher: str = ''
   weight_decay: float = 0.0
   net_options: tuple[tuple[str, Any], ...] = ()
@@ -63,10 +63,17 @@ class Bucket(NamedTuple):
   waste: float
 
 
-@functools.lru_cache(maxsize=1024)
 def member_net(member: Member, input_shape: tuple[int, ...],
                classes: int) -> models.Net:
   """The member's own net, as it would be alone."""
+  # The same text is another net where a kind of layer was registered anew.
+  kinds = tuple(models.Layer.registry.values())
+  return _member_net(member, input_shape, classes, kinds)
+
+
+@functools.lru_cache(maxsize=1024)
+def _member_net(member, input_shape, classes, kinds):
+  del kinds
   return _net(member, member.width, input_shape, classes)
 
 
@@ -131,7 +138,9 @@ def _partition(members, indices, input_shape, classes, batch, waste,
   for stop in range(1, len(widths) + 1):
     choices = []
     net = _net(first, widths[stop - 1], input_shape, classes)
-    for start in range(stop - 1 if _clashes(first, net) else 0, stop):
+    alone = _clashes(first, net) or not models.ignores_padding(
+        first.architecture, **dict(first.net_options))
+    for start in range(stop - 1 if alone else 0, stop):
       padded, bucket = make_bucket(widths[start:stop])
       if bucket.waste <= waste:
         cost, chosen = best[start]

@@ -17,7 +17,7 @@ import numpy as np
 from shallow_mimic import errors
 from shallow_mimic.runs import checkpoints, progress
 from shallow_mimic.training import batches, family
-from shallow_mimic.training.inputs import Inputs
+from shallow_mimic.training.family_data import FamilyData
 from shallow_mimic.training.program import make_program
 from shallow_mimic.training.settings import Settings
 
@@ -41,15 +41,16 @@ class Fitted(NamedTuple):
   train_loss: list[float]
 
 
-def fit(members: Sequence[family.Member], inputs: Inputs, settings: Settings,
-        directory: os.PathLike | str, *, stage: str) -> list[Fitted]:
+def fit(members: Sequence[family.Member], family_data: FamilyData,
+        settings: Settings, directory: os.PathLike | str, *,
+        stage: str) -> list[Fitted]:
   """Trains a family to its end; what a checkpoint holds is not done again.
 
   Killed at any time and started again, it ends with the same bits.
 
   Args:
     members: the family.
-    inputs: what it trains on.
+    family_data: what it trains on.
     settings: how.
     directory: where its checkpoints lie.
     stage: the name that progress is told under.
@@ -60,14 +61,15 @@ def fit(members: Sequence[family.Member], inputs: Inputs, settings: Settings,
   Raises:
     UserError: the run was told to stop (SIGTERM); its state is saved.
   """
-  program = make_program(members, inputs, settings)
+  program = make_program(members, family_data, settings)
   step, states, history = _start(program, settings, directory)
   total, saved_at = settings.recipe.steps, time.monotonic()
-  size = _dispatch_steps(members, inputs, settings)
+  size = _dispatch_steps(members, family_data, settings)
   bounds = list(_find_bounds(step, size, settings))
   with (watch_for_stop() as stopped,
         progress.Progress(stage, total, done=step) as told,
-        _feed(program, members, inputs, settings, bounds, size) as batches):
+        _feed(program, members, family_data, settings, bounds,
+              size) as batches):
     for (step, stop), data in zip(bounds, batches, strict=False):
       states, means = program.chunk(
           states, program.hypers, data, np.int32(step), np.int32(stop)
@@ -82,7 +84,7 @@ def fit(members: Sequence[family.Member], inputs: Inputs, settings: Settings,
       late = time.monotonic() - saved_at > settings.save_seconds
       if late or stopped() or stop == total:
         # Joined on the host: on a device it would be a second copy.
-        joined = program.join(jax.device_get(states))
+        joined = program.placement.join(jax.device_get(states))
         checkpoints.write_checkpoint(directory, stop, _saved(joined, history))
         saved_at = time.monotonic()
       if stopped() and stop < total:
@@ -90,7 +92,7 @@ def fit(members: Sequence[family.Member], inputs: Inputs, settings: Settings,
             f'stopped at step {stop} of {total} ({stage}); run the same'
             ' command again to go on from there'
         )
-  return _results(program, members, inputs, settings, states, history)
+  return _results(program, members, family_data, settings, states, history)
 
 
 def _start(program, settings, directory):
@@ -100,23 +102,23 @@ def _start(program, settings, directory):
   history = {'dev_accuracy': np.zeros(shape, np.float32),
              'train_loss': np.zeros(shape, np.float32)}
   # Joined, so that as many devices as there are can go on.
-  joined = jax.eval_shape(program.join, program.states)
+  joined = jax.eval_shape(program.placement.join, program.states)
   found = checkpoints.read_checkpoint(directory, _saved(joined, history))
   if not found:
     return 0, program.states, history
   step, saved = found
   history = {k: np.array(v) for k, v in saved['history'].items()}
-  return step, program.place(saved['states']), history
+  return step, program.placement.place(saved['states']), history
 
 
 def _saved(states, history):
   return {'states': states, 'history': history}
 
 
-def _dispatch_steps(members, inputs, settings):
+def _dispatch_steps(members, family_data, settings):
   """Steps of a dispatch: a tenth of those between looks at dev, or fewer."""
   most = batches.count_window_steps(
-      members, inputs.data.pool, settings.recipe.batch)
+      members, family_data.data.pool, settings.recipe.batch)
   return min(most, max(1, settings.eval_every // _DISPATCHES))
 
 
@@ -134,15 +136,16 @@ def _find_bounds(step, size, settings):
 
 
 @contextlib.contextmanager
-def _feed(program, members, inputs, settings, bounds, size):
+def _feed(program, members, family_data, settings, bounds, size):
   """Yields the data of each dispatch: all of them, or a window a dispatch."""
   if program.data is not None:
     yield itertools.repeat(program.data)
     return
   windows = batches.Windows(
-      members, inputs.data, inputs.sets, bounds,
+      members, family_data.data, family_data.sets, bounds,
       base_seed=settings.base_seed, batch=settings.recipe.batch, steps=size)
-  with contextlib.closing(batches.feed(windows, program.devices)) as fed:
+  devices = program.placement.devices
+  with contextlib.closing(batches.feed(windows, devices)) as fed:
     yield fed
 
 
@@ -157,13 +160,13 @@ def _record_loss(history, program, means, step, stop, settings):
   length = min(settings.eval_every, settings.recipe.steps - first)
   share = np.float32((stop - step) / length)
   history['train_loss'][row, _order(program)] += share * np.concatenate(
-      jax.device_get(program.join(means)))
+      jax.device_get(program.placement.join(means)))
 
 
 def _record_accuracy(history, program, accuracy, stop, settings):
   row = (stop - 1) // settings.eval_every
   history['dev_accuracy'][row, _order(program)] = np.concatenate(
-      jax.device_get(program.join(accuracy)))
+      jax.device_get(program.placement.join(accuracy)))
 
 
 def _note(accuracy):
@@ -172,21 +175,21 @@ def _note(accuracy):
   return f'best dev accuracy {100 * np.max(accuracy):.1f} %'
 
 
-def _results(program, members, inputs, settings, states, history):
-  shape = inputs.data.pool.input_shape
+def _results(program, members, family_data, settings, states, history):
+  shape = family_data.data.pool.input_shape
   every, total = settings.eval_every, settings.recipe.steps
   steps = [*range(every, total, every), total]
   results = [None] * len(members)
-  for bucket, state in zip(
-      program.buckets, jax.device_get(program.join(states)), strict=True
-  ):
+  joined = jax.device_get(program.placement.join(states))
+  for bucket, state in zip(program.buckets, joined, strict=True):
     for place, index in enumerate(bucket.indices):
       last = family.unpad_member(
-          bucket, members, place, state.params, shape, inputs.classes
+          bucket, members, place, state.params, shape, family_data.classes
       )
       results[index] = Fitted(
           params=family.unpad_member(
-              bucket, members, place, state.best_params, shape, inputs.classes
+              bucket, members, place, state.best_params, shape,
+              family_data.classes
           ),
           accuracy=float(state.best_accuracy[place]),
           best_step=int(state.best_step[place]),

@@ -46,12 +46,12 @@ def orthogonalise(matrix: jax.Array) -> jax.Array:
   gram = matrix.T @ matrix
   identity = jnp.eye(len(gram), dtype=gram.dtype)
   # X p(XᵀX) has the Gram matrix p² XᵀX: all that is iterated on is [n, n].
-  product = None
+  product: jax.Array | None = None
   for _ in range(_STEPS):
     factor = a * identity + b * gram + c * (gram @ gram)
     product = factor if product is None else product @ factor
     gram = factor @ gram @ factor
-  return matrix @ product
+  return matrix if product is None else matrix @ product
 
 
 def scale_by_muon(momentum: float) -> optax.GradientTransformation:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -117,6 +117,44 @@ def make_batch_split(function: Callable,
 
   places = np.arange(len(devices))
   return lambda *arguments: mapped(len(arguments))(places, *arguments)
+
+
+class Placement(NamedTuple):
+  """Where a family lies: on one device, or split over several.
+
+  Arrays are put in place at once: what the second call gets, or one that goes
+  on from a checkpoint, lies as the first did, and the program compiles once.
+
+  Attributes:
+    devices: those in use.
+    split: what they share out, 'family' or 'batch'; '' for one device.
+    counts: how many members each bucket has.
+  """
+
+  devices: list[jax.Device]
+  split: str
+  counts: list[int]
+
+  def place(self, trees: Sequence[Any]) -> Any:
+    """Puts a tree a bucket, leaves [S, …], on the devices."""
+    if self.split != 'family':
+      return replicate(trees, self.devices)
+    return scatter([split_members(tree, len(self.devices)) for tree in trees],
+                   self.devices)
+
+  def join(self, trees: Sequence[Any]) -> Any:
+    """Undoes `place`: a member's leaves once, [S, …], wherever they lie."""
+    if self.split != 'family':
+      return trees
+    return [join_members(tree, count)
+            for tree, count in zip(trees, self.counts, strict=True)]
+
+  def wrap(self, function: Callable) -> Callable:
+    """Compiles f(states, hypers, *shared) for what `place` gives."""
+    if not self.split:
+      return make_single(function)
+    split = {'family': make_family_split, 'batch': make_batch_split}
+    return split[self.split](function, self.devices)
 
 
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:

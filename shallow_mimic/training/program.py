@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from shallow_mimic.data.pools import Pool
 from shallow_mimic.training import batches, chunks, family, parallel, step
-from shallow_mimic.training.inputs import Inputs, choose_normalizer
+from shallow_mimic.training.family_data import FamilyData, choose_normalizer
 from shallow_mimic.training.objectives import Objective
 from shallow_mimic.training.settings import Settings
 
@@ -18,9 +19,7 @@ from shallow_mimic.training.settings import Settings
 class Program(NamedTuple):
   """A family ready to run: buckets, arrays and compiled functions.
 
-  `data` are whole and in place; None where they are streamed. `devices` are
-  those in use: `join(states)` has a member's leaves once, [S, …], whatever
-  they are, and `place` puts them on the devices again.
+  `data` are whole and in place; None where they are streamed.
   """
 
   buckets: list[family.Bucket]
@@ -30,31 +29,31 @@ class Program(NamedTuple):
   dev: tuple[Pool, jax.Array]
   chunk: Callable
   select: Callable
-  join: Callable
-  place: Callable
-  devices: list[jax.Device]
+  placement: parallel.Placement
 
 
-def make_program(members: Sequence[family.Member], inputs: Inputs,
+def make_program(members: Sequence[family.Member], family_data: FamilyData,
                  settings: Settings) -> Program:
   """Packs a family, initialises it and compiles nothing yet."""
   recipe = settings.recipe
   devices = parallel.choose_devices(settings.devices)
-  shape = inputs.data.pool.input_shape
+  shape = family_data.data.pool.input_shape
   buckets = family.make_buckets(
-      members, shape, inputs.classes, batch=recipe.batch, waste=settings.waste,
-      overhead=settings.bucket_overhead,
+      members, shape, family_data.classes, batch=recipe.batch,
+      waste=settings.waste, overhead=settings.bucket_overhead,
   )
   if settings.split == 'family':  # Further ones would repeat members.
     devices = devices[:max(len(b.indices) for b in buckets)]
   parallel.check_split(settings.split, recipe.batch, len(devices))
   objectives = tuple(dict.fromkeys(m.objective for m in members))
-  hypers = [make_hypers(b, members, objectives, inputs, settings.base_seed)
+  hypers = [make_hypers(b, members, objectives, family_data, settings.base_seed)
             for b in buckets]
-  states = [_init_states(b, members, inputs, settings) for b in buckets]
-  split_batch = settings.split == 'batch' and len(devices) > 1
-  extra = {}
-  if split_batch:
+  states = [_init_states(b, members, family_data, settings) for b in buckets]
+  placement = parallel.Placement(
+      devices, settings.split if len(devices) > 1 else '',
+      [len(b.indices) for b in buckets])
+  extra: dict[str, Any] = {}
+  if placement.split == 'batch':
     extra = dict(shard=parallel.make_shard(len(devices)),
                  spread=parallel.spread_key, average=parallel.average)
   chunk = chunks.make_chunk_fn([
@@ -65,55 +64,35 @@ def make_program(members: Sequence[family.Member], inputs: Inputs,
   ], [chunks.choose_group(b, recipe.batch, devices[0].platform)
       for b in buckets])
   select = chunks.make_selection_fn([b.net for b in buckets])
-  counts = [len(b.indices) for b in buckets]
-  wrap, place, join = _choose_placement(counts, devices, split_batch)
-  data = None if inputs.data.pool.streamed else inputs.data
+  data = None if family_data.data.pool.streamed else family_data.data
   data, dev = parallel.replicate(
-      (data, (inputs.dev, inputs.dev_labels)), devices
+      (data, (family_data.dev, family_data.dev_labels)), devices
   )
   return Program(
-      buckets, place(states), place(hypers), data, dev, wrap(chunk),
-      wrap(select), join, place, devices)
-
-
-def _choose_placement(counts, devices, split_batch):
-  """wrap(function), place(trees), join(trees): one device, or either split.
-
-  Arrays are put in place at once: what the second call gets, or one that goes
-  on from a checkpoint, lies as the first did, and the program compiles once.
-  """
-  if len(devices) > 1 and not split_batch:
-    split = lambda trees: parallel.scatter(
-        [parallel.split_members(t, len(devices)) for t in trees], devices)
-    join = lambda trees: [parallel.join_members(t, n)
-                          for t, n in zip(trees, counts, strict=True)]
-    return (lambda function: parallel.make_family_split(function, devices),
-            split, join)
-  wrap = parallel.make_single if len(devices) == 1 else (
-      lambda function: parallel.make_batch_split(function, devices))
-  return (wrap, lambda trees: parallel.replicate(trees, devices),
-          lambda trees: trees)
+      buckets, placement.place(states), placement.place(hypers), data, dev,
+      placement.wrap(chunk), placement.wrap(select), placement)
 
 
 def make_hypers(bucket: family.Bucket, members: Sequence[family.Member],
-                objectives: Sequence[Objective], inputs: Inputs,
+                objectives: Sequence[Objective], family_data: FamilyData,
                 base_seed: int) -> step.Hyper:
   """The constants of a bucket's members as arrays [S, …]."""
   rows, streams = [], batches.find_streams(members)
   for index in bucket.indices:
     member = members[index]
-    teacher = (inputs.teachers.index(member.teacher) if member.teacher else 0)
+    teacher = (family_data.teachers.index(member.teacher)
+               if member.teacher else 0)
     key = family.member_keys(base_seed, member)[1]
     rows.append(step.Hyper(
         key=jax.random.key_data(key),
-        stream=np.int32(streams.index((member.seed, member.inputs))),
+        stream=np.int32(streams.index((member.seed, member.mixture))),
         learning_rate=np.float32(member.learning_rate),
         weight_decay=np.float32(member.weight_decay),
         objective=np.int32(objectives.index(member.objective)),
-        inputs=np.int32(inputs.sets.index(member.inputs)),
+        mixture=np.int32(family_data.sets.index(member.mixture)),
         teacher=np.int32(teacher),
         unit_mask=family.make_unit_mask(member.width, bucket.width),
-        normalizer=choose_normalizer(member, inputs),
+        normalizer=choose_normalizer(member, family_data),
     ))
   # NumPy stacks them on the host, so that nothing has to be compiled for it.
   stacked = jax.tree.map(lambda *leaves: np.stack(leaves),
@@ -121,10 +100,12 @@ def make_hypers(bucket: family.Bucket, members: Sequence[family.Member],
   return stacked._replace(key=jax.random.wrap_key_data(stacked.key))
 
 
-def _init_states(bucket, members, inputs, settings):
+def _init_states(
+    bucket: family.Bucket, members: Sequence[family.Member],
+    family_data: FamilyData, settings: Settings) -> step.MemberState:
   params = family.init_bucket(
       bucket, members, settings.base_seed,
-      inputs.data.pool.input_shape, inputs.classes,
+      family_data.data.pool.input_shape, family_data.classes,
   )
-  init = lambda p: step.init_state(settings.recipe, p)
+  init = functools.partial(step.init_state, settings.recipe)
   return jax.jit(jax.vmap(init))(params)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
+from shallow_mimic import configs
 from shallow_mimic.training import family
 
 
@@ -53,7 +53,7 @@ class Recipe:
   clip: float = 0.0
 
 
-def make_settings(config: Any, section: Any, *,
+def make_settings(config: configs.Config, section: configs.Training, *,
                   steps: int = 0) -> Settings:
   """How a section's nets are trained; `steps` overrides the section's."""
   steps = steps or section.steps

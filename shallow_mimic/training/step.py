@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from shallow_mimic import losses, models
-from shallow_mimic.data.pools import take
+from shallow_mimic.data.pools import Array, take
 from shallow_mimic.training import objectives
 from shallow_mimic.training.batches import Data, Window, draw_places
 from shallow_mimic.training.objectives import Objective
@@ -25,14 +25,14 @@ from shallow_mimic.training.settings import Recipe
 class Hyper(NamedTuple):
   """A member's constants as arrays, so that members differ in one program."""
 
-  key: jax.Array
-  stream: jax.Array
-  learning_rate: jax.Array
-  weight_decay: jax.Array
-  objective: jax.Array
-  inputs: jax.Array
-  teacher: jax.Array
-  unit_mask: jax.Array
+  key: Array
+  stream: Array
+  learning_rate: Array
+  weight_decay: Array
+  objective: Array
+  mixture: Array
+  teacher: Array
+  unit_mask: Array
   normalizer: losses.LogitNormalizer
 
 
@@ -64,9 +64,10 @@ def make_batch_rows(hyper: Hyper, data: Data | Window, step: jax.Array,
   """Rows [B] of the member's batch, of all data or of a window of them."""
   if isinstance(data, Window):
     start = data.starts[hyper.stream] + (step - data.first) * batch
-    return start + jnp.arange(batch)
-  draw = draw_places(hyper.key, data.sizes[hyper.inputs], step, batch)
-  return data.rows[hyper.inputs, draw]
+    return jnp.asarray(start) + jnp.arange(batch)
+  size = jnp.asarray(data.sizes)[hyper.mixture]
+  draw = draw_places(hyper.key, size, step, batch)
+  return jnp.asarray(data.rows)[hyper.mixture, draw]
 
 
 def make_loss_fn(net: models.Net,

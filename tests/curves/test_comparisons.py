@@ -44,8 +44,8 @@ def test_curves_go_by_width_and_leave_other_teachers_out():
 
 
 def test_one_model_on_two_inputs_is_two_curves():
-  curves = find(comparisons.find_curves, make('SNN', inputs='train'),
-                make('SNN', inputs='views'))
+  curves = find(comparisons.find_curves, make('SNN', mixture='train'),
+                make('SNN', mixture='views'))
   assert names(curves) == ['SNN (train)', 'SNN (views)']
 
 
@@ -74,8 +74,8 @@ def test_a_curve_names_its_architecture_without_its_width(text, pattern):
 
 def test_inputs_of_fewest_sets_come_first():
   groups = find(controls.group_by_inputs, *[
-      make(f'SNN/{inputs}', inputs=inputs)
-      for inputs in ('a+b', 'views', 'train')], make('SNN', inputs='views'))
+      make(f'SNN/{mixture}', mixture=mixture)
+      for mixture in ('a+b', 'views', 'train')], make('SNN', mixture='views'))
   assert {key: names(curves) for key, curves in groups.items()} == {
       'train': ['SNN/train'], 'views': ['SNN', 'SNN/views'], 'a+b': ['SNN/a+b']}
   assert list(groups) == ['train', 'views', 'a+b']
@@ -111,8 +111,8 @@ def test_gains_take_the_best_on_dev_of_each_kind():
       controls.find_gains, make_ensemble(),
       make('SNN', dev=0.6, test=0.9), make('SNN-dropout', dev=0.7, test=0.1),
       make_mimic('M'), make('P', objective='pseudo_label', teacher='E'),
-      make('SNN', width=8), make('SNN/views', inputs='views'))
-  assert (gain.inputs, gain.width) == ('train', 64)
+      make('SNN', width=8), make('SNN/views', mixture='views'))
+  assert (gain.mixture, gain.width) == ('train', 64)
   assert [s.model for s in gain[3:]] == ['SNN-dropout', 'P', 'M']
 
 
@@ -138,9 +138,9 @@ def test_sweeps_go_by_teacher_accuracy_and_keep_all_else_equal():
       make_mimic('M/of-F', 0.5, width=8, teacher='F'),
       make_mimic('M/of-G', 0.5, width=8, teacher='G'),
       make_mimic('P', 0.1, width=8, teacher='F', objective='pseudo_label'),
-      make_mimic('M', width=16), make_mimic('M/v', inputs='views', width=8))
+      make_mimic('M', width=16), make_mimic('M/v', mixture='views', width=8))
   sweep, = sweeps  # width 16 and views have one teacher
-  assert (sweep.width, sweep.inputs) == (8, 'train')
+  assert (sweep.width, sweep.mixture) == (8, 'train')
   assert sweep.teachers == ('F', 'E')
   assert [s.mean for s in sweep.x] == pytest.approx([80, 90])
   assert [s.mean for s in sweep.y] == pytest.approx([50, 60])
@@ -166,7 +166,7 @@ def test_sweeps_are_named_by_what_differs():
       make_mimic('M', width=9, architecture='9'))
   assert student_vs_teacher.name_sweeps(sweeps) == ['width 8', 'width 9']
   sweeps += find(student_vs_teacher.find_sweeps, make_ensemble(),
-                 make_mimic('M', inputs='views', architecture='64'))
+                 make_mimic('M', mixture='views', architecture='64'))
   assert student_vs_teacher.name_sweeps(sweeps)[-1] == 'width 64 on views'
 
 
@@ -183,9 +183,11 @@ def test_an_ensemble_is_meant_before_a_teacher_of_its_name():
 
 
 def test_histories_are_means_at_the_steps_that_seeds_share():
-  history = lambda *values: {
-      'step': [10 * i for i in range(len(values))],
-      'dev_accuracy': list(values)}
+  def history(*values):
+    return {
+        'step': [10 * i for i in range(len(values))],
+        'dev_accuracy': list(values)}
+
   records = [
       make('SNN', history=history(0.1, 0.2, 0.3)),
       make('SNN', seed=1, history=history(0.3, float('nan'), 0.5, 0.9)),

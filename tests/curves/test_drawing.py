@@ -1,4 +1,6 @@
 import itertools
+import re
+import warnings as std_warnings
 
 import matplotlib as mpl
 import numpy as np
@@ -6,9 +8,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy import optimize
 
+import shallow_mimic
 from shallow_mimic.curves import drawing
 from shallow_mimic.curves.drawing import Label
 from shallow_mimic.curves.summaries import Spread
+from shallow_mimic.training import LossSpec
 
 pytestmark = pytest.mark.filterwarnings('error')
 
@@ -86,6 +90,23 @@ def test_many_curves_tell_architecture_by_colour_and_objective_by_line():
   # As few curves as colours: the objective has the colour, as ever.
   few = drawing.choose_styles(objectives, 'ABCD')
   assert few == drawing.choose_styles(objectives)
+
+
+def test_a_loss_of_ones_own_has_the_place_and_line_that_it_asks_for():
+  ours = drawing.choose_styles(['cross_entropy', 'distillation_kl'])
+  for place in (3, 3 + len(drawing.COLOURS)):
+    shallow_mimic.register(LossSpec(
+        'own', print, version='1', place=place, line=':'))
+    try:
+      assert drawing.choose_styles(['cross_entropy', 'own']) == ours
+      # Ours stands where it is drawn first.
+      styles = drawing.choose_styles(['distillation_kl', 'own'])
+      assert styles[0] == ours[1] != styles[1]
+      many = drawing.choose_styles(['own'] * 12, [*'ABCDEFGHIJKL'])
+      assert {style['linestyle'] for style in many} == {':'}
+    finally:
+      LossSpec.registry.remove('own')
+  assert drawing.choose_styles(['cross_entropy', 'own']) != ours
 
 
 def test_a_panel_is_as_high_as_its_labels():
@@ -174,3 +195,70 @@ def test_rendering_ignores_and_keeps_the_users_settings():
     assert drawing.render(draw) == first
     assert mpl.rcParams['font.size'] == 30
   assert mpl.rcParams['axes.grid'] is False
+
+
+def draw_names(*names):
+  """Every way in which a figure writes a name."""
+  figure, panels = drawing.make_panels(1, width=4, height=3)
+  axes = panels[0, 0]
+  axes.plot([1, 2], [1, 2])
+  axes.set_title(names[0])
+  axes.set_xlabel(names[0])
+  axes.set_yticks(range(1, len(names) + 1), names)
+  labels = [Label(1, name, {'color': 'k'}) for name in names]
+  drawing.label_right(axes, labels)
+  drawing.label_below(axes, labels)
+  drawing.label_top(axes, dict.fromkeys(names, 1.0))
+  return figure
+
+
+def glyphs(image):
+  """How many letters an SVG has under each text, by the text."""
+  found = {}
+  for text, group in re.findall(
+      r'<!-- (.*?) -->\n(.*?)</g>\n  ', image.svg.decode(), re.DOTALL):
+    found.setdefault(text, set()).add(group.count('<use '))
+  return found
+
+
+@pytest.mark.parametrize('name', [
+    'a$b^$', r'$\frac$', '$x_2$', r'\$x\$', '_hidden', '_', '$', 'a_b'])
+def test_names_are_drawn_as_they_are_written(name):
+  found = glyphs(drawing.render(draw_names, name))
+  assert found[name] == {len(name)}
+  # Title, axis, tick, right, below and above.
+  svg = drawing.render(draw_names, name).svg.decode()
+  assert svg.count(f'<!-- {name} -->') == 6
+
+
+def test_powers_of_ten_on_an_axis_of_ones_own_are_no_names():
+  def draw():
+    figure, panels = drawing.make_panels(1, width=3, height=3)
+    panels[0, 0].set_xlim(1, 1e4)
+    panels[0, 0].set_xscale('log')
+    return figure
+
+  found = glyphs(drawing.render(draw))
+  assert found[r'$\mathdefault{10^{3}}$'] == {3}  # '1', '0' and '3'
+
+
+def test_letters_without_a_glyph_are_one_warning(warnings):
+  images = [drawing.render(draw_names, name) for name in ('教师', '学生', 'é')]
+  assert [image.missing for image in images] == ['师教', '学生', '']
+  drawing.warn_missing(images)
+  assert warnings == [
+      'the font of the figures lacks 学师教生: there they are boxes; the page'
+      ' and results.csv have them']
+  drawing.warn_missing(images[2:])
+  assert len(warnings) == 1
+
+
+def test_other_warnings_of_a_figure_are_still_told():
+  def draw():
+    std_warnings.warn('mind this', stacklevel=1)
+    return draw_names('a')
+
+  with pytest.raises(UserWarning, match='mind this'):
+    drawing.render(draw)
+  with pytest.warns(UserWarning, match='mind this'):
+    drawing.render(draw)

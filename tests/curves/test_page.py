@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 from shallow_mimic.curves import page as pages
 from shallow_mimic.curves import tables
 from shallow_mimic.curves.drawing import Image
-from shallow_mimic.curves.page import Section
+from shallow_mimic.curves.page import Part
 
 VOID = {'meta', 'img'}
 
@@ -34,9 +34,9 @@ class Reader(HTMLParser):
 def make_page():
   table = tables.Table('T', ('model <a>', 'dev'), [('SNN & co', '1.0')])
   return pages.make_page('A < B', [
-      Section('First', 'A caption "so"', Image(b'png', b'<svg/>'),
+      Part('First', 'A caption "so"', Image(b'png', b'<svg/>'),
               ['It rises & falls.'], table),
-      Section('Second')], ['Own note.'])
+      Part('Second')], ['Own note.'])
 
 
 def test_page_is_well_formed_and_escaped():
@@ -77,7 +77,7 @@ def test_definitions_are_told():
 
 def test_a_table_without_rows_is_left_out():
   empty = tables.Table('T', ('a',), [])
-  page = pages.make_page('', [Section('S', table=empty)])
+  page = pages.make_page('', [Part('S', table=empty)])
   assert '<table' not in page and '<h2>S</h2>' in page
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import itertools
 import subprocess
@@ -10,24 +11,18 @@ import report_records
 from matplotlib import image as images
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from shallow_mimic.curves import summaries
+from shallow_mimic.curves import Context, Section, drawing
 from shallow_mimic.curves.sections import (
   accuracy,
   controls,
   overfitting,
-  registry,
   student_vs_teacher,
 )
 
 pytestmark = pytest.mark.filterwarnings('error')
 NAMES = ['figure1_accuracy', 'figure1_controls', 'figure2_overfitting',
          'figure3_teachers']
-DRAW = {
-    'figure1_accuracy': accuracy.draw_accuracy,
-    'figure1_controls': controls.draw_controls,
-    'figure2_overfitting':
-        lambda points: overfitting.draw_histories(points, None),
-    'figure3_teachers': student_vs_teacher.draw_sweeps}
+DRAW = {name: Section.registry[name].draw for name in NAMES}
 CROWD = report_records.CONTROLS + tuple(
     (f'SNN-{i}', 'blended', 'train', 'ECNN', 67.0) for i in range(3)) + tuple(
     (f'SNN/{i}', 'cross_entropy', f'set{i}', '', 60.0) for i in range(2))
@@ -39,9 +34,9 @@ CASES = {
 
 
 @pytest.fixture(scope='module')
-def points():
-  return {name: summaries.summarise(report_records.make_records(**case))
-          for name, case in CASES.items()} | {'nothing': []}
+def contexts():
+  return {name: Context(report_records.make_records(**case))
+          for name, case in CASES.items()} | {'nothing': Context([])}
 
 
 def lines_by_colour(axes):
@@ -51,8 +46,12 @@ def lines_by_colour(axes):
 
 
 @pytest.fixture(scope='module')
-def drawn(points):
-  return {name: registry.draw_figures(case) for name, case in points.items()}
+def drawn(contexts):
+  return {name: draw_all(case) for name, case in contexts.items()}
+
+
+def draw_all(context):
+  return {name: drawing.render(draw, context) for name, draw in DRAW.items()}
 
 
 @pytest.mark.parametrize('case', [*CASES, 'nothing'])
@@ -71,8 +70,8 @@ def test_every_case_draws_all_files_with_clean_edges(drawn, case):
 
 @pytest.mark.parametrize('case', CASES)
 @pytest.mark.parametrize('name', NAMES)
-def test_texts_do_not_overlap(points, case, name):
-  figure = DRAW[name](points[case])
+def test_texts_do_not_overlap(contexts, case, name):
+  figure = DRAW[name](contexts[case])
   canvas = FigureCanvasAgg(figure)
   canvas.draw()
   texts = [figure.texts]
@@ -93,13 +92,13 @@ def test_texts_do_not_overlap(points, case, name):
     assert not a.padded(-1).overlaps(b.padded(-1))
 
 
-def test_equal_summaries_give_equal_bytes(points, drawn):
+def test_equal_summaries_give_equal_bytes(contexts, drawn):
   case = 'speech, one seed, one width'
-  assert registry.draw_figures(points[case]) == drawn[case]
+  assert draw_all(contexts[case]) == drawn[case]
 
 
-def test_figure_1_has_the_main_curves_and_teachers(points):
-  figure = accuracy.draw_accuracy(points['usual'])
+def test_figure_1_has_the_main_curves_and_teachers(contexts):
+  figure = accuracy.draw_accuracy(contexts['usual'])
   dev, test = figure.axes
   assert (dev.get_title('left'), test.get_title('left')) == ('Dev', 'Test')
   assert dev.get_xscale() == 'log'
@@ -107,20 +106,20 @@ def test_figure_1_has_the_main_curves_and_teachers(points):
       'CNN (mean of 4)', 'DNN', 'ECNN', 'SNN', 'SNN-MIMIC', 'SNN-dropout']
   for axes, split in ((dev, 'dev'), (test, 'test')):
     curve = lines_by_colour(axes)['#0072b2']
-    found = [s for s in points['usual'] if s.model == 'SNN-MIMIC']
+    found = [s for s in contexts['usual'].points if s.model == 'SNN-MIMIC']
     np.testing.assert_array_equal(
         curve.get_xdata(), [51 * w + 10 for w in (64, 256, 1024, 4096)])
     np.testing.assert_allclose(
         curve.get_ydata().astype(float),
         [getattr(s, split).mean for s in found])
-    cnn, = [s for s in points['usual'] if s.model == 'CNN']
+    cnn, = [s for s in contexts['usual'].points if s.model == 'CNN']
     levels = [line.get_ydata()[0] for line in axes.get_lines()
               if list(line.get_xdata()) == [0, 1]]
     assert np.isclose(levels, getattr(cnn, split).mean).any()
 
 
-def test_controls_have_a_panel_for_each_input_and_one_y_axis(points):
-  figure = controls.draw_controls(points['usual'])
+def test_controls_have_a_panel_for_each_input_and_one_y_axis(contexts):
+  figure = controls.draw_controls(contexts['usual'])
   assert [axes.get_title('left') for axes in figure.axes] == [
       'Inputs: train', 'Inputs: views', 'Inputs: train+generated']
   assert len({axes.get_ylim() for axes in figure.axes}) == 1
@@ -132,8 +131,9 @@ def test_controls_have_a_panel_for_each_input_and_one_y_axis(points):
     assert all(container.has_yerr for container in axes.containers)
 
 
-def test_histories_mark_their_peaks(points):
-  axes, = overfitting.draw_histories(points['usual'], 256).axes
+def test_histories_mark_their_peaks(contexts):
+  axes, = overfitting.draw_histories(
+      dataclasses.replace(contexts['usual'], figure_width=256)).axes
   assert axes.get_title('left') == 'Width 256'
   assert [text.get_text() for text in axes.texts] == [
       'SNN', 'SNN-dropout', 'SNN-MIMIC']
@@ -144,8 +144,8 @@ def test_histories_mark_their_peaks(points):
   assert len(axes.collections) == len(curves) == 3  # bands
 
 
-def test_sweeps_have_a_line_per_width_and_the_diagonal(points):
-  axes, = student_vs_teacher.draw_sweeps(points['usual']).axes
+def test_sweeps_have_a_line_per_width_and_the_diagonal(contexts):
+  axes, = student_vs_teacher.draw_sweeps(contexts['usual']).axes
   assert {text.get_text() for text in axes.texts} == {
       'width 256', 'width 4096', 'student = teacher', 'DNN', 'CNN', 'ECNN-2',
       'ECNN'}
@@ -155,8 +155,9 @@ def test_sweeps_have_a_line_per_width_and_the_diagonal(points):
   np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
 
 
-def test_axes_name_what_they_show(points):
-  axes = lambda case, draw: DRAW[draw](points[case]).axes[0]
+def test_axes_name_what_they_show(contexts):
+  def axes(case, draw):
+    return DRAW[draw](contexts[case]).axes[0]
   usual, speech = 'usual', 'speech, one seed, one width'
   expected = {
       (usual, NAMES[0]): 'Accuracy (%)', (speech, NAMES[0]): '100 − PER (%)',
@@ -170,8 +171,8 @@ def test_axes_name_what_they_show(points):
     assert axes(*key).get_ylabel() == text
 
 
-def test_without_data_figures_say_so(points):
-  said = {name: [t.get_text() for axes in draw(points['nothing']).axes
+def test_without_data_figures_say_so(contexts):
+  said = {name: [t.get_text() for axes in draw(contexts['nothing']).axes
                  for t in axes.texts] for name, draw in DRAW.items()}
   assert said == {
       'figure1_accuracy': ['no students'] * 2,
@@ -185,7 +186,7 @@ def test_diverged_points_are_not_drawn():
       report_records.make_record('SNN', width=width, diverged=width == 8,
                                  parameters=50 * width)
       for width in (8, 16, 32)]
-  figure = accuracy.draw_accuracy(summaries.summarise(records))
+  figure = accuracy.draw_accuracy(Context(records))
   line = figure.axes[1].containers[0].lines[0]
   np.testing.assert_array_equal(line.get_xdata(), [800, 1600])
 
@@ -193,9 +194,10 @@ def test_diverged_points_are_not_drawn():
 def test_matplotlib_loads_when_a_figure_is_drawn_and_pyplot_never():
   code = (
       'import sys\n'
-      'from shallow_mimic.curves.sections import registry\n'
+      'from shallow_mimic.curves import Context, Section, drawing\n'
       'before = "matplotlib" in sys.modules\n'
-      'registry.draw_figures([])\n'
+      'drawing.render(Section.registry["figure1_accuracy"].draw, Context([]))'
+      '\n'
       'print(before, "matplotlib.pyplot" in sys.modules)')
   done = subprocess.run([sys.executable, '-c', code], check=True, text=True,
                         stdout=subprocess.PIPE)

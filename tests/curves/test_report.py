@@ -2,15 +2,19 @@ import csv
 import io
 import json
 import math
+import os
 import pathlib
 import random
+import subprocess
+import sys
 
 import pytest
 import report_records
 
 from shallow_mimic import curves, errors
-from shallow_mimic.curves import drawing, report, results, summaries
+from shallow_mimic.curves import Context, drawing, report, results
 from shallow_mimic.curves.sections import overfitting
+from shallow_mimic.evaluation.records import Record, write_records
 
 pytestmark = pytest.mark.filterwarnings('error')
 COLUMNS = [
@@ -55,14 +59,15 @@ def test_report_has_all_its_files(usual):
 
 def test_equal_records_in_any_order_give_equal_bytes(usual, tmp_path):
   path, records = usual
-  shuffled = json.loads(json.dumps(records))
+  shuffled = json.loads(json.dumps([r.to_json() for r in records]))
   random.Random(0).shuffle(shuffled)
-  write(tmp_path, [dict(reversed(r.items())) for r in shuffled])
+  write(tmp_path, [
+      Record.from_json(dict(reversed(r.items()))) for r in shuffled])
   assert read_bytes(tmp_path) == read_bytes(path.parent)
 
 
 def test_page_has_figures_tables_readings_and_notes(usual):
-  page = usual[0].read_text()
+  page = usual[0].read_text(encoding='utf-8')
   for text in ('<title>Tiny</title>', 'Figure 1. Accuracy against number of',
                'Figure 2. ', 'Figure 3. ', 'Losses. ', 'KL, T = 4', 'One note.',
                'results.csv',
@@ -76,7 +81,7 @@ def test_page_has_figures_tables_readings_and_notes(usual):
 
 def test_table_on_disk_is_the_one_for_the_terminal(usual):
   path, records = usual
-  text = (path.parent / 'table.txt').read_text()
+  text = (path.parent / 'table.txt').read_text(encoding='utf-8')
   assert text == report.format_table(records, 'Tiny')
   assert max(map(len, text.splitlines())) <= 100
 
@@ -106,16 +111,16 @@ def test_csv_values_read_back_the_same():
        r['metric']): r for r in rows}
   assert len(found) == len(rows)
   for record in records:
-    prefix = 'search_' if record['phase'] == 'search' else ''
-    rate = record['learning_rate']
-    key = (record['model'], str(record['width']), str(record['seed']),
+    prefix = 'search_' if record.phase == 'search' else ''
+    rate = record.learning_rate
+    key = (record.model, str(record.width), str(record.seed),
            '' if rate is None else repr(rate))
-    for split, metrics in record['metrics'].items():
+    for split, metrics in record.metrics.items():
       for metric, value in metrics.items():
         row = found[*key, split, prefix + metric]
         assert float(row['value']) == value
-        assert row['selected'] == str(record['selected'])
-        assert int(row['parameters']) == record['parameters']
+        assert row['selected'] == str(record.selected)
+        assert int(row['parameters']) == record.parameters
     assert found[*key, '', f'{prefix}best_step']['value'] == '900'
 
 
@@ -138,14 +143,14 @@ def test_csv_keeps_what_diverged_and_quotes_names():
 
 def test_diverged_members_are_counted_and_named(tmp_path):
   records = [
-      report_records.make_record('SNN-MIMIC', seed=seed) for seed in range(3)]
-  records[0]['diverged'] = True
-  records[0]['metrics']['test']['accuracy'] = math.nan
+      report_records.make_record('SNN-MIMIC', seed=seed, diverged=not seed)
+      for seed in range(3)]
+  records[0].metrics['test']['accuracy'] = math.nan
   line = ('1 member diverged and is left out of every mean: SNN-MIMIC width 64'
           ' seed 0.')
   assert line in report.format_table(records)
   assert '2 (1 diverged)' in report.format_table(records)
-  assert line in write(tmp_path, records).read_text()
+  assert line in write(tmp_path, records).read_text(encoding='utf-8')
 
 
 def test_table_has_teachers_on_top_and_rounds_to_tenths():
@@ -163,20 +168,21 @@ def test_table_has_teachers_on_top_and_rounds_to_tenths():
 
 
 def test_no_records_at_all(tmp_path):
-  page = write(tmp_path, []).read_text()
+  page = write(tmp_path, []).read_text(encoding='utf-8')
   assert set(read_bytes(tmp_path)) == FILES
-  assert (tmp_path / 'results.csv').read_text() == ','.join(COLUMNS) + '\n'
+  assert (tmp_path / 'results.csv').read_text(
+      encoding='utf-8') == ','.join(COLUMNS) + '\n'
   assert 'No mimic is among the main curves yet.' in page
 
 
 def test_speech_reports_phone_errors(tmp_path):
   records = report_records.make_records(
       widths=(64,), seeds=1, speech=True, controls=())
-  page = write(tmp_path, records).read_text()
+  page = write(tmp_path, records).read_text(encoding='utf-8')
   assert 'Accuracy means 100 − phone error rate (PER).' in page
   assert report.format_table(records).startswith('100 − phone error rate (%)')
-  record, = [r for r in records if r['model'] == 'DNN']
-  shown = f'{100 * (1 - record["metrics"]["test"]["per"]):.1f}'
+  record, = [r for r in records if r.model == 'DNN']
+  shown = f'{100 * (1 - record.metrics["test"]["per"]):.1f}'
   assert f'<td>{shown}</td>' in page
 
 
@@ -187,16 +193,61 @@ def test_paper_rows_and_figure_width_reach_the_page(tmp_path):
   page = write(
       tmp_path, records, figure_width=8, paper_rows=[
           {'model': 'SNN-8', 'architecture': '8k', 'error': 23.1,
-           'printed_parameters': '~12M'}]).read_text()
+           'printed_parameters': '~12M'}]).read_text(encoding='utf-8')
   assert '<td>8k</td><td>~12M</td><td>23.1</td>' in page
   assert 'SNN is highest at step 8 (50.0 %)' in page
   image = drawing.render(
-      overfitting.draw_histories, summaries.summarise(records), 8)
+      overfitting.draw_histories, Context(records, figure_width=8))
   found = tmp_path / 'figures' / 'figure2_overfitting.svg'
   assert found.read_bytes() == image.svg
 
 
 def test_a_full_disk_is_the_users_to_mend(tmp_path):
-  (tmp_path / 'report').write_text('a file in the way')
+  (tmp_path / 'report').write_text('a file in the way', encoding='utf-8')
   with pytest.raises(errors.UserError, match=r'cannot write .*results\.csv'):
     write(tmp_path / 'report', [])
+
+
+@pytest.mark.parametrize('backend', [
+    'module://matplotlib_inline.backend_inline', 'nonsense'])
+def test_the_environment_does_not_change_the_report(usual, tmp_path, backend):
+  path, records = usual
+  write_records(tmp_path / 'records.json', records)
+  code = (
+      'import sys\n'
+      'from shallow_mimic import curves\n'
+      'from shallow_mimic.evaluation.records import read_records\n'
+      'from shallow_mimic.runs.headless import import_headless\n'
+      'import_headless("mnist1d.data")\n'  # Brings pyplot, as a run's data do.
+      'curves.write_report(\n'
+      '    sys.argv[1], read_records(sys.argv[2]), title="Tiny",\n'
+      '    notes=["One note."], figure_width=None)')
+  done = subprocess.run(
+      [sys.executable, '-c', code, str(tmp_path / 'report'),
+       str(tmp_path / 'records.json')], text=True, capture_output=True,
+      check=False, env=os.environ | {'MPLBACKEND': backend})
+  assert done.returncode == 0, done.stderr
+  assert read_bytes(tmp_path / 'report') == read_bytes(path.parent)
+
+
+def test_any_name_is_drawn_and_told_as_it_is_written(tmp_path, warnings):
+  names = ['a$b^$', r'$\frac$', '$x_2$', '_hidden', '教师']
+  records = [report_records.make_record(
+      name, 'ensemble', width=0, learning_rate=None) for name in names]
+  records += [
+      report_records.make_record(
+          f'{name}{end}', mixture=name, teacher=names[0], architecture=name,
+          objective='logit_regression', width=width)
+      for name in names for width in (8, 16) for end in ('', '/control')]
+  page = write(
+      tmp_path, records, title=names[0], notes=names, paper_rows=[
+          {'model': name, 'architecture': name} for name in names]
+  ).read_text(encoding='utf-8')
+  figures = ''.join(path.read_text('utf-8') for path in tmp_path.rglob('*.svg'))
+  for name in names:
+    assert f'<td class=word>{name}</td>' in page
+    for text in (name, f'{name}/control: logits', f'Inputs: {name}'):
+      assert f'<!-- {text} -->' in figures
+  assert warnings == [
+      'the font of the figures lacks 师教: there they are boxes; the page and'
+      ' results.csv have them']

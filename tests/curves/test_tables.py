@@ -6,10 +6,10 @@ import report_records
 
 from launch.configs import cifar10_paper
 from shallow_mimic import students, teachers
-from shallow_mimic.curves import summaries, tables
-from shallow_mimic.curves.sections import controls, rate_search, sizes
+from shallow_mimic.curves import Context, summaries, tables
+from shallow_mimic.curves.sections import controls, details, rate_search, sizes
 from shallow_mimic.curves.summaries import Spread
-from shallow_mimic.evaluation.records import ensemble_sizes
+from shallow_mimic.evaluation.describe import ensemble_sizes
 from shallow_mimic.training import family
 
 
@@ -69,7 +69,7 @@ def test_text_has_columns_that_line_up():
 
 
 def test_size_table_has_errors_and_absorbed_counts():
-  table = sizes.make_size_table(summarise(
+  table = sizes.make_size_table(report_records.make_context(
       make('SNN', 0.60, parameters=1000, parameters_absorbed=2500),
       make('SNN', 0.64, seed=1, parameters=1000, parameters_absorbed=2500)))
   assert column(table, 'parameters') == ['1,000']
@@ -80,7 +80,7 @@ def test_size_table_has_errors_and_absorbed_counts():
 
 
 def test_paper_rows_stand_beside_the_model_that_they_name():
-  points = summarise(
+  records = (
       make('DNN', role='teacher'), make('SNN', width=8000, architecture='8k'),
       make('SNN', width=50000, architecture='50k'))
   rows = [
@@ -91,7 +91,7 @@ def test_paper_rows_stand_beside_the_model_that_they_name():
       {'model': 'DNN', 'error': 21.9}, {'model': 'DNN', 'error': 57.8},
       {'model': 'SNN', 'architecture': '400k', 'error': 23.6},
       {'model': 'ECNN', 'architecture': '9 CNNs', 'error': 18.5}]
-  table = sizes.make_size_table(points, rows)
+  table = sizes.make_size_table(Context(records, paper_rows=rows))
   assert list(zip(column(table, 'model'), column(table, 'architecture'),
                   column(table, 'paper: architecture'),
                   column(table, 'paper: parameters'),
@@ -111,7 +111,10 @@ def make_planned(config, *problem):
           for name, group in config.teachers.items()}
   shallow = students.make_members(
       config.students, *problem, seeds=1, rates=rates)
-  net = lambda member: family.member_net(member, *problem)
+
+  def net(member):
+    return family.member_net(member, *problem)
+
   records = [
       make(m.model, role=role, width=m.width, seed=m.seed, teacher=m.teacher,
            objective=m.objective.name, architecture=str(net(m).architecture))
@@ -128,9 +131,10 @@ def make_planned(config, *problem):
 
 def test_every_net_of_table_2_has_its_row_of_the_paper():
   config = cifar10_paper.get_config()
-  points = summarise(*make_planned(config, (32, 32, 3), 10))
+  context = Context(make_planned(config, (32, 32, 3), 10),
+                    paper_rows=config.report.paper)
   found = {
-      (row['model'], row['error']): sizes.find_paper_point(points, row)
+      (row['model'], row['error']): sizes.find_paper_point(context.points, row)
       for row in config.report.paper}
   assert found.pop(('features and SVM', 18.4)) is None
   assert {key: (s.model, s.net[1], s.teacher) for key, s in found.items()} == {
@@ -143,7 +147,7 @@ def test_every_net_of_table_2_has_its_row_of_the_paper():
       ('SNN-MIMIC/CNN:0', 15.1): (
           'SNN-MIMIC/CNN:0', '128c-p-1200L-30k', 'CNN:0'),
       ('SNN-MIMIC', 14.2): ('SNN-MIMIC', '128c-p-1200L-30k', 'ECNN')}
-  table = sizes.make_size_table(points, config.report.paper)
+  table = sizes.make_size_table(context)
   shown = [error for error in column(table, 'paper: error') if error != '–']
   assert sorted(map(float, shown)) == sorted(
       row['error'] for row in config.report.paper)
@@ -154,7 +158,7 @@ def test_gain_table_by_hand():
   # 2.5 ± √(8 + 0.5) = 2.92. Labels have one seed: no sd.
   mimic = {'objective': 'logit_regression', 'teacher': 'E'}
   pseudo = {'objective': 'pseudo_label', 'teacher': 'E'}
-  table = controls.make_gain_table(summarise(
+  table = controls.make_gain_table(report_records.make_context(
       make('M', 0.70, **mimic), make('M', 0.74, seed=1, **mimic),
       make('P', 0.69, **pseudo), make('P', 0.70, seed=1, **pseudo),
       make('SNN', 0.75)))
@@ -164,20 +168,23 @@ def test_gain_table_by_hand():
 
 
 def test_gain_table_without_a_kind_has_no_difference():
-  table = controls.make_gain_table(summarise(
+  table = controls.make_gain_table(report_records.make_context(
       make('SNN', 0.5), make('P', 0.6, objective='pseudo_label')))
   assert table.rows[0][3:] == ('50.0 (SNN)', '60.0 (P)', '–', '–', '–')
 
 
 def test_detail_table_is_of_the_test_set():
-  record = make('SNN', multiply_adds=3136, sequential_depth=2, best_step=750)
-  record['metrics']['test'] |= {
+  record = make('SNN', multiply_adds=3136, sequential_depth=2, best_step=750,
+                objective='distillation_kl', temperature=4.0)
+  record.metrics['test'] |= {
       'nll': 0.12345, 'ece': 0.021, 'agreement': 0.9, 'kl': None}
   ensemble = make('E', role='ensemble', width=0, best_step=0)
-  table = sizes.make_detail_table(summarise(record, ensemble))
+  table = details.make_detail_table(Context([record, ensemble]))
   assert column(table, 'best step') == ['–', '750']
+  assert column(table, 'loss')[0] == '–'
   assert table.rows[1:] == [(
-      'SNN', '64', '0.02', '750', '3,136', '2', '0.123', '2.1', '90.0', '–')]
+      'SNN', 'KL, T = 4', '64', '0.02', '750', '3,136', '2', '0.123', '2.1',
+      '90.0', '–')]
 
 
 def test_search_table_marks_the_choice_and_what_diverged():
@@ -191,7 +198,7 @@ def test_search_table_marks_the_choice_and_what_diverged():
                    weight_decay=0.1, selected=False) for rate in (0.01, 0.02)]
   records += [make('SNN', width=8, learning_rate=0.01, phase='search',
                    selected=True), make('SNN')]
-  table = rate_search.make_search_table(records)
+  table = rate_search.make_search_table(Context(records))
   assert table.header == ('model', 'width', '0.01', '0.02', '0.04')
   assert table.rows == [('SNN', '8', '50.0*', '–', '–'),
                         ('SNN', '64', '61.0', '60.0*', 'diverged')]
@@ -199,16 +206,18 @@ def test_search_table_marks_the_choice_and_what_diverged():
 
 def test_search_table_has_means_over_seeds():
   search = dict(phase='search', selected=False)
-  table = rate_search.make_search_table([
+  table = rate_search.make_search_table(report_records.make_context(
       make('SNN', dev=0.50, **search), make('SNN', dev=0.60, seed=1, **search),
-      make('SNN', dev=0.99, seed=2, diverged=True, **search)])
+      make('SNN', dev=0.99, seed=2, diverged=True, **search)))
   assert table.rows == [('SNN', '64', '55.0')]
 
 
 def test_tables_of_nothing():
-  for table in (tables.make_score_table([]), sizes.make_size_table([]),
-                controls.make_gain_table([]), sizes.make_detail_table([]),
-                rate_search.make_search_table([])):
+  nothing = Context([])
+  for table in (
+      tables.make_score_table([]), sizes.make_size_table(nothing),
+      controls.make_gain_table(nothing), details.make_detail_table(nothing),
+      rate_search.make_search_table(nothing)):
     assert table.rows == []
     assert table.header[0] in tables.format_text(table)
 
@@ -216,17 +225,16 @@ def test_tables_of_nothing():
 def test_search_of_speech_shows_what_it_was_searched_by():
   """Phone errors are not known while learning rates are searched."""
   final = make('SNN', dev=0.5)
-  final['metrics']['dev']['per'] = 0.4
-  table = rate_search.make_search_table([
-      final, make('SNN', dev=0.31, learning_rate=0.01, phase='search')])
+  final.metrics['dev']['per'] = 0.4
+  table = rate_search.make_search_table(report_records.make_context(
+      final, make('SNN', dev=0.31, learning_rate=0.01, phase='search')))
   assert table.rows == [('SNN', '64', '31.0*')]
 
 
 def test_a_row_of_the_papers_alone_has_its_true_size():
-  table = sizes.make_size_table(
-      summaries.summarise([make('SNN')]),
-      [{'model': 'SNN-8k', 'architecture': '8k', 'error': 23.1,
-        'printed_parameters': '~12M', 'parameters': '16,232,183'}])
+  table = sizes.make_size_table(Context([make('SNN')], paper_rows=[
+      {'model': 'SNN-8k', 'architecture': '8k', 'error': 23.1,
+       'printed_parameters': '~12M', 'parameters': '16,232,183'}]))
   row = dict(zip(table.header, table.rows[-1], strict=True))
   assert (row['model'], row['parameters'], row['paper: parameters'],
           row['paper: error']) == ('SNN-8k', '16,232,183', '~12M', '23.1')

@@ -1,7 +1,7 @@
 import pytest
 import report_records
 
-from shallow_mimic.curves import summaries, wording
+from shallow_mimic.curves import Context, wording
 from shallow_mimic.curves.sections import (
   accuracy,
   controls,
@@ -30,8 +30,7 @@ def make_ensemble(test=0.9, model='E', dev=0.9):
 
 
 def read(function, *groups, **options):
-  points = summaries.summarise([r for group in groups for r in group])
-  return function(points, **options)
+  return function(Context([r for group in groups for r in group], **options))
 
 
 def test_accuracy_counts_widths_ahead_level_and_behind():
@@ -122,11 +121,11 @@ def make_history(*values, seeds=1, noise=0.0):
      'SNN is highest at step 10 (60.0 %), its last: it does not overfit within'
      ' this training.')])
 def test_histories_tell_the_fall_from_the_peak(history, expected):
-  assert read(overfitting.say_histories, history, width=None) == [expected]
+  assert read(overfitting.say_histories, history) == [expected]
 
 
 def test_no_history():
-  assert read(overfitting.say_histories, make('SNN', 0.5), width=3) == [
+  assert read(overfitting.say_histories, make('SNN', 0.5), figure_width=3) == [
       'No main model of this width has a history of dev accuracy.']
 
 
@@ -152,9 +151,12 @@ def test_sweeps_need_two_teachers():
 
 
 def test_lost_members_are_named():
-  assert read(wording.say_lost, make('SNN', 0.5)) == []
-  assert read(wording.say_lost, make('SNN', 0.5, float('nan')), make(
-      'CNN', 0.5, diverged=True, role='teacher', width=0)) == [
+  def say(context):
+    return wording.say_lost(context.points)
+  assert read(say, make('SNN', 0.5)) == []
+  lost = make('SNN', 0.5, float('nan')), make(
+      'CNN', 0.5, diverged=True, role='teacher', width=0)
+  assert read(accuracy.say_accuracy, *lost)[-1:] == read(say, *lost) == [
       '2 members diverged and are left out of every mean: CNN seed 0, SNN width'
       ' 64 seed 1.']
 
@@ -166,11 +168,13 @@ def test_search_counts_choices_at_an_end():
           selected=rate == chosen)
       for width, chosen in ((8, 0.02), (16, 0.04))
       for rate in (0.01, 0.02, 0.04)]
-  assert rate_search.say_search(records) == [
+  def say(*records):
+    return rate_search.say_search(Context(records))
+  assert say(*records) == [
       '1 of 2 chosen learning rates stand at an end of the range searched: the'
       ' best may lie beyond it.']
-  assert rate_search.say_search(records[:3]) == [
+  assert say(*records[:3]) == [
       '0 of 1 chosen learning rates stand at an end of the range searched.']
-  assert rate_search.say_search(records[1:2]) == [
+  assert say(*records[1:2]) == [
       'No learning rate was searched.']  # one rate leaves no choice
-  assert rate_search.say_search([]) == ['No learning rate was searched.']
+  assert say() == ['No learning rate was searched.']

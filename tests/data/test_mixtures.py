@@ -18,9 +18,12 @@ KNOWN = {'train': 5, 'views': 3, 'generated': 8}
 
 def make_data():
   """Inputs that say where they come from: 100 · set + row."""
-  part = lambda first, n, label: Examples(
-      (first + np.arange(n, dtype=np.float32))[:, None],
-      np.full(n, label, np.int32))
+
+  def part(first, n, label):
+    return Examples(
+        (first + np.arange(n, dtype=np.float32))[:, None],
+        np.full(n, label, np.int32))
+
   return make_dataset(
       name='toy', classes=3, train=part(0, 5, 1), dev=part(900, 2, 0),
       test=part(950, 2, 0),
@@ -86,8 +89,11 @@ def test_rows_are_the_inputs_named(text, values):
 def test_gathering_lines_logits_up_with_their_inputs():
   """Each teacher labelled its own sets; its logits here are their inputs."""
   dataset = make_data()
-  member = lambda text, teacher, name: Member(
-      'SNN', 'H', 3, 0, 0.1, Objective(name), text, teacher)
+
+  def member(text, teacher, name):
+    return Member(
+        'SNN', 'H', 3, 0, 0.1, Objective(name), text, teacher)
+
   members = [
       member('views+train[:2]', 'A', 'logit_regression'),
       member('train+generated[:3]', 'B', 'distillation_kl'),
@@ -99,8 +105,8 @@ def test_gathering_lines_logits_up_with_their_inputs():
     layout = mixtures.make_layout(texts, KNOWN)
     x = mixtures.gather(dataset, layout)[0].x
     targets[name] = mixtures.Targets(layout, x + np.arange(3.)[None])
-  got = training.gather_inputs(members, dataset, targets)
-  assert got.sets == tuple(m.inputs for m in members)
+  got = training.gather_family_data(members, dataset, targets)
+  assert got.sets == tuple(m.mixture for m in members)
   assert got.teachers == ('A', 'B')
   np.testing.assert_array_equal(got.data.sizes, [5, 8, 2])
   for place, teacher in ((0, 0), (1, 1)):
@@ -117,9 +123,21 @@ def test_gathering_lines_logits_up_with_their_inputs():
   np.testing.assert_allclose(normalizer.std, values.std(0), rtol=1e-6)
 
 
+@pytest.mark.parametrize('name', ['logit_regression', 'blended'])
+def test_nobody_trains_on_targets_of_zeros(name):
+  member = Member('SNN', 'H', 3, 0, 0.1, Objective(name), 'train')
+  with pytest.raises(errors.UserError) as error:
+    training.gather_family_data([member], make_data(), {})
+  assert str(error.value) == (
+      f'SNN has no teacher; the loss {name!r} needs one')
+
+
 def test_a_limit_inside_an_utterance_takes_no_neighbour_away():
   x = np.arange(8., dtype=np.float32).reshape(8, 1, 1)
-  part = lambda rows: Examples(rows, np.zeros(len(rows), np.int32))
+
+  def part(rows):
+    return Examples(rows, np.zeros(len(rows), np.int32))
+
   dataset = make_dataset(
       name='toy', classes=1, train=part(x), dev=part(x), test=part(x), reach=2,
       sequences={split: Sequences(np.array([3, 8]), np.zeros(2, np.int32),
@@ -127,7 +145,7 @@ def test_a_limit_inside_an_utterance_takes_no_neighbour_away():
                  for split in ('train', 'dev', 'test')})
   members = [Member('SNN', 'H', 3, 0, 0.1, Objective('cross_entropy'),
                     'train[:5]', '')]
-  got = training.gather_inputs(members, dataset, {})
+  got = training.gather_family_data(members, dataset, {})
   rows = got.data.rows[0, :got.data.sizes[0]]
   np.testing.assert_array_equal(
       take(got.data.pool, rows),
@@ -140,8 +158,11 @@ def test_a_fold_is_left_out_with_the_views_that_come_from_it():
       'transfer.views': np.array([1, 0, 2])})
   layout = mixtures.make_layout(['train+views+generated[:2]'], KNOWN)
   pool, _ = mixtures.gather(dataset, layout)
-  values = lambda text: list(
-      pool.x[mixtures.layout_rows(text, layout, dataset), 0])
+
+  def values(text):
+    return list(
+        pool.x[mixtures.layout_rows(text, layout, dataset), 0])
+
   assert values('train+views+generated[:2]!1') == [0, 2, 4, 101, 102, 200, 201]
   assert values('train!0') == [1, 2, 3]
   with pytest.raises(errors.UserError) as error:

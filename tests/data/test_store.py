@@ -9,7 +9,7 @@ import pytest
 from shallow_mimic import errors
 from shallow_mimic.data import dataset, preprocessing, store
 from shallow_mimic.data.dataset import Examples
-from shallow_mimic.runs import files
+from shallow_mimic.runs import files, workdir
 
 
 @pytest.fixture(name='made')
@@ -29,7 +29,7 @@ def fixture_made():
 
 def test_round_trip_and_mapped(made, tmp_path):
   store.write_dataset(tmp_path, made)
-  read = store.read_dataset(tmp_path, verify=True)
+  read = store.read_dataset(tmp_path)
   assert list(read.splits) == list(made.splits)
   for split, examples in made.splits.items():
     np.testing.assert_array_equal(read.splits[split].x, examples.x)
@@ -51,27 +51,31 @@ def test_fitted_preprocessing_comes_back(made, tmp_path):
       preprocessing.apply_preprocessing(made.fitted, x))
 
 
+def write_once(folder, made):
+  workdir.run_once(folder, {}, lambda folder: store.write_dataset(folder, made))
+
+
 def test_flipped_bit_is_found_and_named(made, tmp_path):
-  store.write_dataset(tmp_path, made)
+  write_once(tmp_path, made)
   path = tmp_path / 'transfer.views.x.npy'
   data = bytearray(path.read_bytes())
   data[-3] ^= 1
   path.write_bytes(data)
   store.read_dataset(tmp_path)  # Not looked at unless asked for.
-  message = (f'{path} is damaged (its SHA-256 is not the one in dataset.json);'
-             f' delete {tmp_path} and run again to make it anew')
+  message = (f'{path} is damaged: its SHA-256 is not the one it was written'
+             f' with; delete {tmp_path} and run again to make it anew')
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
-    store.read_dataset(tmp_path, verify=True)
+    workdir.verify(tmp_path)
 
 
 def test_missing_file_is_named(made, tmp_path):
-  store.write_dataset(tmp_path, made)
+  write_once(tmp_path, made)
   path = tmp_path / 'preprocessing.1.whiten.npy'
   path.unlink()
   message = (f'{path} is missing; delete {tmp_path} and run again to make it'
              ' anew')
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
-    store.read_dataset(tmp_path, verify=True)
+    workdir.verify(tmp_path)
   with pytest.raises(errors.UserError, match=re.escape(f'cannot read {path}')):
     store.read_dataset(tmp_path)
 
@@ -86,23 +90,23 @@ def test_cut_off_file_is_named(made, tmp_path, size):
 
 
 @pytest.mark.parametrize('key', [
-    'name', 'classes', 'transfer', 'preprocessing', 'fingerprint', 'digests'])
+    'name', 'classes', 'transfer', 'preprocessing', 'fingerprint', 'folds'])
 def test_record_without_a_field(made, tmp_path, key):
   store.write_dataset(tmp_path, made)
   path = tmp_path / 'dataset.json'
-  record = json.loads(path.read_text())
+  record = json.loads(path.read_text(encoding='utf-8'))
   del record[key]
-  path.write_text(json.dumps(record))
+  path.write_text(json.dumps(record), encoding='utf-8')
   message = (f"{path} lacks '{key}'; delete {tmp_path} and run again to make"
              ' it anew')
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
-    store.read_dataset(tmp_path, verify=True)
+    store.read_dataset(tmp_path)
 
 
 @pytest.mark.parametrize('text', ['{', '[]'])
 def test_broken_record(made, tmp_path, text):
   store.write_dataset(tmp_path, made)
-  (tmp_path / 'dataset.json').write_text(text)
+  (tmp_path / 'dataset.json').write_text(text, encoding='utf-8')
   with pytest.raises(errors.UserError, match=r'dataset\.json'):
     store.read_dataset(tmp_path)
 

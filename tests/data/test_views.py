@@ -149,7 +149,10 @@ def test_colour_is_three_factors_of_the_size_asked_for():
     assert 1.28 < factor.max() <= 1.3 + 1e-3
   factors = np.corrcoef([light.ravel(), contrast, saturation])
   assert np.abs(factors - np.eye(3)).max() < 0.2
-  wide = lambda values: values[:, None, None, None]
+
+  def wide(values):
+    return values[:, None, None, None]
+
   grey = mean + wide(contrast) * (grey - mean)
   again = light * (grey + wide(saturation * contrast) * (
       x - x.mean(-1, keepdims=True)))

@@ -8,12 +8,11 @@ import pytest
 import small_family as small
 import tiny_experiment
 
-from shallow_mimic import configs, evaluation
+from shallow_mimic import configs, ensembles, evaluation
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Examples, make_dataset
 from shallow_mimic.data.mixtures import Targets
 from shallow_mimic.evaluation import fidelity
-from shallow_mimic.pipeline import finished, teaching
 from shallow_mimic.training import family
 
 NAMES = ('ECNN', 'DNN', 'LATER')
@@ -25,14 +24,20 @@ MEMBERS = (small.make_member(7), small.make_member(7, small.LABELS),
 def make_case():
   """Data of 40 training rows, whose logits are kept behind those of views."""
   rng = np.random.default_rng(0)
-  draw = lambda count: Examples(
-      rng.normal(size=(count, small.FEATURES)).astype(np.float32),
-      rng.integers(0, small.CLASSES, count))
+
+  def draw(count):
+    return Examples(
+        rng.normal(size=(count, small.FEATURES)).astype(np.float32),
+        rng.integers(0, small.CLASSES, count))
+
   dataset = make_dataset(
       name='made', classes=small.CLASSES, train=draw(small.ROWS), dev=draw(9),
       test=draw(11))
-  logits = lambda count: 3 * rng.normal(
-      size=(count, small.CLASSES)).astype(np.float32)
+
+  def logits(count):
+    return 3 * rng.normal(
+        size=(count, small.CLASSES)).astype(np.float32)
+
   layouts = {'ECNN': (('views', 5), ('train', small.ROWS)),
              'DNN': (('train', small.ROWS - 1),), 'LATER': ()}
   targets = {name: Targets(mixtures.Layout(sets), logits(sum(
@@ -111,21 +116,6 @@ def test_rows_of_train_are_fixed_and_at_most_ten_thousand():
   assert (rows != fidelity.choose_rows(25_000, 4)).any()
 
 
-def test_labels_are_compared_to_the_ensemble_most_imitated(tmp_path):
-  config = tiny_experiment.make_config()
-  config.ensembles = {'A': configs.make_ensemble('DNN:0'),
-                      'EDNN': configs.make_ensemble('DNN')}
-  for name in config.ensembles:
-    for split in ('dev', 'test'):
-      path = tmp_path / 'ensembles' / name / f'{split}.npy'
-      path.parent.mkdir(parents=True, exist_ok=True)
-      np.save(path, np.zeros((2, 3), np.float32))
-  first = lambda: list(finished.read_teacher_logits(config, tmp_path)['dev'])
-  assert first() == ['EDNN', 'A']
-  config.students.curves['SNN-MIMIC'].teacher = 'A'
-  assert first() == ['A', 'EDNN']
-
-
 def test_independent_shares_no_member():
   config = tiny_experiment.make_config()
   config.teachers.CNN = configs.make_teacher(architecture='8')
@@ -137,4 +127,4 @@ def test_independent_shares_no_member():
       ('', {}), ('CNN', {'': 'CNN', 'EDNN': 'CNN', 'DNN:1': 'CNN'}),
       ('DNN:1', {'': 'DNN:1', 'CNN': 'DNN:1'})):
     config.report.independent = name
-    assert teaching.find_independent(config) == expected
+    assert ensembles.find_independent(config) == expected

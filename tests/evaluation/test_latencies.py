@@ -1,6 +1,7 @@
 """Tests of timing: what is timed, how, what is written, and the figure."""
 
 import csv
+import dataclasses
 import io
 
 import jax
@@ -11,11 +12,12 @@ import report_records
 import tiny_experiment
 
 from shallow_mimic import configs, errors, models, pipeline
-from shallow_mimic.curves import results, summaries
+from shallow_mimic.curves import Context, results
+from shallow_mimic.curves.section import make_part
 from shallow_mimic.curves.sections import latency
 from shallow_mimic.data import store
 from shallow_mimic.evaluation import latencies
-from shallow_mimic.pipeline.finished import make_subjects
+from shallow_mimic.pipeline import stages
 from shallow_mimic.runs import files, workdir
 
 
@@ -93,8 +95,8 @@ def test_subjects_are_all_nets_students_absorbed(finished):
   npz, root = finished
   config = tiny_experiment.make_config(npz)
   config.students.architecture = '2L-H'
-  subjects = make_subjects(
-      config, root, store.read_dataset(root / 'data'))
+  subjects = stages.find_subjects(
+      stages.Run(config, root), store.read_dataset(root / 'data'))
   named = {key: {end: [str(net.architecture) for net in subject.nets]
                  for end, subject in forms.items()}
            for key, forms in subjects.items()}
@@ -115,8 +117,11 @@ def test_a_run_that_times_reads_its_times_back(finished, tmp_path,
   workdir.claim(tmp_path, configs.to_json(config))
   for name in ('data', 'teachers', 'ensembles', 'students', 'logits'):
     (tmp_path / name).symlink_to(root / name)
-  run = lambda *stages: pipeline.run(
-      config, tmp_path, stages=stages, say=lambda _: None)
+
+  def run(*stages):
+    return pipeline.run(
+        config, tmp_path, stages=stages, say=lambda _: None)
+
   with pytest.raises(errors.UserError) as error:
     run('curves')
   assert str(error.value) == (f'{tmp_path}/latencies is not finished; run the'
@@ -127,7 +132,8 @@ def test_a_run_that_times_reads_its_times_back(finished, tmp_path,
   monkeypatch.setattr(latencies, 'measure', None)
   run('latencies', 'curves')
   rows = list(csv.DictReader(
-      (tmp_path / 'report/results.csv').read_text().splitlines()))
+      (tmp_path / 'report/results.csv').read_text(
+          encoding='utf-8').splitlines()))
   timed = [row for row in rows if row['metric'].startswith('latency_ms_')]
   # Two teachers, one ensemble, eight students; two sizes of batch.
   assert len(timed) == 2 * (2 + 1 + 8)
@@ -142,19 +148,21 @@ def test_a_run_that_times_reads_its_times_back(finished, tmp_path,
 
 def make_timed():
   """Records with made-up times: wider is slower, deep is slowest."""
-  records = report_records.make_records(widths=(64, 256))
-  for record in records:
-    if record['phase'] == 'final':
-      slow = 3.0 if record['role'] == 'teacher' else 9.0
-      time = record['width'] / 640 or slow
-      record |= {'latency_ms_1': time, 'latency_ms_256': 100 * time,
-                 'latency_device': 'cpu: mine'}
+  records = []
+  for record in report_records.make_records(widths=(64, 256)):
+    if record.phase == 'final':
+      slow = 3.0 if record.role == 'teacher' else 9.0
+      time = record.width / 640 or slow
+      record = dataclasses.replace(  # noqa: PLW2901
+          record, latency_ms_1=time, latency_ms_256=100 * time,
+          latency_device='cpu: mine')
+    records.append(record)
   return records
 
 
 def test_figure_has_a_point_for_every_timed_net():
-  points = summaries.summarise(make_timed())
-  figure = latency.draw_figure(points)
+  context = Context(make_timed())
+  figure = latency.draw_latencies(context)
   for axes, factor in zip(figure.axes, (1, 100), strict=True):
     assert axes.get_xscale() == 'log'
     drawn = [container.lines[0] for container in axes.containers]
@@ -164,15 +172,15 @@ def test_figure_has_a_point_for_every_timed_net():
                     (9.0 * factor,)}
     # Three plain curves, two kinds of teacher, two ensembles.
     assert len(drawn) == 7
-  mimic = next(s for s in points if (s.model, s.width) == ('SNN-MIMIC', 256))
+  mimic = next(s for s in context.points
+               if (s.model, s.width) == ('SNN-MIMIC', 256))
   heights = np.concatenate([c.lines[0].get_ydata()
                             for c in figure.axes[0].containers])
   assert mimic.test.mean in heights
 
 
 def test_words_compare_the_best_plain_mimic_with_deep_nets():
-  points = summaries.summarise(make_timed())
-  first, second = latency.read_latencies(points)
+  first, second = latency.say_latencies(Context(make_timed()))
   assert first.startswith('Batch 1: SNN-MIMIC of width 256 0.4 ms (')
   assert ' layers in a row, 7.5 times as long)' in first  # 3 / 0.4
   assert second.startswith('Batch 256: SNN-MIMIC of width 256 40 ms (')
@@ -180,9 +188,9 @@ def test_words_compare_the_best_plain_mimic_with_deep_nets():
 
 def test_without_times_there_is_no_figure_and_no_row():
   records = report_records.make_records(widths=(64,))
-  points = summaries.summarise(records)
-  assert latency.draw_latencies(points) == {}
-  assert latency.make_sections(points, {}) == []
+  assert make_part(latency.SECTION, Context(records)) is None
+  part = make_part(latency.SECTION, Context(make_timed()))
+  assert '(cpu: mine)' in part.caption and part.image.svg
   rows = csv.DictReader(io.StringIO(results.format_csv(records)))
   assert not [row for row in rows if 'latency' in row['metric']]
 

@@ -11,7 +11,7 @@ from scipy.special import log_softmax, softmax
 
 from shallow_mimic import evaluation, losses, models
 from shallow_mimic.data import pools
-from shallow_mimic.evaluation import metrics, records
+from shallow_mimic.evaluation import describe, metrics
 from shallow_mimic.training import fit, objectives
 
 OBJECTIVES = (small.LOGITS, small.LABELS, small.SOFTENED)
@@ -59,7 +59,7 @@ def expected(index):
   ece = sum(abs(right[b].sum() - confidence[b].sum()) for b in (
       (confidence > m / 15) & (confidence <= (m + 1) / 15)
       for m in range(15))) / 23
-  t = small.SOFTENED.temperature
+  t = 3.0
   own = [
       0.5 * ((outputs - (teacher - MEAN) / STD) ** 2).sum(-1), nll,
       t * t * (softmax(teacher / t, -1) * (
@@ -142,15 +142,15 @@ def test_record():
   result = fit.Fitted(None, 0.5, 8, False, [4, 8], [0.25, 0.5], [2.0, 1.0])
   values = {'dev': {'accuracy': 0.5}}
   bins = metrics.CalibrationBins(*np.eye(3, dtype=np.float32))
-  got = records.make_record(
+  got = describe.make_record(
       member, result, NET, 'student', values, inputs_count=90,
       phase='search', selected=False, calibration=bins)
-  assert got == {
+  assert got.to_json() == {
       'model': 'SNN', 'role': 'student', 'objective': 'logit_regression',
-      'inputs': 'train+generated', 'inputs_count': 90,
+      'mixture': 'train+generated', 'inputs_count': 90,
       'teacher': 'ECNN', 'architecture': '4L-7',
       'width': 7, 'seed': 3, 'learning_rate': 0.05, 'weight_decay': 0.1,
-      'parameters': 6 * 4 + 4 * 7 + 7 + 7 * 4 + 4,
+      'constants': {}, 'parameters': 6 * 4 + 4 * 7 + 7 + 7 * 4 + 4,
       'parameters_absorbed': 6 * 7 + 7 + 7 * 4 + 4,
       'multiply_adds': 6 * 4 + 4 * 7 + 7 * 4, 'hidden_units': 7,
       'sequential_depth': 3, 'phase': 'search', 'selected': False,
@@ -165,7 +165,9 @@ def test_record():
 def test_record_tells_the_constants_of_its_loss():
   member = small.make_member(7, objective=small.SOFTENED)
   result = fit.Fitted(None, 0.5, 8, False, [], [], [])
-  got = records.make_record(
+  got = describe.make_record(
       member, result, NET, 'student', {}, inputs_count=90)
-  assert got['temperature'] == small.SOFTENED.temperature
-  assert 'calibration' not in got and 'alpha' not in got
+  assert got.constants == {'temperature': 3.0}
+  tree = got.to_json()
+  assert tree['constants'] == got.constants
+  assert 'calibration' not in tree

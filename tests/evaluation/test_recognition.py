@@ -5,6 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
+import report_records
 import small_timit
 
 from shallow_mimic import configs, pipeline
@@ -54,27 +55,26 @@ def make_logits(dataset, sharp, seed=0):
 
 
 def make_record(**changes):
-  return {'model': 'SNN', 'role': 'student', 'objective': 'cross_entropy',
-          'inputs': 'train', 'teacher': '', 'architecture': '5', 'width': 5,
-          'seed': 0, 'diverged': False,
-          'metrics': {'dev': {}, 'test': {}}} | changes
+  return report_records.make_record(
+      'SNN', metrics={'dev': {}, 'test': {}}, **changes)
 
 
 def score(directory, dataset, *nets):
   records = [make_record(seed=i) for i in range(len(nets))]
-  recognition.score_phones(
+  scored = recognition.score_phones(
       directory, records, dataset, lambda i, split: nets[i][split])
-  kept = json.loads((directory / 'phone_errors.json').read_text())
-  return records, kept
+  assert records == [make_record(seed=i) for i in range(len(nets))]
+  kept = json.loads((directory / 'phone_errors.json').read_text('utf-8'))
+  return scored, kept
 
 
 def test_an_oracle_makes_no_error(tmp_path, dataset):
   [record], kept = score(tmp_path, dataset, make_logits(dataset, 60))
   for split in ('dev', 'test'):
-    got = record['metrics'][split]
+    got = record.metrics[split]
     assert got['per'] == got['per_silence_forgiven'] == 0
     assert got['phone_accuracy'] == 1 and got['phone_nll'] < 1e-6
-  assert record['confusions'] == []
+  assert record.confusions == []
   assert kept['utterances'] == [f'speaker2/s{i}' for i in range(7)]
 
 
@@ -83,8 +83,12 @@ def test_metrics_are_sums_of_what_is_kept(tmp_path, dataset):
           enumerate((2, 4))]
   records, kept = score(tmp_path, dataset, *nets)
   assert [net['seed'] for net in kept['nets']] == [0, 1]
+  assert {key: kept['nets'][0][key] for key in records[0].identity} == {
+      'model': 'SNN', 'role': 'student', 'objective': 'cross_entropy',
+      'mixture': 'train', 'teacher': '', 'architecture': '64', 'width': 64,
+      'seed': 0, 'diverged': False}
   for record, net, logits in zip(records, kept['nets'], nets, strict=True):
-    got = record['metrics']['test']
+    got = record.metrics['test']
     assert 0 < got['per'] < 2
     errors = sum(net['scored'][name][u] for u in range(7) for name in (
         'substitutions', 'deletions', 'insertions'))
@@ -186,7 +190,7 @@ def test_a_record_tells_the_weights_that_were_chosen(tmp_path, dataset):
   [record], _ = score(tmp_path, dataset, net)
   chosen = recognition.choose_weights(
       net['dev'], dataset.sequences['dev'], recognition.fit_decoder(dataset))
-  got = [record[name] for name in (
+  got = [record.fact(name) for name in (
       'language_weight', 'insertion_penalty', 'prior_scale')]
   assert got == [float(axis[0]) for axis in chosen]
   assert len(set(got)) == 3  # Each under its own name.
@@ -197,11 +201,12 @@ def test_test_changes_no_choice(tmp_path, dataset):
   [one, two, third], _ = score(
       tmp_path, dataset, net, net | {'test': other['test']},
       {'dev': other['dev'], 'test': net['test']})
-  choice = lambda record: [record[name] for name in (
-      'language_weight', 'insertion_penalty', 'prior_scale')]
+  def choice(record):
+    return [record.fact(name) for name in (
+        'language_weight', 'insertion_penalty', 'prior_scale')]
   assert choice(one) == choice(two)
-  assert one['metrics']['dev'] == two['metrics']['dev']
-  assert one['metrics']['test'] != two['metrics']['test']
+  assert one.metrics['dev'] == two.metrics['dev']
+  assert one.metrics['test'] != two.metrics['test']
   assert choice(one) != choice(third)
 
 
@@ -217,7 +222,7 @@ def test_a_net_that_gives_nan_recognises_nothing(tmp_path, dataset):
   nothing = {split: np.full_like(logits, np.nan) for split, logits in
              make_logits(dataset, 3).items()}
   [record], kept = score(tmp_path, dataset, nothing)
-  got = record['metrics']['test']
+  got = record.metrics['test']
   assert got['per'] == got['deletions'] == 1
   assert got['phone_accuracy'] == 0 and np.isnan(got['phone_nll'])
   assert sum(kept['nets'][0]['right']) == 0
@@ -240,8 +245,9 @@ def test_data_without_utterances(tmp_path):
   plain = Dataset(name='made', classes=3, train=part, dev=part, test=part,
                   transfer={}, preprocessing={}, fingerprint='f')
   record = make_record()
-  recognition.score_phones(tmp_path, [record], plain, None)
-  assert record == make_record() and not list(tmp_path.iterdir())
+  scored = recognition.score_phones(tmp_path, [record], plain, None)
+  assert scored == [record] == [make_record()]
+  assert not list(tmp_path.iterdir())
 
 
 def make_experiment(folder):
@@ -278,11 +284,13 @@ def test_every_stage_scores_phones(tmp_path):
   names = []
   for folder in ('teachers/DNN', 'ensembles/EDNN', 'ensembles/EDNN-all',
                  'students/final'):
-    records = json.loads((tmp_path / folder / 'records.json').read_text())
-    kept = json.loads((tmp_path / folder / 'phone_errors.json').read_text())
+    records = json.loads((tmp_path / folder / 'records.json').read_text(
+        encoding='utf-8'))
+    kept = json.loads((tmp_path / folder / 'phone_errors.json').read_text(
+        encoding='utf-8'))
     assert len(kept['utterances']) == 8
     # One model for the report, whatever each of its teachers left out.
-    assert {record['inputs'] for record in records} <= {'train', ''}
+    assert {record['mixture'] for record in records} <= {'train', ''}
     if folder == 'teachers/DNN':
       assert [record['held_out'] for record in records] == [0, 1]
     for record, net in zip(records, kept['nets'], strict=True):
@@ -302,7 +310,8 @@ def test_every_stage_scores_phones(tmp_path):
       ('DNN', 0, 0), ('DNN', 0, 1), ('EDNN', 0, 0), ('EDNN-all', 0, 0),
       ('SNN', 4, 0), ('SNN-MIMIC', 4, 0), ('SNN-MIMIC-all', 4, 0)]
   labelled = {name: json.loads(
-      (tmp_path / 'logits' / name / 'manifest.json').read_text())['origin'][
+      (tmp_path / 'logits' / name / 'manifest.json').read_text(
+          encoding='utf-8'))['origin'][
           'labelled_by'] for name in ('EDNN', 'EDNN-all')}
   both = ['DNN:0', 'DNN:1']
   assert labelled == {

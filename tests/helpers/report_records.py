@@ -1,7 +1,13 @@
 """Records as the stages would make them, from a formula and a seed."""
 
+import dataclasses
+
 import numpy as np
 
+from shallow_mimic.curves import Context
+from shallow_mimic.evaluation.records import Record
+
+_FIELDS = {field.name for field in dataclasses.fields(Record)}
 CONTROLS = (
     ('SNN', 'cross_entropy', 'train', '', 66.0),
     ('SNN-dropout', 'cross_entropy', 'train', '', 67.5),
@@ -18,17 +24,25 @@ CONTROLS = (
 
 
 def make_record(model, role='student', **changes):
-  """One final record, with fields changed."""
+  """One final record, with fields and constants of its loss changed."""
   record = {
-      'model': model, 'role': role, 'objective': 'cross_entropy',
-      'inputs': 'train', 'teacher': '', 'architecture': '64', 'width': 64,
+      'model': model, 'role': role,
+      'objective': '' if role == 'ensemble' else 'cross_entropy',
+      'mixture': 'train', 'teacher': '', 'architecture': '64', 'width': 64,
       'seed': 0, 'learning_rate': 0.02, 'parameters': 3210,
       'parameters_absorbed': 3210, 'multiply_adds': 3136, 'hidden_units': 64,
       'sequential_depth': 2, 'phase': 'final', 'selected': True,
       'best_step': 900, 'diverged': False,
       'metrics': {'dev': {'accuracy': 0.5}, 'test': {'accuracy': 0.5}},
-      'history': {}}
-  return record | changes
+      'history': {}, 'constants': {
+          key: value for key, value in changes.items() if key not in _FIELDS}}
+  return Record(**record | {
+      key: value for key, value in changes.items() if key in _FIELDS})
+
+
+def make_context(*records, **options):
+  """What a section of the report of these records is given."""
+  return Context(records, **options)
 
 
 def make_scores(accuracy, rng, speech=False):
@@ -79,7 +93,7 @@ def make_students(
   for model, objective, inputs, teacher, accuracy in controls:
     for place, width in enumerate(widths):
       facts = {
-          'objective': objective, 'inputs': inputs, 'teacher': teacher,
+          'objective': objective, 'mixture': inputs, 'teacher': teacher,
           'architecture': f'{width}', 'width': width,
           'parameters': 51 * width + 10, 'parameters_absorbed': 51 * width + 10,
           'multiply_adds': 50 * width, 'hidden_units': width}
@@ -146,14 +160,14 @@ def make_bins(rng):
 
 def make_transfer_sizes(rng, **changes):
   """Sizes of `views` with the training inputs, and without them."""
-  records = make_mimics(rng, 'size/train', gain=-8, inputs='train',
+  records = make_mimics(rng, 'size/train', gain=-8, mixture='train',
                         inputs_count=3600, **changes)
   for count in (1000, 10_000, 100_000):
     gain = 2.5 * np.log10(count) - 14
     for text, more in ((f'train+views[:{count}]', 3600),
                        (f'views[:{count}]', 0)):
       records += make_mimics(
-          rng, f'size/{text}', gain=gain + bool(more), inputs=text,
+          rng, f'size/{text}', gain=gain + bool(more), mixture=text,
           inputs_count=count + more, **changes)
   return records
 
@@ -174,11 +188,11 @@ LOSSES = (
 def make_losses(rng, **changes):
   """One mimic for every loss on the same inputs, and the net on labels."""
   records = make_mimics(
-      rng, 'loss/labels', gain=-1, inputs='train+views', inputs_count=7200,
+      rng, 'loss/labels', gain=-1, mixture='train+views', inputs_count=7200,
       objective='cross_entropy', **changes | {'teacher': ''})
   for objective, constants, gain in LOSSES:
     name = '-'.join([objective, *map(str, constants.values())])
     records += make_mimics(
         rng, f'loss/{name}', gain=gain, objective=objective,
-        inputs='train+views', inputs_count=7200, **constants, **changes)
+        mixture='train+views', inputs_count=7200, **constants, **changes)
   return records

@@ -16,9 +16,15 @@ def check_refused(result, *words):
     assert word in stderr
 
 
-def start_script(module, *arguments, cwd):
+def make_environment(**changes):
+  """That of a process that finds the clone and the helpers of the tests."""
+  path = os.pathsep.join([str(places.ROOT), str(places.ROOT / 'tests/helpers')])
+  return {**os.environ, 'PYTHONPATH': path, **changes}
+
+
+def start_script(module, *arguments, cwd, **changes):
   done = subprocess.run(
       [sys.executable, '-m', module, *arguments], cwd=cwd, check=False,
-      capture_output=True, text=True, timeout=120,
-      env={**os.environ, 'PYTHONPATH': str(places.ROOT)})
+      capture_output=True, text=True, encoding='utf-8', timeout=120,
+      env=make_environment(**changes))
   return done.returncode, done.stdout, done.stderr

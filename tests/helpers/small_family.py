@@ -19,13 +19,16 @@ TEACHERS = ('DNN', 'ECNN')
 LOGITS = objectives.Objective('logit_regression')
 LABELS = objectives.Objective('cross_entropy')
 DECISIONS = objectives.Objective('pseudo_label')
-SOFTENED = objectives.Objective('distillation_kl', temperature=3.0)
+SOFTENED = objectives.make_objective('distillation_kl', temperature=3.0)
 
 
 def make_inputs(seed=0, dev=23):
   """Random data with two sets of inputs and two teachers."""
   rng = np.random.default_rng(seed)
-  normal = lambda *shape: rng.normal(size=shape).astype(np.float32)
+
+  def normal(*shape):
+    return rng.normal(size=shape).astype(np.float32)
+
   x = normal(ROWS, FEATURES)
   teachers = 3 * normal(len(TEACHERS), ROWS, CLASSES) + 1
   rows = np.zeros((2, ROWS), np.int32)
@@ -40,7 +43,7 @@ def make_inputs(seed=0, dev=23):
           teachers[t, rows[s, :data.sizes[s]]])
       for t, name in enumerate(TEACHERS) for s, text in enumerate(SETS)
   }
-  return training.Inputs(
+  return training.FamilyData(
       data, SETS, TEACHERS, normalizers, pools.Pool(normal(dev, FEATURES)),
       rng.integers(0, CLASSES, dev).astype(np.int32), CLASSES,
   )
@@ -50,7 +53,7 @@ def make_member(width, objective=LOGITS, **changes):
   """A student; one that learns from labels has no teacher."""
   member = family.Member(
       model='SNN', architecture='4L-H', width=width, seed=0,
-      learning_rate=0.05, objective=objective, inputs='train+generated',
+      learning_rate=0.05, objective=objective, mixture='train+generated',
       teacher='' if objective == LABELS else 'ECNN',
       net_options=(('activation', 'relu'),),
   )
@@ -61,7 +64,7 @@ def mixed_family(**changes):
   """Widths, seeds, objectives, rates, sets and teachers that all differ."""
   return [
       make_member(3, LOGITS, weight_decay=0.05, **changes),
-      make_member(17, LABELS, inputs='train', weight_decay=0.1, **changes),
+      make_member(17, LABELS, mixture='train', weight_decay=0.1, **changes),
       make_member(8, SOFTENED, seed=1, teacher='DNN', **changes),
       make_member(5, DECISIONS, learning_rate=0.02, **changes),
   ]
@@ -90,7 +93,8 @@ def _run_chunks(members, settings, bounds):
   for start, stop in itertools.pairwise(bounds):
     states, means = program.chunk(
         states, program.hypers, program.data, np.int32(start), np.int32(stop))
-  return split_up(program, members, program.join(states), program.join(means))
+  join = program.placement.join
+  return split_up(program, members, join(states), join(means))
 
 
 def make_program(members, settings):
@@ -164,7 +168,7 @@ def train_alone(member, inputs, settings):
       optax.add_decayed_weights(
           member.weight_decay, jax.tree.map(lambda p: p.ndim > 1, params)),
   )
-  which = SETS.index(member.inputs)
+  which = SETS.index(member.mixture)
   own, size = jnp.asarray(data.rows[which]), data.sizes[which]
   drops = any('dropout' in name for name, _ in member.net_options)
 
@@ -200,7 +204,7 @@ def wanted_of(member, inputs, rows):
   logits = jnp.asarray(inputs.data.targets)[
       TEACHERS.index(member.teacher), rows]
   if member.objective == LOGITS:
-    mean, std = inputs.normalizers[member.teacher, member.inputs]
+    mean, std = inputs.normalizers[member.teacher, member.mixture]
     return (logits - mean[None]) / std[None]
   return logits
 
@@ -210,7 +214,7 @@ def alone_loss(objective, outputs, wanted):
   if objective == LOGITS:
     return 0.5 * jnp.sum((outputs - wanted) ** 2, -1)
   if objective == SOFTENED:
-    t = objective.temperature
+    t = objectives.find_constants(objective)['temperature']
     p, log_q = jax.nn.softmax(wanted / t), jax.nn.log_softmax(outputs / t)
     return t * t * jnp.sum(p * (jnp.log(p) - log_q), -1)
   labels = wanted if objective == LABELS else jnp.argmax(wanted, -1)

@@ -102,7 +102,8 @@ def start(data: os.PathLike | str, workdir: os.PathLike | str,
   return subprocess.run(
       [sys.executable, script, str(data), str(workdir), fatal], check=False,
       capture_output=True, text=True, timeout=300, env={
-          **os.environ, 'PYTHONPATH': str(ROOT),
+          **os.environ, 'PYTHONPATH': os.pathsep.join(
+              map(str, (ROOT, ROOT / 'tests/helpers'))),
           'JAX_COMPILATION_CACHE_DIR': str(folder),
           'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
           'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',

@@ -26,6 +26,8 @@ def make_launch(monkeypatch, capfd, tmp_path):
       for name in set(flags.FLAGS) - before - {'help'}:
         if name.split('.')[0] in ('config', 'workdir'):
           delattr(flags.FLAGS, name)
+      for name in set(flags.FLAGS) & {'stages', 'only'}:
+        flags.FLAGS[name].unparse()
       flags.FLAGS.unparse_flags()
     return left.value.code or 0, *capfd.readouterr()
 

@@ -15,7 +15,7 @@ import tiny_experiment
 from absl import flags
 from scripts import check_refused, start_script
 
-from launch import app, plan, run, stage
+from launch import app, plan, report, run, usage
 
 # The library that loads --config does so in an old way.
 pytestmark = pytest.mark.filterwarnings(
@@ -43,8 +43,8 @@ def test_unknown_config_of_the_real_script(tmp_path):
 
 def test_stage_too_early_of_the_real_script(npz, tmp_path):
   check_refused(
-      start_script('launch.students', TINY, f'--config.data.path={npz}',
-                   cwd=tmp_path),
+      start_script('launch.run', TINY, f'--config.data.path={npz}',
+                   '--stages=students', cwd=tmp_path),
       'runs/tiny_experiment/data is not finished; run the stage `data` first')
 
 
@@ -177,19 +177,16 @@ def test_a_mistake_that_is_mended_is_no_other_configuration(
              '--config.students.batch=15'),
       'a batch of 15 cannot be split over 4 devices')
   status, stdout, stderr = launch(
-      stage_data, TINY, here, f'--config.data.path={npz}')
+      run.main, '--stages=data', TINY, here, f'--config.data.path={npz}')
   assert status == 0, stderr
   assert 'data: done' in stdout
-
-
-def stage_data():
-  stage.run('data')
 
 
 def test_a_home_folder_is_found(launch, npz, tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
   status, _, stderr = launch(
-      stage_data, TINY, '--workdir=~/there', f'--config.data.path=~/{npz.name}')
+      run.main, '--stages=data', TINY, '--workdir=~/there',
+      f'--config.data.path=~/{npz.name}')
   assert status == 0, stderr
   assert (tmp_path / 'there' / 'config.json').exists()
 
@@ -235,15 +232,17 @@ def test_full_disk(launch, npz, tmp_path):
 
 
 @pytest.mark.parametrize('value', [
-    'mnist1d_smoke', f'{app.CONFIGS}/mnist1d_smoke.py',
+    'mnist1d_smoke', f'{usage.CONFIGS}/mnist1d_smoke.py',
     'launch/configs/mnist1d_smoke.py',
 ])
 def test_config_as_name_path_and_path_in_a_clone(launch, value):
   assert not pathlib.Path('launch').exists()  # We are elsewhere.
   seen = []
-  main = lambda: seen.append(
-      (flags.FLAGS.config.title, flags.FLAGS.config.seed,
-       str(app.chosen_workdir())))
+
+  def main():
+    seen.append((flags.FLAGS.config.title, flags.FLAGS.config.seed,
+                 str(app.chosen_workdir())))
+
   status, _, stderr = launch(main, f'--config={value}', '--config.seed=3')
   assert status == 0, stderr
   assert seen == [('MNIST-1D, smoke test', 3, 'runs/mnist1d_smoke')]
@@ -255,7 +254,7 @@ def test_config_of_ones_own(launch, tmp_path):
       'def get_config():\n'
       '  config = configs.default_config()\n'
       '  config.title = "mine"\n'
-      '  return config\n')
+      '  return config\n', encoding='utf-8')
   seen = []
   launch(lambda: seen.append(flags.FLAGS.config.title), '--config=mine.py')
   assert seen == ['mine']
@@ -276,7 +275,7 @@ def test_config_of_ones_own(launch, tmp_path):
      ("the config file: No module named 'nothing_of_this_name'",)),
 ])
 def test_config_of_ones_own_with_a_mistake(launch, tmp_path, text, words):
-  (tmp_path / 'mine.py').write_text(text)
+  (tmp_path / 'mine.py').write_text(text, encoding='utf-8')
   check_refused(launch(run.main, '--config=mine.py'), *words)
 
 
@@ -287,10 +286,13 @@ def test_a_folder_is_no_config(launch, tmp_path):
 
 def test_the_unlabelled_inputs_of_ones_own_arrays(launch):
   seen = []
-  main = lambda: seen.append((
-      flags.FLAGS.config.students.curves['SNN-MIMIC'].inputs,
-      flags.FLAGS.config.data.transfer.transfer.kind,
-      str(app.chosen_workdir())))
+
+  def main():
+    seen.append((
+        flags.FLAGS.config.students.curves['SNN-MIMIC'].inputs,
+        flags.FLAGS.config.data.transfer.transfer.kind,
+        str(app.chosen_workdir())))
+
   status, _, stderr = launch(main, '--config', 'arrays:transfer')
   assert status == 0, stderr
   assert seen == [('train+views+transfer', 'arrays', 'runs/arrays')]
@@ -310,9 +312,72 @@ def test_plan_prints_the_papers_size(launch):
   assert ' 70.9M ' in stdout
 
 
+def test_flags_in_a_file(launch, npz, tmp_path):
+  (tmp_path / 'flags').write_text(
+      f'# mine\n{TINY}\n--workdir=there\n--config.data.path={npz}\n'
+      '--config.seed=3\n', encoding='utf-8')
+  seen = []
+
+  def main():
+    seen.append((flags.FLAGS.config.seed, flags.FLAGS.config.data.path,
+                 str(app.chosen_workdir())))
+
+  for words in (['--flagfile=flags'], ['--flagfile', 'flags'],
+                ['--flagfile=flags', '--config.seed=4']):
+    status, _, stderr = launch(main, *words)
+    assert status == 0, stderr
+  assert seen == [(seed, str(npz), 'there') for seed in (3, 3, 4)]
+  check_refused(launch(main, '--flagfile=none'),
+                'Unable to open flagfile: [Errno 2] No such file')
+
+
+def test_a_tuple_given_twice(launch, npz):
+  assert launch(run.main, TINY, f'--config.data.path={npz}',
+                '--config.students.widths=(3,)',
+                '--config.students.widths=(5,)')[::2] == (
+      2, 'error: --config.students.widths is given twice; give all values at'
+      " once, as in '--config.students.widths=(1, 2)'\n")
+
+
+@pytest.mark.parametrize(('words', 'line'), [
+    ('teachers,learners', "--stages has 'learners'; known: data, teachers,"
+     ' ensembles, logits, students, latencies, curves'),
+    ('', "--stages has ''; known: data, teachers, ensembles, logits, students,"
+     ' latencies, curves'),
+    ('latencies', 'config.report.latency is False; say'
+     ' --config.report.latency=True')])
+def test_stages_that_cannot_run(launch, npz, words, line):
+  assert launch(run.main, TINY, f'--config.data.path={npz}',
+                f'--stages={words}')[::2] == (2, f'error: {line}\n')
+
+
+def test_stages_run_in_their_own_order(launch, npz, tmp_path):
+  status, stdout, stderr = launch(
+      run.main, TINY, f'--config.data.path={npz}',
+      '--stages=ensembles,teachers,data', '--workdir=here')
+  assert status == 0, stderr
+  assert [line for line in stdout.splitlines() if line.endswith(': done')] == [
+      'data: done', 'teachers DNN: done', 'ensembles EDNN: done']
+  assert 'report: ' not in stdout
+  assert not (tmp_path / 'here/logits').exists()
+
+
+def test_the_report_alone(launch, finished, tmp_path):
+  npz, workdir = finished[0], tmp_path / 'run'
+  shutil.copytree(finished[1], workdir)
+  shutil.rmtree(workdir / 'report')
+  status, stdout, stderr = launch(
+      report.main, TINY, f'--config.data.path={npz}', f'--workdir={workdir}')
+  assert status == 0, stderr
+  assert stdout.endswith(f'report: {workdir}/report/index.html\n')
+  for name in ('results.csv', 'index.html'):
+    assert ((workdir / 'report' / name).read_bytes()
+            == (finished[1] / 'report' / name).read_bytes())
+
+
 def test_one_stage(launch, npz, tmp_path):
   status, stdout, stderr = launch(
-      lambda: stage.run('data'), TINY, f'--config.data.path={npz}',
+      run.main, '--stages=data', TINY, f'--config.data.path={npz}',
       '--workdir=here')
   assert status == 0, stderr
   assert stdout.endswith('data: done\n')

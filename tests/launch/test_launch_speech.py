@@ -9,7 +9,7 @@ import small_timit as small
 import tiny_speech
 from scripts import check_refused
 
-from launch import run, stage
+from launch import run
 
 pytestmark = pytest.mark.filterwarnings(
     'ignore:the load_module:DeprecationWarning')
@@ -65,7 +65,7 @@ def test_damage_is_skipped_by_name(launch, corpus, caplog, damage):
   name, data, fault = DAMAGE[damage]
   path = small.write(corpus / name, data)
   status, stdout, _ = launch(
-      lambda: stage.run('data'), CONFIG, f'--config.data.path={corpus}',
+      run.main, '--stages=data', CONFIG, f'--config.data.path={corpus}',
       '--config.data.speech.damaged=skip', '--workdir=here')
   assert status == 0 and stdout.endswith('data: done\n')
   assert caplog.messages == [

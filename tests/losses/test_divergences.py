@@ -46,8 +46,11 @@ def test_kl_is_tckd_plus_nckd_by_what_the_teacher_leaves(t):
   g, z, y = _random()
   p_t = special.softmax(z / t, -1)[np.arange(6), y]
   whole = losses.distillation_kl(g, z, temperature=t)
-  loss = lambda g, z, y, beta: losses.decoupled_kl(
-      g, z, y, alpha=1.0, beta=beta, temperature=t)
+
+  def loss(g, z, y, beta):
+    return losses.decoupled_kl(
+        g, z, y, alpha=1.0, beta=beta, temperature=t)
+
   np.testing.assert_allclose(jax.vmap(loss)(g, z, y, 1 - p_t), whole,
                              rtol=1e-5)
   # At β = 1 it is larger by p_t · NCKD.
@@ -137,7 +140,10 @@ def test_any_other_label_is_seen_as_nan_but_stays_there(label):
 def test_a_dropped_label_leaves_the_rest():
   g, z, y = _random()
   kept = np.arange(5) != y[:, None]
-  loss = lambda g: losses.decoupled_kl(g, z, y, beta=3.0, where=kept)
+
+  def loss(g):
+    return losses.decoupled_kl(g, z, y, beta=3.0, where=kept)
+
   np.testing.assert_allclose(
       loss(g), 3 * losses.distillation_kl(g, z, where=kept), rtol=1e-5)
   assert np.isfinite(_gradient(loss, g)).all()

@@ -514,7 +514,10 @@ def test_ends_of_alpha_are_the_two_losses():
 def test_alpha_and_temperature_may_be_traced_one_per_student():
   g, z, y = _random()
   alphas, temperatures = jnp.array([0.0, 0.4, 1.0]), jnp.array([1.0, 2.0, 5.0])
-  loss = lambda a, t: losses.blended(g, z, y, alpha=a, temperature=t)
+
+  def loss(a, t):
+    return losses.blended(g, z, y, alpha=a, temperature=t)
+
   got = jax.jit(jax.vmap(loss))(alphas, temperatures)
   want = [loss(a, t) for a, t in zip(alphas, temperatures, strict=True)]
   np.testing.assert_allclose(got, want, rtol=1e-5)
@@ -578,7 +581,10 @@ def test_a_label_of_no_class_is_seen_as_nan_but_stays_there(name, label):
   assert np.isnan(got[2])
   others = np.arange(6) != 2
   np.testing.assert_array_equal(got[others], want[others])
-  keep = lambda g: jnp.where(others, loss(g, z, y), 0).sum()
+
+  def keep(g):
+    return jnp.where(others, loss(g, z, y), 0).sum()
+
   gradient = jax.jit(jax.grad(keep))(g)
   np.testing.assert_array_equal(gradient[2], np.zeros(5))
   assert np.isfinite(gradient).all()
@@ -620,7 +626,10 @@ def test_labels_of_a_type_that_does_not_hold_the_number_of_classes(
     ('alpha', functools.partial(losses.blended, labels=np.zeros(6, int)))])
 def test_constants_are_scalars(name, loss, traced):
   g, z, _ = _random()
-  run = lambda value: loss(g, z, **{name: value})
+
+  def run(value):
+    return loss(g, z, **{name: value})
+
   # JAX adds a note of its own to what is raised while it traces.
   message = (f'{name} must be a scalar, got shape (6, 1); for one an example,'
              ' use jax.vmap')

@@ -6,14 +6,16 @@ from shallow_mimic.errors import UserError
 from shallow_mimic.models import architectures
 from shallow_mimic.models.architectures import (
   Architecture,
+  find_registered,
+  parse_architecture,
+  with_width,
+)
+from shallow_mimic.models.kinds import (
   AveragePool,
   Bottleneck,
   Convolution,
   Hidden,
   MaxPool,
-  has_maps,
-  parse_architecture,
-  with_width,
 )
 
 ITEMS = ('write items such as 128c, 128c3, p, p2, p3s2, a, 1200L, 8k, 2000 or'
@@ -107,10 +109,15 @@ def test_with_width_refuses(text, width, message):
   assert str(error.value) == message
 
 
-def test_has_maps():
-  assert has_maps(parse_architecture('p-8k'))
-  assert not has_maps(parse_architecture('250L-8k'))
-  assert not has_maps(Architecture(()))
+@pytest.mark.parametrize(('text', 'seen'), [
+    ('p-8k', (5, 1)), ('250L-8k', (5,)), ('', (5,))])
+def test_map_shape(text, seen):
+  net = parse_architecture(text) if text else Architecture(())
+  assert architectures.map_shape(net, (5,)) == seen
+
+
+def test_ours_are_not_registered_kinds():
+  assert find_registered('8c3-p-a-250L-H') == {}
 
 
 @pytest.mark.parametrize(('text', 'shape', 'shapes'), [
@@ -120,8 +127,10 @@ def test_has_maps():
     ('8c-p2-a-9', (41,), ((41, 8), (20, 8), (8,), (9,))),
     ('p3s1', (9, 45), ((7, 45),)),
 ])
-def test_output_shapes(text, shape, shapes):
-  assert architectures.output_shapes(parse_architecture(text), shape) == shapes
+def test_layer_shapes(text, shape, shapes):
+  first, *rest = architectures.layer_shapes(parse_architecture(text), shape)
+  assert (first, *rest) == (
+      architectures.map_shape(parse_architecture(text), shape), *shapes)
 
 
 @pytest.mark.parametrize(('text', 'shape', 'message'), [
@@ -133,7 +142,7 @@ def test_output_shapes(text, shape, shapes):
      'architecture "8c-8k": inputs of shape (2, 3, 4, 5) are no maps;'
      ' convolutions and pools take [L], [L, c] or [h, w, c]'),
 ])
-def test_output_shapes_refuse(text, shape, message):
+def test_layer_shapes_refuse(text, shape, message):
   with pytest.raises(UserError) as error:
-    architectures.output_shapes(parse_architecture(text), shape)
+    architectures.layer_shapes(parse_architecture(text), shape)
   assert str(error.value) == message

@@ -9,7 +9,7 @@ import pytest
 from scipy import signal, special
 
 from shallow_mimic.errors import UserError
-from shallow_mimic.models.architectures import (
+from shallow_mimic.models.kinds import (
     AveragePool,
     Bottleneck,
     Convolution,
@@ -17,8 +17,8 @@ from shallow_mimic.models.architectures import (
     MaxPool,
 )
 from shallow_mimic.models.nets import make_net
+from shallow_mimic.models.options import Options
 from shallow_mimic.models.sizes import param_shapes
-from shallow_mimic.models.stack import Options
 
 ACTIVATIONS = {
     'relu': lambda x: np.maximum(x, 0), 'tanh': np.tanh,

@@ -44,8 +44,11 @@ def _with_gradients(function, x, kernel):
 def test_joined_is_one_after_the_other(shape, sizes, cout, size, ties):
   """Whole numbers make ties: the first of equals has the gradient in both."""
   x, kernel = _draw(shape, sizes, cout, ties=ties)
-  joined = lambda x, kernel: convolve_and_pool(
-      x, kernel, size, size, joined=True)
+
+  def joined(x, kernel):
+    return convolve_and_pool(
+        x, kernel, size, size, joined=True)
+
   got, want = (jax.jit(functools.partial(_with_gradients, f))(x, kernel)
                for f in (joined, lambda x, kernel: _apart(x, kernel, size)))
   for mine, theirs in zip(got, want, strict=True):
@@ -55,9 +58,12 @@ def test_joined_is_one_after_the_other(shape, sizes, cout, size, ties):
 def test_vmap_over_kernels_equals_one_by_one():
   x, kernel = _draw((3, 6, 6, 2), (3, 3), 4)
   kernels = jnp.stack([kernel, -2 * kernel])
-  step = lambda kernel, x: _with_gradients(
-      lambda x, kernel: convolve_and_pool(x, kernel, 2, 2, joined=True),
-      x, kernel)
+
+  def step(kernel, x):
+    return _with_gradients(
+        lambda x, kernel: convolve_and_pool(x, kernel, 2, 2, joined=True),
+        x, kernel)
+
   together = jax.jit(jax.vmap(step, (0, None)))(kernels, x)
   for i in range(2):
     for got, want in zip(together, step(kernels[i], x), strict=True):

@@ -6,7 +6,8 @@ import jax
 import pytest
 
 from shallow_mimic import errors
-from shallow_mimic.models import sizes, stack
+from shallow_mimic.models import options as net_options
+from shallow_mimic.models import sizes
 from shallow_mimic.models.architectures import with_width
 from shallow_mimic.models.nets import make_net
 
@@ -68,7 +69,7 @@ def test_param_shapes_are_those_of_init():
 
 @pytest.mark.parametrize('text', [
     '5', '7L', '4c3-p2-3L-5-6', '3c-4c3-a-2', '8c-p2-4c3-p2-6-2L-3-3L'])
-@pytest.mark.parametrize('norm', stack.NORMS)
+@pytest.mark.parametrize('norm', net_options.NORMS)
 @pytest.mark.parametrize('shape', [(12,), (13, 2), (8, 8, 3)])
 def test_counts_are_those_of_the_arrays(text, norm, shape):
   net = make_net(text, shape, 4, norm=norm)

@@ -9,11 +9,10 @@ import tiny_experiment
 from exported import FILES, check_close, run_alone
 from report_records import make_record
 
-from shallow_mimic import errors, evaluation, logits, students, training
+from shallow_mimic import errors, evaluation, students, training
 from shallow_mimic.data import store
-from shallow_mimic.pipeline import export
+from shallow_mimic.pipeline import export, stages
 from shallow_mimic.pipeline.export import Wanted
-from shallow_mimic.pipeline.finished import make_origin
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.students import artefact, train
 
@@ -25,11 +24,9 @@ def read_all(finished):
   npz, root = finished
   config, dataset = tiny_experiment.make_config(npz), store.read_dataset(
       root / 'data')
-  members = export.read_members(config, root, dataset)
-  targets = {'EDNN': logits.read_logits(
-      root / 'logits/EDNN',
-      make_origin(config, root, dataset, 'EDNN'))}
-  return config, members, dataset, targets
+  run = stages.Run(config, root)
+  members = run.read_members(dataset)
+  return config, members, dataset, run.read_targets(dataset)
 
 
 def read_outputs(finished, record):
@@ -37,13 +34,13 @@ def read_outputs(finished, record):
   _, members, dataset, targets = read_all(finished)
   index = next(i for i, m in enumerate(members) if (
       m.model, m.width, m.seed) == tuple(
-          record[key] for key in ('model', 'width', 'seed')))
+          record.fact(key) for key in ('model', 'width', 'seed')))
   net, params = students.read_student(
       finished[1] / 'students/final', members, index, dataset)
   outputs = evaluation.predict(net, params, dataset.dev.x)
   if not members[index].objective.normalized:
     return outputs
-  inputs = training.gather_inputs(members, dataset, targets)
+  inputs = training.gather_family_data(members, dataset, targets)
   normalizer = inputs.normalizers['EDNN', 'train+transfer']
   return np.asarray(normalizer.denormalize(outputs))
 
@@ -65,7 +62,7 @@ def test_outputs_are_those_of_the_pipelines_own_student(
     check_close(some, expected[:size])
   # The accuracy in the report is that of these very outputs.
   right = (ours[-1].argmax(-1) == RAW['y_dev']).mean()
-  assert right == pytest.approx(record['metrics']['dev']['accuracy'])
+  assert right == pytest.approx(record.metrics['dev']['accuracy'])
 
 
 def test_students_are_read_back_one_by_one(finished):
@@ -83,7 +80,7 @@ def test_students_are_read_back_one_by_one(finished):
 
 def test_normalizer_is_the_one_that_the_family_had(finished):
   _, members, dataset, targets = read_all(finished)
-  inputs = training.gather_inputs(members, dataset, targets)
+  inputs = training.gather_family_data(members, dataset, targets)
   mimic = next(m for m in members if m.model == 'SNN-MIMIC')
   for ours, theirs in zip(
       training.fit_normalizer(mimic, dataset, targets),
@@ -93,16 +90,17 @@ def test_normalizer_is_the_one_that_the_family_had(finished):
 
 def test_manifest_says_where_it_comes_from(finished, tmp_path):
   record = run_export(finished, Wanted('SNN-MIMIC', 5, 1), tmp_path / 'out')
-  said = json.loads((tmp_path / 'out/manifest.json').read_text())
+  said = json.loads((tmp_path / 'out/manifest.json').read_text(
+      encoding='utf-8'))
   assert (said['model'], said['width'], said['seed']) == ('SNN-MIMIC', 5, 1)
-  assert said['metrics'] == record['metrics']
+  assert said['metrics'] == record.metrics
   assert said['teacher'] == 'EDNN' and said['logit_normalizer_undone']
   assert said['input'] == {
       'shape': ['B', 4], 'dtype': 'float32', 'meaning':
       'as the data have it, before any preprocessing, which is done within'}
   dataset = store.read_dataset(finished[1] / 'data')
   assert said['made_from']['fingerprint'] == dataset.fingerprint
-  assert said['trained_parameters'] == record['parameters']
+  assert said['trained_parameters'] == record.parameters
   for key, stage in (('logits', 'logits/EDNN'), ('students', 'students/final')):
     assert said['made_from'][key] == files.digest_json(
         workdir.read_identity(finished[1] / stage))
@@ -192,7 +190,7 @@ def test_raw_inputs_of_unknown_type(finished, tmp_path):
   record = files.read_json(run[1] / 'data/dataset.json')
   assert record.pop('raw_dtype') == 'float32'
   files.write_json(run[1] / 'data/dataset.json', record)
-  (run[1] / 'data/done.json').write_text('{}')
+  (run[1] / 'data/done.json').write_text('{}', encoding='utf-8')
   assert refusal(run, tmp_path) == (
       f'{run[1]}/data does not say of what type its raw inputs were; delete'
       ' that folder and run again to make it anew')
@@ -200,8 +198,8 @@ def test_raw_inputs_of_unknown_type(finished, tmp_path):
 
 def test_full_target_is_refused_before_any_work(finished, tmp_path,
                                                 monkeypatch):
-  (tmp_path / 'mine').write_text('')
-  monkeypatch.setattr(export.finished, 'read_dataset', None)
+  (tmp_path / 'mine').write_text('', encoding='utf-8')
+  monkeypatch.setattr(stages.Run, 'read_dataset', None)
   with pytest.raises(errors.UserError, match='is not empty; empty it or'):
     run_export(finished, Wanted(), tmp_path)
   assert [path.name for path in tmp_path.iterdir()] == ['mine']

@@ -256,6 +256,13 @@ def test_a_net_that_does_not_fit_the_inputs():
     plan(config, Shapes((2,), 3, 60))
 
 
+def test_a_configuration_may_have_been_read():
+  config = tiny_experiment.make_config()
+  read, shapes = configs.read_config(config), Shapes((4,), 3, 60)
+  assert plan(read, shapes) == plan(config, shapes)
+  assert stated_shapes(configs.Config()) == ((40,), 10, 3600)
+
+
 def test_columns_are_aligned():
   assert plan_tables.format_columns(
       [('a', 'bb', 'c'), ('aaa', 'b', '1234')]) == ['a    bb     c',

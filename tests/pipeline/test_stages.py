@@ -1,6 +1,7 @@
 """Tests of all stages in a row: what they leave, resuming, refusing."""
 
 import csv
+import dataclasses
 import io
 import shutil
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 import tiny_experiment
 
-from shallow_mimic import errors, pipeline
+from shallow_mimic import configs, curves, errors, pipeline, register
+from shallow_mimic.pipeline import stages
 from shallow_mimic.training import fit
 
 COLUMNS = ['model', 'role', 'objective', 'width', 'seed', 'learning_rate',
@@ -25,7 +27,7 @@ FATAL = [
 
 
 def read_results(workdir):
-  text = (workdir / 'report' / 'results.csv').read_text()
+  text = (workdir / 'report' / 'results.csv').read_text(encoding='utf-8')
   return list(csv.reader(io.StringIO(text)))
 
 
@@ -52,9 +54,12 @@ def test_results_have_the_columns_and_every_kind_of_row(finished):
   header, *rows = read_results(finished[1])
   assert header == COLUMNS
   rows = [dict(zip(header, row, strict=True)) for row in rows]
-  accuracy = lambda **want: [
-      row for row in rows
-      if all(row[key] == value for key, value in want.items())]
+
+  def accuracy(**want):
+    return [
+        row for row in rows
+        if all(row[key] == value for key, value in want.items())]
+
   final = dict(metric='accuracy', split='test', selected='True')
   assert len(accuracy(role='teacher', **final)) == 2
   assert len(accuracy(role='ensemble', **final)) == 1
@@ -131,6 +136,42 @@ def test_stage_before_the_one_it_needs(finished, tmp_path, stage, needed,
       f'{workdir / folder} is not finished; run the stage `{needed}` first')
 
 
+@pytest.mark.parametrize(('names', 'message'), [
+    (('data', 'student'), "there is no stage 'student'; known: "),
+    ((), 'no stage is named; name one or more of '),
+    ('data', "there is no stage 'd'; known: ")])
+def test_stages_that_are_none(tmp_path, names, message):
+  with pytest.raises(errors.UserError) as error:
+    pipeline.run(tiny_experiment.make_config(), tmp_path / 'run', stages=names)
+  assert str(error.value) == message + (
+      'data, teachers, ensembles, logits, students, latencies, curves')
+  assert not (tmp_path / 'run').exists()
+
+
+def test_stages_run_in_order_whatever_order_they_are_named_in(
+    finished, tmp_path):
+  npz, workdir = copy_run(finished, tmp_path)
+  for folder in ('ensembles', 'logits', 'report'):
+    shutil.rmtree(workdir / folder)
+  said = []
+  def run(*names):
+    return pipeline.run(
+        tiny_experiment.make_config(npz), workdir, stages=names,
+        say=said.append)
+  run('logits', 'ensembles', 'logits')
+  assert said == ['ensembles EDNN: done', 'logits EDNN: done']
+  # What lies between two stages is verified as what comes before them is.
+  flip_bit(workdir / 'students/final/records.json')
+  with pytest.raises(errors.UserError, match=r'records\.json is damaged'):
+    run('data', 'curves')
+  run('data', 'logits')  # They need no students.
+
+
+def test_every_stage_needs_stages_before_it():
+  for place, stage in enumerate(stages._STAGES):
+    assert set(stage.needs) <= set(pipeline.STAGES[:place])
+
+
 @pytest.mark.parametrize('name', [
     'data/train.x.npy', 'teachers/DNN/records.json', 'ensembles/EDNN/dev.npy',
     'logits/EDNN/part-00001.npy', 'students/search/records.json',
@@ -181,8 +222,9 @@ def test_other_data_under_the_same_name_are_refused(finished, tmp_path):
   with pytest.raises(errors.UserError, match='belongs to another config'):
     pipeline.run(config, workdir)
   # As if the file itself had been exchanged.
-  text = (workdir / 'config.json').read_text()
-  (workdir / 'config.json').write_text(text.replace(str(npz), str(other)))
+  text = (workdir / 'config.json').read_text(encoding='utf-8')
+  (workdir / 'config.json').write_text(
+      text.replace(str(npz), str(other)), encoding='utf-8')
   with pytest.raises(errors.UserError) as error:
     pipeline.run(config, workdir)
   assert str(error.value).startswith(
@@ -204,6 +246,45 @@ def test_deleted_stage_is_made_anew_alone(finished, tmp_path, monkeypatch):
   assert 'curves: done' in said
   name = 'report/results.csv'
   assert (workdir / name).read_bytes() == (finished[1] / name).read_bytes()
+
+
+def test_a_configuration_may_have_been_read(finished):
+  npz, workdir = finished
+  said = []
+  pipeline.run(configs.read_config(tiny_experiment.make_config(npz)), workdir,
+               stages=('curves',), say=said.append)
+  assert said[0] == 'curves: there already, verified'
+
+
+def test_what_is_wrong_is_refused_before_a_folder_is_made(tmp_path):
+  config = tiny_experiment.make_config(tmp_path / 'none.npz')
+  config.teachers = {'/tmp/x': config.teachers.DNN}
+  with pytest.raises(errors.UserError, match=(
+      r"^config\.teachers is '/tmp/x'; it must be named as folders can be")):
+    pipeline.run(config, tmp_path / 'run')
+  assert not (tmp_path / 'run').exists()
+
+
+def test_a_report_is_made_of_ones_own_sections_too(finished, tmp_path):
+  npz, workdir = copy_run(finished, tmp_path)
+  def draw():
+    return pipeline.run(
+        tiny_experiment.make_config(npz), workdir, stages=('curves',),
+        say=lambda line: None)
+  mine = curves.Section(name='mine', version='1', title='Mine')
+  try:
+    for version in ('1', '2'):
+      register(dataclasses.replace(mine, version=version))
+      with pytest.raises(errors.UserError) as error:
+        draw()
+      assert str(error.value).startswith(
+          f'{workdir}/report was made from another sections; delete it')
+      shutil.rmtree(workdir / 'report')
+      draw()
+      page = (workdir / 'report/index.html').read_text(encoding='utf-8')
+      assert '<h2>Mine</h2>' in page
+  finally:
+    curves.Section.registry.remove('mine')
 
 
 def test_unlabelled_inputs_are_no_use_to_labels(tmp_path):

@@ -81,7 +81,7 @@ def test_full_disk(tmp_path):
 
 
 def test_folder_that_cannot_be_made(tmp_path):
-  (tmp_path / 'file').write_text('')
+  (tmp_path / 'file').write_text('', encoding='utf-8')
   with pytest.raises(errors.UserError, match=r'cannot write .*file/x: '):
     files.write_bytes(tmp_path / 'file' / 'x', b'')
 

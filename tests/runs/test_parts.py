@@ -1,5 +1,6 @@
 """Arrays written in parts: whole, resumed, damaged, cut off."""
 
+import hashlib
 import json
 import os
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from shallow_mimic import errors
-from shallow_mimic.runs.parts import write_parts
+from shallow_mimic.runs.parts import read_record, write_parts
 
 X = np.random.default_rng(0).normal(size=(12, 3, 2))
 
@@ -90,17 +91,45 @@ def test_parts_of_another_array_are_not_used(tmp_path):
   got = write_parts(tmp_path / 'x.npy', X.shape, np.float64, makers(log))
   np.testing.assert_array_equal(got, X)
   assert log == [0, 1, 2]
-  record = json.loads((tmp_path / 'x.npy.parts.json').read_text())
-  assert [size for size, _ in record['parts']] == [192] * 3
+  record = json.loads((tmp_path / 'x.npy.parts.json').read_text('utf-8'))
+  assert record['complete'] and record['parts'] == [
+      hashlib.sha256(X[start:start + 4].tobytes()).hexdigest()
+      for start in (0, 4, 8)]
 
 
-def test_parts_that_do_not_add_up(tmp_path):
+@pytest.mark.parametrize('rows', [11, 13, 15])
+def test_parts_that_do_not_add_up(tmp_path, rows):
   with pytest.raises(ValueError, match='do not make up'):
-    write_parts(tmp_path / 'x.npy', (13, 3, 2), np.float32, makers([]))
+    write_parts(tmp_path / 'x.npy', (rows, 3, 2), np.float32, makers([]))
   assert not (tmp_path / 'x.npy').exists()
 
 
+@pytest.mark.parametrize(('said', 'kept'), [
+    (['a', 'b', 'c'], 3), (['a', 'x', 'c'], 1), (['x', 'b'], 0),
+    (['a', 'b', 'c', 'absent'], 3), ([], 0)])
+def test_a_record_counts_the_leading_parts_that_agree(tmp_path, said, kept):
+  def digest(part):
+    if part == 3:
+      raise FileNotFoundError
+    return 'abc'[part]
+
+  path = tmp_path / 'record.json'
+  path.write_text(json.dumps({'origin': {'of': 1}, 'parts': said}), 'utf-8')
+  record = read_record(path, {'of': 1}, digest)
+  assert record.digests == said[:kept]
+  assert read_record(path, {'of': 2}, digest).digests == []
+  record.add('d', complete=False)
+  assert json.loads(path.read_text(encoding='utf-8')) == {
+      'origin': {'of': 1}, 'parts': [*said[:kept], 'd'], 'complete': False}
+
+
+def test_a_record_that_cannot_be_read_is_named(tmp_path):
+  (tmp_path / 'r.json').write_text('{"or', encoding='utf-8')
+  with pytest.raises(errors.UserError, match=f'^cannot read {tmp_path}/r.json'):
+    read_record(tmp_path / 'r.json', {}, str)
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-  (tmp_path / 'file').write_text('')
+  (tmp_path / 'file').write_text('', encoding='utf-8')
   with pytest.raises(errors.UserError, match=r'^cannot write .*/file/x\.npy'):
     write(tmp_path / 'file', [])

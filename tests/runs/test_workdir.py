@@ -16,8 +16,8 @@ CONFIG = {'seed': 0, 'data': {'name': 'a', 'path': ''},
 
 def write_two(directory):
   (directory / 'sub').mkdir(parents=True, exist_ok=True)
-  (directory / 'a.txt').write_text('one')
-  (directory / 'sub' / 'b.txt').write_text('two')
+  (directory / 'a.txt').write_text('one', encoding='utf-8')
+  (directory / 'sub' / 'b.txt').write_text('two', encoding='utf-8')
 
 
 def refuse_work(directory):
@@ -85,12 +85,12 @@ def test_claim_is_not_final_until_the_data_are_there(tmp_path):
 @pytest.mark.parametrize('theirs', [{'model': 'x'}, [1], 3])
 def test_the_config_of_another_program_is_not_taken_over(tmp_path, theirs):
   (tmp_path / 'data').mkdir()
-  (tmp_path / 'data' / 'mine.npz').write_text('mine')
+  (tmp_path / 'data' / 'mine.npz').write_text('mine', encoding='utf-8')
   text = json.dumps(theirs)
-  (tmp_path / 'config.json').write_text(text)
+  (tmp_path / 'config.json').write_text(text, encoding='utf-8')
   with pytest.raises(errors.UserError, match='belongs to another config'):
     workdir.claim(tmp_path, {'seed': 0})
-  assert (tmp_path / 'config.json').read_text() == text
+  assert (tmp_path / 'config.json').read_text(encoding='utf-8') == text
   assert (tmp_path / 'data' / 'mine.npz').exists()
 
 
@@ -103,7 +103,8 @@ def test_a_check_takes_nothing_over(tmp_path):
 
 
 def test_unfinished_work_with_other_things_is_begun_anew_where_asked(tmp_path):
-  discard = lambda directory: (directory / 'a.txt').unlink()
+  def discard(directory):
+    return (directory / 'a.txt').unlink()
 
   def fail(directory):
     write_two(directory)
@@ -171,7 +172,7 @@ def test_claim_of_stages_of_nobody_knows_what(tmp_path, damaged):
   path = tmp_path / 'config.json'
   path.unlink()
   if damaged:
-    path.write_text('{')
+    path.write_text('{', encoding='utf-8')
   with pytest.raises(errors.UserError) as error:
     workdir.claim(tmp_path, {'seed': 0})
   start = f'{path} is damaged: ' if damaged else ''
@@ -181,7 +182,7 @@ def test_claim_of_stages_of_nobody_knows_what(tmp_path, damaged):
 
 
 def test_claim_of_a_path_that_is_a_file(tmp_path):
-  (tmp_path / 'file').write_text('')
+  (tmp_path / 'file').write_text('', encoding='utf-8')
   with pytest.raises(errors.UserError, match=r'^cannot write .*config\.json: '):
     workdir.claim(tmp_path / 'file', CONFIG)
 
@@ -200,7 +201,8 @@ def test_failed_work_is_done_again_where_it_stood(tmp_path):
   with pytest.raises(KeyboardInterrupt):
     workdir.run_once(tmp_path, {'data': 'abc'}, fail)
   seen = []
-  work = lambda directory: seen.append((directory / 'a.txt').read_text())
+  def work(directory):
+    return seen.append((directory / 'a.txt').read_text(encoding='utf-8'))
   assert workdir.run_once(tmp_path, {'data': 'abc'}, work)
   assert seen == ['one']
 
@@ -256,7 +258,7 @@ def test_a_damaged_record_is_named(tmp_path, name):
 
 
 def test_what_a_killed_write_left_is_removed(tmp_path):
-  (tmp_path / '.a.npy.1.tmp').write_text('half')
+  (tmp_path / '.a.npy.1.tmp').write_text('half', encoding='utf-8')
   workdir.run_once(tmp_path, {}, write_two)
   assert not (tmp_path / '.a.npy.1.tmp').exists()
   workdir.verify(tmp_path)

@@ -143,7 +143,8 @@ def test_real_segments_match_brute_force():
   paths = sorted(SAMPLE.glob('dr1-fvmh0/s[ix]*.phn'))
   assert len(paths) == 8
   for path in paths:
-    lines = [line.split() for line in path.read_text().splitlines()]
+    lines = [line.split() for line in path.read_text(
+        encoding='utf-8').splitlines()]
     starts, stops = np.array([line[:2] for line in lines], np.int64).T
     names = sorted({line[2] for line in lines})
     phones = np.array([names.index(line[2]) for line in lines])

@@ -71,7 +71,8 @@ def test_the_paper_notes_agree_where_they_are_at_hand():
   notes = places.SHARED / 'PAPER.md'
   if not notes.is_file():
     pytest.skip(f'no {notes}')
-  line = re.search(r'^61 → 39: (.*) · `q` deleted', notes.read_text(), re.M)
+  line = re.search(r'^61 → 39: (.*) · `q` deleted', notes.read_text(
+      encoding='utf-8'), re.M)
   for part in line[1].split(' · '):
     name, _, group = part.partition('←')
     for phone in (group or name).split(','):

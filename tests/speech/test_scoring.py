@@ -36,7 +36,10 @@ def _random_pairs(count=60, seed=0):
   rng = np.random.default_rng(seed)
   # Few phones, so that many fold together; with `q`, silences and both ends.
   some = _ids('h# q aa ao pau ix ih zh')
-  draw = lambda: rng.choice(some, rng.integers(0, 15)).tolist()
+
+  def draw():
+    return rng.choice(some, rng.integers(0, 15)).tolist()
+
   return [draw() for _ in range(count)], [draw() for _ in range(count)]
 
 

@@ -38,7 +38,7 @@ def test_the_lists_are_those_of_the_notes():
   notes = places.SHARED / 'PAPER.md'
   if not notes.is_file():
     pytest.skip(f'no {notes}')
-  text = notes.read_text()
+  text = notes.read_text(encoding='utf-8')
   for title, names in (('Core test', speakers.CORE_TEST_SPEAKERS),
                        ('Dev', speakers.DEV_SPEAKERS)):
     line = re.search(rf'^{title} speakers: (.*)$', text, re.M)

@@ -26,7 +26,10 @@ def _model(phones, positions, seed=0):
   states = phones * positions
   follow = rng.dirichlet(np.ones(phones + 1), phones)
   leave = rng.uniform(0.1, 0.9, states)
-  logs = lambda x: np.log(x).astype(np.float32)
+
+  def logs(x):
+    return np.log(x).astype(np.float32)
+
   return hmm.Hmm(
       hmm.LanguageModel(logs(rng.dirichlet(np.ones(phones))),
                         logs(follow[:, :-1]), logs(follow[:, -1])),
@@ -125,8 +128,11 @@ def test_each_weight_counts_as_in_the_formula(weights):
 
 def test_a_penalty_makes_for_fewer_phones():
   model, logits = _model(4, 1), _logits(3, 40, 4)
-  count = lambda penalty: sum(map(len, viterbi.collect_phones(viterbi.decode(
-      logits, np.full(3, 40), model, viterbi.Weights(1.0, penalty, 1.0)), 1)))
+
+  def count(penalty):
+    return sum(map(len, viterbi.collect_phones(viterbi.decode(
+        logits, np.full(3, 40), model, viterbi.Weights(1.0, penalty, 1.0)), 1)))
+
   counts = [count(penalty) for penalty in (-50.0, -2.0, 0.0, 50.0)]
   assert counts == sorted(counts)
   assert counts[0] == 3

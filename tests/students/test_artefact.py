@@ -112,7 +112,7 @@ def test_bottleneck_is_absorbed_and_weights_are_no_part_of_the_program(made):
 def test_manifest_says_what_it_is(made):
   folder, *_ = made
   assert sorted(path.name for path in folder.iterdir()) == FILES
-  said = json.loads((folder / 'manifest.json').read_text())
+  said = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
   assert said['model'] == 'mine'
   assert (said['architecture'], said['classes']) == ('4c3-p2-20', CLASSES)
   assert said['parameters'] == 3 * 3 * 3 * 4 + 4 + 64 * 20 + 20 + 20 * 5 + 5
@@ -167,7 +167,7 @@ def test_damage_is_found(made, tmp_path, monkeypatch):
 
 def test_full_folders_and_files_are_no_targets(tmp_path):
   whole, *_ = make_whole('6', (9,), 'float32', ())
-  (tmp_path / 'file').write_text('')
+  (tmp_path / 'file').write_text('', encoding='utf-8')
   for target, problem in ((tmp_path, 'is not empty; empty it or choose'),
                           (tmp_path / 'file', 'is a file; choose')):
     with pytest.raises(errors.UserError) as error:

@@ -1,5 +1,8 @@
 """Tests of widths: stated, or found from numbers of parameters."""
 
+import runpy
+
+import places
 import pytest
 import tiny_experiment
 
@@ -73,3 +76,45 @@ def test_rates_are_scaled_with_the_width():
   assert members.scale_rates([0.01], 256, 64) == [0.02]
   assert members.scale_rates([0.01], 1000, 250) == [0.02]
   assert members.scale_rates([0.0123456], 0, 64) == [0.0123456]
+
+
+def test_labels_are_compared_to_the_ensemble_most_imitated():
+  config = tiny_experiment.make_config()
+  config.ensembles = {'A': configs.make_ensemble('DNN:0'),
+                      'EDNN': configs.make_ensemble('DNN')}
+  assert students.rank_teachers(config) == ['EDNN', 'A']
+  config.students.curves['SNN-MIMIC'].teacher = 'A'
+  assert students.rank_teachers(config) == ['A', 'EDNN']
+  assert students.find_taught(config) == {'A': ['train+transfer']}
+
+
+def test_plain_mimics_decide_by_their_widths_and_then_members_and_names():
+  config = tiny_experiment.make_config()
+  config.ensembles = {name: configs.make_ensemble('DNN') for name in 'ABC'}
+  config.ensembles.A.members = ('DNN:0', 'DNN:1')
+  curves = config.students.curves
+  del curves['SNN-MIMIC']
+  def rank():
+    return ''.join(students.rank_teachers(config))
+  assert rank() == 'ACB'  # Nobody is imitated: more members, then the name.
+  for count in range(3):
+    curves[f'SNN/{count}'] = configs.make_curve(teacher='C')
+  assert rank() == 'CAB'
+  curves['one'] = configs.make_curve(teacher='B', widths=(3, 4, 5))
+  assert rank() == 'BAC'  # Controls count no more.
+  curves['two'] = configs.make_curve(teacher='C', parameters=(1, 2, 3, 4))
+  assert rank() == 'CBA'
+  curves['three'] = configs.make_curve(teacher='A')  # The usual two widths.
+  assert rank() == 'CBA'
+
+
+@pytest.mark.parametrize('path', sorted(
+    (places.ROOT / 'launch/configs').glob('[a-z]*.py')),
+    ids=lambda path: path.stem)
+def test_all_plain_mimics_of_an_experiment_have_the_main_teacher(path):
+  config = runpy.run_path(str(path))['get_config']()
+  teachers = {
+      curve.teacher for name, curve in config.students.curves.items()
+      if '/' not in name and curve.objective not in (
+          'cross_entropy', 'hard_label_cross_entropy')}
+  assert teachers == {students.rank_teachers(config)[0]}

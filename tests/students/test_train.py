@@ -7,6 +7,7 @@ import tiny_experiment
 
 from shallow_mimic import configs, errors, students
 from shallow_mimic.data.dataset import Dataset, Examples
+from shallow_mimic.pipeline import validation
 from shallow_mimic.runs import files
 from shallow_mimic.students import train
 from shallow_mimic.training import fit
@@ -144,11 +145,16 @@ def test_rates_of_two_architectures_are_chosen_apart(
 
 
 def test_a_student_of_labels_has_no_teacher():
-  section = tiny_experiment.make_config().students
-  section.curves.SNN.teacher = 'EDNN'
+  config = tiny_experiment.make_config()
   teachers = {m.model: m.teacher
-              for m in make_members(section, seeds=1)}
+              for m in make_members(config.students, seeds=1)}
   assert teachers == {'SNN': '', 'SNN-MIMIC': 'EDNN'}
+  config.students.curves.SNN.teacher = 'EDNN'
+  with pytest.raises(errors.UserError) as error:
+    validation.check_config(config)
+  assert str(error.value) == (
+      "config.students.curves.SNN.teacher is 'EDNN'; it must be '': the loss"
+      " 'cross_entropy' needs no teacher")
 
 
 def test_members_of_one_shape_are_grouped(section):

@@ -8,10 +8,10 @@ import pytest
 import tiny_experiment
 import tiny_speech
 
-from shallow_mimic import errors, pipeline
+from shallow_mimic import errors, pipeline, teachers
 from shallow_mimic.data import mixtures, pools
 from shallow_mimic.data.utterances import make_sequences
-from shallow_mimic.pipeline import finished, validation
+from shallow_mimic.pipeline import validation
 from shallow_mimic.runs import files
 from shallow_mimic.speech import alignment, hmm, phones
 from shallow_mimic.teachers import realignment
@@ -106,7 +106,7 @@ def fixture_done(tmp_path_factory):
 def test_only_the_training_inputs_are_relabelled(done):
   corpus, root, _ = done
   config = make_config(corpus)
-  first, last = (finished.read_dataset(config, root, r) for r in (0, 2))
+  first, last = (teachers.read_dataset(config, root, r) for r in (0, 2))
   assert last.fingerprint != first.fingerprint
   for name, before in mixtures.known_sets(first).items():
     after = mixtures.known_sets(last)[name]
@@ -116,7 +116,7 @@ def test_only_the_training_inputs_are_relabelled(done):
     assert np.mean(after.y // 3 != before.y // 3) < 0.5
     np.testing.assert_array_equal(after.x, before.x)
     changes = files.read_json(root / 'realignments/2/changes.json')
-    second = mixtures.known_sets(finished.read_dataset(config, root, 1))[name].y
+    second = mixtures.known_sets(teachers.read_dataset(config, root, 1))[name].y
     assert changes[name] == np.mean(after.y != second)
   for split in ('dev', 'test'):
     np.testing.assert_array_equal(
@@ -138,7 +138,7 @@ def test_the_rounds_are_told_and_not_done_again(done):
 
 def test_teachers_train_on_the_last_labels(done):
   corpus, root, _ = done
-  dataset = finished.read_dataset(make_config(corpus), root)
+  dataset = teachers.read_dataset(make_config(corpus), root)
   started = files.read_json(root / 'teachers/DNN/started.json')
   assert started == {'data': dataset.fingerprint}
 
@@ -162,8 +162,11 @@ def test_other_labels_are_refused(done, tmp_path):
 
 def test_killed_in_any_round_ends_with_the_same_bits(done, tmp_path):
   corpus, reference, _ = done
-  start = lambda fatal='': tiny_experiment.start(
-      corpus, tmp_path / 'run', fatal, script=__file__)
+
+  def start(fatal=''):
+    return tiny_experiment.start(
+        corpus, tmp_path / 'run', fatal, script=__file__)
+
   began = []
   for fatal, begins in FATAL:
     killed = start(fatal)

@@ -17,7 +17,7 @@ from shallow_mimic.training.step import make_batch_rows
 STEPS, EVERY = 26, 20  # Dispatches of two steps; the last look after six.
 MEMBERS = (
     small.make_member(3),
-    small.make_member(5, small.LABELS, inputs='train', learning_rate=0.3),
+    small.make_member(5, small.LABELS, mixture='train', learning_rate=0.3),
     small.make_member(3, seed=1, teacher='DNN'),
     small.make_member(5, small.LABELS, seed=1),
 )
@@ -113,7 +113,7 @@ def test_a_window_holds_the_batches_of_its_steps():
 
 
 def test_members_of_one_seed_and_set_share_their_batches():
-  members = [small.make_member(width, seed=seed, inputs=text)
+  members = [small.make_member(width, seed=seed, mixture=text)
              for width in (3, 5) for seed in (0, 1) for text in small.SETS]
   assert len(batches.find_streams(members)) == 4
   window = make_windows([(0, 2)], 2, members)[0]

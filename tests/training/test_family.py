@@ -92,8 +92,11 @@ def test_only_equal_nets_share_a_bucket():
 def test_a_fixed_layer_as_wide_as_a_bucket_is_never_masked():
   members = [small.make_member(width, architecture='8-H')
              for width in (3, 5, 8, 9)]
-  indices = lambda them: [
-      b.indices for b in make_buckets(them, waste=0.9, overhead=10**9)]
+
+  def indices(them):
+    return [
+        b.indices for b in make_buckets(them, waste=0.9, overhead=10**9)]
+
   assert indices(members[:3]) == [(0, 1), (2,)]
   assert indices(members) == [(0, 1, 2, 3)]
 
@@ -134,7 +137,10 @@ def test_members_start_as_their_own_nets_padded_with_zeros():
     key, _ = family.member_keys(7, member)
     want = family.member_net(member, SHAPE, CLASSES).init(key)
     small.assert_close(own, want, rtol=1e-6)
-    total = lambda tree: sum(np.count_nonzero(x) for x in jax.tree.leaves(tree))
+
+    def total(tree):
+      return sum(np.count_nonzero(x) for x in jax.tree.leaves(tree))
+
     assert total(padded) == total(own)
 
 
@@ -147,9 +153,13 @@ def test_first_parameters_do_not_depend_on_the_rest_of_the_family():
 
 
 def test_keys_differ_where_they_should():
-  data = lambda key: tuple(np.asarray(jax.random.key_data(key)).tolist())
-  keys = lambda width, seed, base: tuple(map(data, family.member_keys(
-      base, small.make_member(width, seed=seed))))
+  def data(key):
+    return tuple(np.asarray(jax.random.key_data(key)).tolist())
+
+  def keys(width, seed, base):
+    return tuple(map(data, family.member_keys(
+        base, small.make_member(width, seed=seed))))
+
   (init, batches) = keys(3, 0, 0)
   assert init != batches
   assert keys(17, 0, 0)[0] != init and keys(17, 0, 0)[1] == batches

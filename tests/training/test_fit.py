@@ -29,7 +29,7 @@ def make_settings(**changes):
 
 MEMBERS = (
     small.make_member(3),
-    small.make_member(8, small.LABELS, learning_rate=0.3, inputs='train'),
+    small.make_member(8, small.LABELS, learning_rate=0.3, mixture='train'),
 )
 
 
@@ -200,7 +200,7 @@ def model_of(member):
 
 def denormalized(outputs, member):
   return small.make_inputs().normalizers[
-      member.teacher, member.inputs].denormalize(outputs)
+      member.teacher, member.mixture].denormalize(outputs)
 
 
 def test_accuracy_is_that_of_the_parameters_handed_over(whole):

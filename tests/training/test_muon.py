@@ -43,8 +43,11 @@ def test_the_iteration_is_the_polynomial_on_singular_values(shape):
 def test_padding_changes_nothing_and_stays_zero(shape):
   params = {'hidden_0': {'kernel': draw(shape), 'bias': draw(shape[:1])}}
   gradient = jax.tree.map(lambda p: draw(p.shape, seed=2), params)
-  pad = lambda tree: jax.tree.map(
-      lambda leaf: np.pad(leaf, [(0, 9)] + [(0, 2)] * (leaf.ndim - 1)), tree)
+
+  def pad(tree):
+    return jax.tree.map(
+        lambda leaf: np.pad(leaf, [(0, 9)] + [(0, 2)] * (leaf.ndim - 1)), tree)
+
   transform = optimizers.scale_by_muon(0.9)
   alone, _ = transform.update(gradient, transform.init(params))
   padded, _ = transform.update(pad(gradient), transform.init(pad(params)))

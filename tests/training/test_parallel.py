@@ -68,8 +68,8 @@ def test_selection_on_four_devices(split):
     states, values = program.select(
         jax.tree.map(jnp.copy, program.states), program.hypers, *program.dev,
         np.int32(3))
-    state, = program.join(states)
-    results.append((program.join(values)[0], state.best_step))
+    state, = program.placement.join(states)
+    results.append((program.placement.join(values)[0], state.best_step))
   small.assert_close(*results)
   assert len(results[0][0]) == len(members)
 
@@ -90,6 +90,23 @@ def test_members_are_split_and_joined(count):
   assert (joined['key'] == tree['key']).all()
 
 
+@pytest.mark.parametrize(('split', 'count', 'lies'), [
+    ('', 1, {(3, 2), (5, 2)}), ('batch', 4, {(3, 2), (5, 2)}),
+    ('family', 4, {(4, 1, 2), (4, 2, 2)})])
+def test_what_is_placed_is_joined_again(split, count, lies):
+  devices = jax.devices()[:count]
+  placement = parallel.Placement(devices, split, [3, 5])
+  trees = [{'a': np.arange(2 * n).reshape(n, 2)} for n in (3, 5)]
+  placed = placement.place(trees)
+  assert {tree['a'].shape for tree in placed} == lies
+  assert {d for tree in placed for d in tree['a'].devices()} == set(devices)
+  jax.tree.map(np.testing.assert_array_equal, placement.join(placed), trees)
+  double = placement.wrap(lambda states, hypers: (
+      jax.tree.map(lambda leaf: 2 * leaf, states)))
+  jax.tree.map(lambda one, two: np.testing.assert_array_equal(2 * one, two),
+               trees, placement.join(double(placed, placed)))
+
+
 def test_shards_are_the_batch():
   rows = jnp.arange(12)
   shard = jax.pmap(lambda _: parallel.make_shard(4)(rows),
@@ -103,12 +120,13 @@ def test_no_more_devices_than_members_in_a_bucket():
   most = max(len(b.indices) for b in small.make_program(
       members, settings).buckets)
   program = small.make_program(members, settings)
-  assert program.devices == jax.devices()[:most]
+  assert program.placement.devices == jax.devices()[:most]
   alone, _ = make_case(1)
   program = small.make_program(alone, settings)
-  assert program.devices == jax.devices()[:1]
+  assert program.placement.devices == jax.devices()[:1]
   _, batch = make_case(devices=4, split='batch')
-  assert small.make_program(alone, batch).devices == jax.devices()
+  assert small.make_program(
+      alone, batch).placement.devices == jax.devices()
 
 
 def test_choose_devices():

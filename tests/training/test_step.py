@@ -164,7 +164,7 @@ def test_batches_are_a_function_of_seed_and_step():
 
 def test_batches_come_from_the_members_own_set_and_from_all_of_it():
   whole = draw(small.make_member(3), 0, batch=800)
-  part = draw(small.make_member(3, inputs='train'), 0, batch=800)
+  part = draw(small.make_member(3, mixture='train'), 0, batch=800)
   assert set(whole) == set(range(small.ROWS))
   assert set(part) == set(range(25))
 

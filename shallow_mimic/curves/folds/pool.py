@@ -12,16 +12,18 @@ or speakers, that both nets were given.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from absl import logging
 
-from shallow_mimic import errors
+from shallow_mimic import configs, errors
 from shallow_mimic.curves.summaries import Spread, spread
+from shallow_mimic.data import find_source, say_speech_sources
 from shallow_mimic.evaluation import recognition
 from shallow_mimic.runs import files
 from shallow_mimic.speech import corpus, scoring
@@ -37,7 +39,7 @@ class Net(NamedTuple):
   role: str
   model: str
   objective: str
-  inputs: str
+  mixture: str
   teacher: str
   architecture: str
   width: int
@@ -72,11 +74,12 @@ class Gain(NamedTuple):
   speakers: scoring.Difference
 
 
-def check_corpus(config: Any) -> None:
+def check_corpus(given: configs.Given) -> None:
   """UserError unless the data are a corpus whose speakers take turns."""
-  if config.data.source != 'timit':
+  config = configs.read_config(given)
+  if not find_source(config.data).speech:
     raise errors.UserError(
-        f'folds of speakers need the data source \'timit\', not'
+        f'folds of speakers need the data source {say_speech_sources()}, not'
         f' {config.data.source!r}')
   count = config.data.speech.folds
   if count < 2:
@@ -90,12 +93,14 @@ def check_corpus(config: Any) -> None:
           ' is in one): there are no folds to pool; use launch.run')
 
 
-def choose_fold(config: Any, fold: int, train_speakers: int) -> Any:
+def choose_fold(given: configs.Given, fold: int,
+                train_speakers: int) -> configs.Config:
   """A copy of the configuration for one fold."""
-  config = config.copy_and_resolve_references()
-  config.data.speech.fold = fold
-  config.data.speech.train_speakers = train_speakers
-  return config
+  config = configs.read_config(given)
+  speech = dataclasses.replace(config.data.speech, fold=fold,
+                               train_speakers=train_speakers)
+  return dataclasses.replace(
+      config, data=dataclasses.replace(config.data, speech=speech))
 
 
 def read_fold(root: os.PathLike | str) -> Pooled:
@@ -111,7 +116,9 @@ def read_fold(root: os.PathLike | str) -> Pooled:
     raise errors.UserError(
         f'{root} has no {recognition.FILE}; folds are pooled of speech that was'
         ' run to its end')
-  names, seeds, lost = None, {}, {}
+  names: list[str] = []
+  seeds: dict[Net, dict] = {}
+  lost: dict[Net, tuple[int, ...]] = {}
   for path in found:
     tree = files.read_json(path)
     names = names or tree['utterances']
@@ -138,8 +145,9 @@ def _ratios(net: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
   return {
       'phone_accuracy': (np.asarray(net['phone_right']), frames),
       'phone_nll': (np.asarray(net['phone_nll']), frames),
-      'per': (scored.total, scored.phones),
-      'per_silence_forgiven': (forgiven.total, forgiven.phones)}
+      'per': (np.asarray(scored.total), np.asarray(scored.phones)),
+      'per_silence_forgiven': (
+          np.asarray(forgiven.total), np.asarray(forgiven.phones))}
 
 
 def _stack(found: Mapping[int, Mapping[str, Any]]) -> Counts:
@@ -233,7 +241,7 @@ def compare(pooled: Pooled, net: Net, other: Net, metric: str,
       for values in ((ours, theirs, whole), by_speaker)))
 
 
-def sort_nets(nets: Sequence[Net]) -> list[Net]:
+def sort_nets(nets: Iterable[Net]) -> list[Net]:
   """Teachers, ensembles, students; by model and width."""
   return sorted(nets, key=lambda net: (
       _ROLES.index(net.role), net.teacher != '', net.model, net.width, net))

@@ -53,6 +53,7 @@ def write_pooled(directory: os.PathLike | str, found: Mapping[int, Pooled],
     image = drawing.render(draw_learning, found, width)
     files.write_bytes(directory / 'learning.png', image.png)
     files.write_bytes(directory / 'learning.svg', image.svg)
+    drawing.warn_missing([image])
   return text
 
 
@@ -74,7 +75,7 @@ def make_table(pooled: Pooled, size: int) -> Table:
 
 def make_gain_table(gains: Sequence[Gain], size: int) -> Table:
   """A row for each pair: differences with 95 % intervals over utterances."""
-  rows = {}
+  rows: dict[tuple[Net, Net], dict] = {}
   for gain in gains:
     rows.setdefault((gain.net, gain.other), {})[gain.metric] = gain.utterances
   cells = [(f'{net.model} − {other.model}', str(other.width), *(

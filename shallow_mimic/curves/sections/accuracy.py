@@ -12,14 +12,16 @@ from shallow_mimic.curves.panels import (
   finish,
   name_axis,
 )
+from shallow_mimic.curves.section import Context, Section
 from shallow_mimic.curves.summaries import Summary
 from shallow_mimic.curves.tables import show
-from shallow_mimic.curves.wording import count_leads
+from shallow_mimic.curves.wording import count_leads, say_lost
 from shallow_mimic.evaluation import records
 
 
-def draw_accuracy(points: Sequence[Summary]) -> Any:
+def draw_accuracy(context: Context) -> Any:
   """Accuracy against parameters, dev and test: main curves and teachers."""
+  points = context.points
   curves = comparisons.find_main_curves(points)
   lines = len(curves) + len(comparisons.group_teachers(points))
   figure, panels = drawing.make_panels(
@@ -33,8 +35,12 @@ def draw_accuracy(points: Sequence[Summary]) -> Any:
   return figure
 
 
-def say_accuracy(points: Sequence[Summary]) -> list[str]:
-  """Main mimics against main nets on labels, and against their teachers."""
+def say_accuracy(context: Context) -> list[str]:
+  """Main mimics against main nets on labels, and against their teachers.
+
+  And which members diverged.
+  """
+  points = context.points
   curves = comparisons.find_main_curves(points)
   on_labels = [s for c in curves if not c.teacher for s in c.points]
   lines = []
@@ -48,7 +54,8 @@ def say_accuracy(points: Sequence[Summary]) -> list[str]:
       lines.append(f'On test, {curve.name} against {best_of}{names} of the'
                    f' same width: {count_leads(pairs)}')
     lines.append(_say_teachers(points, curve))
-  return lines or ['No mimic is among the main curves yet.']
+  lines = lines or ['No mimic is among the main curves yet.']
+  return lines + say_lost(points)
 
 
 def _say_teachers(points: Sequence[Summary], curve: comparisons.Curve) -> str:
@@ -64,3 +71,11 @@ def _say_teachers(points: Sequence[Summary], curve: comparisons.Curve) -> str:
   return (f'The {curve.name} that is best on dev (width {best.width},'
           f' {best.parameters:,} parameters) has {show(best.test)} % on test'
           + (': ' + ', '.join(gaps) if gaps else '') + '.')
+
+
+SECTION = Section(
+    name='figure1_accuracy',
+    title='Figure 1. Accuracy against number of parameters',
+    caption='Main curves; horizontal lines are teachers. Bars: ± sd over'
+            ' seeds.',
+    draw=draw_accuracy, say=say_accuracy)

@@ -16,6 +16,7 @@ from shallow_mimic.curves.comparisons import (
   find_curves,
 )
 from shallow_mimic.curves.panels import draw_curves, finish, name_axis
+from shallow_mimic.curves.section import Context, Section
 from shallow_mimic.curves.summaries import Summary
 from shallow_mimic.curves.tables import (
   NONE,
@@ -30,7 +31,7 @@ from shallow_mimic.curves.wording import count_leads
 class Gain(NamedTuple):
   """Students of one net on the same inputs: the best on dev of each kind."""
 
-  inputs: str
+  mixture: str
   width: int
   architecture: str
   labels: Summary | None
@@ -42,7 +43,7 @@ def group_by_inputs(points: Sequence[Summary]) -> dict[str, list[Curve]]:
   """All curves by the inputs that they train on, fewest sets first."""
   groups = defaultdict(list)
   for curve in find_curves(points):
-    groups[curve.inputs].append(curve)
+    groups[curve.mixture].append(curve)
   return dict(sorted(groups.items(),
                      key=lambda item: (item[0].count('+'), item[0])))
 
@@ -55,22 +56,22 @@ def find_controls(points: Sequence[Summary]) -> dict[str, list[Curve]]:
   """
   groups = group_by_inputs(points)
   kinds = (LABELS, PSEUDO_LABELS, LOGITS)
-  met = {inputs: [c for c in curves if c.objective in kinds]
-         for inputs, curves in groups.items()}
-  return {inputs: curves for inputs, curves in met.items()
+  met = {mixture: [c for c in curves if c.objective in kinds]
+         for mixture, curves in groups.items()}
+  return {mixture: curves for mixture, curves in met.items()
           if len(curves) > 1} or groups
 
 
 def find_gains(points: Sequence[Summary]) -> list[Gain]:
   """A row per inputs and net at which two kinds of targets meet."""
   rows = []
-  for inputs, curves in group_by_inputs(points).items():
+  for mixture, curves in group_by_inputs(points).items():
     students = [s for curve in curves for s in curve.points]
     for net in sorted({s.net for s in students}):
       best = [_best(students, net, kind)
               for kind in (LABELS, PSEUDO_LABELS, LOGITS)]
       if sum(s is not None for s in best) > 1:
-        rows.append(Gain(inputs, *net, *best))
+        rows.append(Gain(mixture, *net, *best))
   return rows
 
 
@@ -80,9 +81,9 @@ def _best(students: list[Summary], net: tuple[int, str], kind: str,
   return summaries.find_best(found) if found else None
 
 
-def draw_controls(points: Sequence[Summary]) -> Any:
+def draw_controls(context: Context) -> Any:
   """Test accuracy against parameters, a panel for each set of inputs."""
-  groups = find_controls(points) or {'none': []}
+  groups = find_controls(context.points) or {'none': []}
   columns = min(3, len(groups))
   entries = max(map(len, groups.values()))
   figure, panels = drawing.make_panels(
@@ -90,44 +91,52 @@ def draw_controls(points: Sequence[Summary]) -> Any:
       gaps=(0.3, 1.1 + 0.19 * entries))
   for axes in panels.flat[len(groups):]:
     axes.set_axis_off()
-  for axes, (inputs, curves) in zip(panels.flat, groups.items(), strict=False):
+  for axes, (mixture, curves) in zip(panels.flat, groups.items(), strict=False):
     told = [
         c._replace(name=f'{c.name}: {comparisons.name_objective(c.objective)}')
         for c in curves]
     labels = list(draw_curves(axes, told, 'test', linewidth=1.5))
-    finish(axes, f'Inputs: {inputs}', bool(labels))
+    finish(axes, f'Inputs: {mixture}', bool(labels))
     drawing.label_below(axes, labels)
   for axes in panels[:, 0]:
-    axes.set_ylabel(name_axis(points, 'test'))
+    axes.set_ylabel(name_axis(context.points, 'test'))
   return figure
 
 
-def make_gain_table(points: Sequence[Summary]) -> Table:
+def make_gain_table(context: Context) -> Table:
   """What logits add at equal inputs and nets, on test."""
   rows = []
-  for gain in find_gains(points):
+  for gain in find_gains(context.points):
     kinds = (gain.labels, gain.pseudo_labels, gain.logits)
     rows.append((
-        gain.inputs, f'{gain.width}', gain.architecture,
+        gain.mixture, f'{gain.width}', gain.architecture,
         *[f'{show(s.test)} ({s.model})' if s else NONE for s in kinds],
         *[show_change(gain.logits, other)
           for other in (gain.pseudo_labels, gain.labels)]))
   return Table(
-      f'What logits add at equal inputs: {name_score(points)} on test',
+      f'What logits add at equal inputs: {name_score(context.points)} on test',
       ('inputs', 'width', 'architecture', 'labels', 'pseudo-labels', 'logits',
        'logits − pseudo-labels', 'logits − labels'), rows)
 
 
-def say_controls(points: Sequence[Summary]) -> list[str]:
+def say_controls(context: Context) -> list[str]:
   """Logits against pseudo-labels, and against labels, at equal inputs."""
   lines = []
-  gains = find_gains(points)
-  for inputs in dict.fromkeys(gain.inputs for gain in gains):
+  gains = find_gains(context.points)
+  for mixture in dict.fromkeys(gain.mixture for gain in gains):
     for word, rival in (('the same teacher\'s pseudo-labels', 'pseudo_labels'),
                         ('labels', 'labels')):
       pairs = [(g.logits, getattr(g, rival)) for g in gains
-               if g.inputs == inputs and g.logits and getattr(g, rival)]
+               if g.mixture == mixture and g.logits and getattr(g, rival)]
       if pairs:
         lines.append(
-            f'On {inputs}, logits against {word}: {count_leads(pairs)}')
+            f'On {mixture}, logits against {word}: {count_leads(pairs)}')
   return lines or ['No two kinds of targets share inputs and width yet.']
+
+
+SECTION = Section(
+    name='figure1_controls',
+    title='Figure 1, controls. What the targets add at equal inputs',
+    caption='Test set; a panel for each set of inputs, one y axis. Bars:'
+            ' ± sd over seeds.',
+    draw=draw_controls, say=say_controls, tabulate=make_gain_table)

@@ -5,29 +5,24 @@ Drawn where latencies were measured (`report.latency`).
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from shallow_mimic.curves import comparisons, drawing, summaries
-from shallow_mimic.curves.drawing import Image, Label
-from shallow_mimic.curves.page import Section
+from shallow_mimic.curves.drawing import Label
+from shallow_mimic.curves.section import Context, Section
 from shallow_mimic.curves.summaries import Summary
 from shallow_mimic.curves.tables import name_score, show
+from shallow_mimic.evaluation.records import Record
 
-NAME = 'figure_latency'
 _MARKERS = 'Xhd8*p'
 
 
-def draw_latencies(points: Sequence[Summary]) -> dict[str, Image]:
-  """The figure by its file's name; none where nothing was timed."""
-  if not any(_is_timed(s) for s in points):
-    return {}
-  return {NAME: drawing.render(draw_figure, points)}
-
-
-def draw_figure(points: Sequence[Summary]) -> Any:
+def draw_latencies(context: Context) -> Any:
   """Test score against milliseconds, a panel for each size of batch."""
+  points = context.points
   batches = find_batches(points)
   lines = (len(comparisons.find_main_curves(points))
            + sum(s.role != 'student' for s in points))
@@ -43,23 +38,18 @@ def draw_figure(points: Sequence[Summary]) -> Any:
   return figure
 
 
-def make_sections(points: Sequence[Summary],
-                  images: Mapping[str, Image]) -> list[Section]:
-  """The report's section; none where nothing was timed."""
-  if NAME not in images:
-    return []
-  device = next(r['latency_device'] for s in points for r in s.members
-                if 'latency_device' in r)
-  return [Section(
-      'Accuracy against latency',
-      'Median of warm, jitted calls in turns, inputs on the device'
-      f' ({device}); students with their bottleneck absorbed, an ensemble as'
-      ' one program. Bars: ± sd over seeds.', images[NAME],
-      read_latencies(points))]
+def describe_timing(context: Context) -> str:
+  """How, and on what, the nets were timed."""
+  device = next(r.latency_device for s in context.points for r in s.members
+                if r.latency_device)
+  return ('Median of warm, jitted calls in turns, inputs on the device'
+          f' ({device}); students with their bottleneck absorbed, an ensemble'
+          ' as one program. Bars: ± sd over seeds.')
 
 
-def read_latencies(points: Sequence[Summary]) -> list[str]:
+def say_latencies(context: Context) -> list[str]:
   """The plain mimic that is best on dev beside every deep net."""
+  points = context.points
   mimics = [s for s in points
             if s.teacher and s.is_main and s.dev.count and _is_timed(s)]
   if not mimics:
@@ -76,7 +66,7 @@ def read_latencies(points: Sequence[Summary]) -> list[str]:
         f'Batch {batch}: {best.model} of width {best.width}'
         f' {_show_time(best, batch)} ({show(best.test)} %, {_depth(best)}'
         f' layers in a row as trained); {rivals}.')
-    factored = best.members[0].get(f'latency_ms_{batch}_factored')
+    factored = best.members[0].fact(f'latency_ms_{batch}_factored')
     if factored:
       lines.append(f'Batch {batch}: with its bottleneck in two factors that'
                    f' student takes {factored:.3g} ms.')
@@ -85,9 +75,10 @@ def read_latencies(points: Sequence[Summary]) -> list[str]:
 
 def find_batches(points: Sequence[Summary]) -> list[int]:
   """The sizes of batch that were timed, in order."""
-  found = {re.fullmatch(r'latency_ms_(\d+)', key)
-           for s in points for r in s.members for key in r}
-  return sorted({int(match[1]) for match in found if match})
+  known = [re.fullmatch(r'latency_ms_(\d+)', field.name)
+           for field in dataclasses.fields(Record)]
+  return sorted(int(match[1]) for match in known if match and any(
+      s.values(match[0]) for s in points))
 
 
 def _draw_panel(axes: Any, points: Sequence[Summary],
@@ -124,11 +115,11 @@ def _draw(axes: Any, points: Sequence[Summary], batch: int, name: str,
 
 
 def _is_timed(point: Summary) -> bool:
-  return any('latency_ms_1' in r for r in point.members)
+  return any(r.latency_ms_1 is not None for r in point.members)
 
 
 def _time(point: Summary, batch: int) -> float:
-  return point.members[0][f'latency_ms_{batch}']
+  return point.members[0].fact(f'latency_ms_{batch}')
 
 
 def _show_time(point: Summary, batch: int) -> str:
@@ -137,3 +128,10 @@ def _show_time(point: Summary, batch: int) -> str:
 
 def _depth(point: Summary) -> int:
   return max(point.values('sequential_depth'))
+
+
+SECTION = Section(
+    name='figure_latency', title='Accuracy against latency',
+    caption=describe_timing,
+    find=lambda context: any(map(_is_timed, context.points)),
+    draw=draw_latencies, say=say_latencies)

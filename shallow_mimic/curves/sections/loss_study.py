@@ -6,12 +6,13 @@ Ba & Caruana (arXiv 1312.6184): logits beat KL and L2 on probabilities.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shallow_mimic.curves import comparisons, drawing, summaries, tables
 from shallow_mimic.curves.comparisons import LOGITS
 from shallow_mimic.curves.panels import name_axis
+from shallow_mimic.curves.section import Context, Section
 from shallow_mimic.curves.summaries import Summary
 from shallow_mimic.curves.tables import Table, show
 from shallow_mimic.curves.wording import count_leads
@@ -30,28 +31,30 @@ class Study(NamedTuple):
   same inputs are among them, as 'labels'.
   """
 
-  inputs: str
+  mixture: str
   teacher: str
   nets: tuple[tuple[int, str], ...]
   losses: tuple[str, ...]
   points: dict[tuple[tuple[int, str], str], Summary]
 
 
-def find_study(points: Sequence[Summary]) -> Study | None:
+def find_study(context: Context) -> Study | None:
   """The inputs, teacher and nets at which most losses meet; None for few.
 
   Of two models that agree in all of this, the plain name is taken.
   """
   groups: dict[tuple, dict] = defaultdict(lambda: defaultdict(dict))
-  on_labels = defaultdict(dict)
-  for s in points:
+  on_labels: dict[str, dict] = defaultdict(dict)
+  for s in context.points:
     if s.role == 'student' and s.test.count:
-      place = groups[s.inputs, s.teacher] if s.teacher else on_labels[s.inputs]
+      place = (groups[s.mixture, s.teacher] if s.teacher
+               else on_labels[s.mixture])
       place.setdefault(s.net, {}).setdefault(comparisons.name_loss(s), s)
   if not groups:
     return None
-  count = lambda key: max(map(len, groups[key].values()))
-  inputs, teacher = key = max(
+  def count(key):
+    return max(map(len, groups[key].values()))
+  mixture, teacher = key = max(
       groups, key=lambda key: (
           count(key), sum(map(len, groups[key].values())), key))
   if count(key) < _LOSSES:
@@ -60,12 +63,13 @@ def find_study(points: Sequence[Summary]) -> Study | None:
                 if len(found) == count(key))[-_PANELS:]
   found = {
       (net, loss): s for net in nets
-      for loss, s in (on_labels[inputs].get(net, {}) | groups[key][net]).items()
+      for loss, s in (
+          on_labels[mixture].get(net, {}) | groups[key][net]).items()
   }
-  return Study(inputs, teacher, tuple(nets), _sort(found), found)
+  return Study(mixture, teacher, tuple(nets), _sort(found), found)
 
 
-def _sort(found):
+def _sort(found: Mapping[tuple, Summary]) -> tuple[str, ...]:
   """Losses by their mean place on dev, so that nets of all sizes count."""
   scores = defaultdict(list)
   for (_, loss), s in found.items():
@@ -74,9 +78,9 @@ def _sort(found):
   return tuple(sorted(mean, key=lambda loss: (-mean[loss], loss)))
 
 
-def draw_losses(points: Sequence[Summary]) -> Any:
+def draw_losses(context: Context) -> Any:
   """A dot with its bar for every loss, a panel for each net: test accuracy."""
-  study = find_study(points)
+  study = _find_known(context)
   figure, panels = drawing.make_panels(
       len(study.nets), width=3.0, height=_ROW * len(study.losses) + 0.3,
       gaps=(0.25, 0))
@@ -94,14 +98,14 @@ def draw_losses(points: Sequence[Summary]) -> Any:
     _write_numbers(axes, [(row, s) for row, _, s in found])
     axes.set_title(comparisons.name_net(net, study.nets), loc='left',
                    fontsize=10)
-    axes.set_xlabel(name_axis(points, 'test'))
+    axes.set_xlabel(name_axis(context.points, 'test'))
   axes = panels[0, 0]
   axes.set_ylim(len(study.losses) - 0.4, -0.6)
   axes.set_yticks(range(len(study.losses)), study.losses)
   return figure
 
 
-def _write_numbers(axes, found):
+def _write_numbers(axes: Any, found: Sequence[tuple[int, Summary]]) -> None:
   """Every dot's number, in a column at the right, inside of the panel."""
   ends = [s.test.mean + sign * (s.test.sd if s.test.count > 1 else 0)
           for _, s in found for sign in (-1, 1)]
@@ -114,32 +118,27 @@ def _write_numbers(axes, found):
               transform=axes.get_yaxis_transform())
 
 
-def make_loss_table(points: Sequence[Summary]) -> Table:
+def make_loss_table(context: Context) -> Table:
   """A row for each loss and net: how good it is, and how like its teacher."""
-  study, rows = find_study(points), []
-  percent = lambda s, metric: show(
-      summaries.times(s.spread('test', metric), 100))
-  for net in study.nets if study else ():
+  study, rows = _find_known(context), []
+  for net in study.nets:
     for loss in study.losses:
       s = study.points.get((net, loss))
       if s:
         rows.append((
             loss, s.model, str(net[0]), tables.count_seeds(s), show(s.dev),
-            show(s.test), percent(s, 'agreement'),
+            show(s.test), _show_percent(s, 'agreement'),
             show(s.spread('test', 'kl'), 3), show(s.spread('test', 'nll'), 3),
-            percent(s, 'ece')))
+            _show_percent(s, 'ece')))
   return Table(
-      f'Losses: {tables.name_score(points)}',
+      f'Losses: {tables.name_score(context.points)}',
       ('loss', 'model', 'width', 'seeds', 'dev', 'test', 'agreement (%)',
        'KL to teacher (nats)', 'NLL (nats)', 'ECE (%)'), rows, words=2)
 
 
-def say_losses(points: Sequence[Summary]) -> list[str]:
+def say_losses(context: Context) -> list[str]:
   """The best on dev, and logits against the best on dev of the others."""
-  study = find_study(points)
-  if not study:
-    return []
-  lines = []
+  study, lines = _find_known(context), []
   for net in study.nets:
     best = summaries.find_best([
         s for (other, _), s in study.points.items() if other == net])
@@ -154,15 +153,34 @@ def say_losses(points: Sequence[Summary]) -> list[str]:
       ('L2 on probabilities', ('probability_regression',)),
       ('DIST', ('pearson_distance',)),
       ('raw logits', ('raw_logit_regression',))):
-    pairs = [(_find(study, net, (LOGITS,)), _find(study, net, kind))
-             for net in study.nets]
-    pairs = [(a, b) for a, b in pairs if a and b]
+    met = [(_find(study, net, (LOGITS,)), _find(study, net, kind))
+           for net in study.nets]
+    pairs = [(a, b) for a, b in met if a and b]
     if pairs:
       lines.append(f'On test, logits against {words}: {count_leads(pairs)}')
   return lines
 
 
-def _find(study, net, objectives):
+def _find_known(context: Context) -> Study:
+  """The study; one of nothing where there is none."""
+  return find_study(context) or Study('', '', (), (), {})
+
+
+def _show_percent(point: Summary, metric: str) -> str:
+  return show(summaries.times(point.spread('test', metric), 100))
+
+
+def _find(study: Study, net: tuple[int, str], objectives: Sequence[str],
+          ) -> Summary | None:
   found = [s for (other, _), s in study.points.items()
            if other == net and s.objective in objectives]
   return summaries.find_best(found) if found else None
+
+
+SECTION = Section(
+    name='figure_losses', title='Losses. Mimics that differ in nothing else',
+    caption='Test set; the best on dev on top. The same inputs, teacher and'
+            ' steps; the learning rate of each is chosen on dev. "Logits" are'
+            ' normalised (eq. 1). Bars: ± sd over seeds.',
+    find=find_study, draw=draw_losses, say=say_losses,
+    tabulate=make_loss_table)

@@ -13,6 +13,7 @@ from shallow_mimic.curves import drawing, summaries
 from shallow_mimic.curves.comparisons import Curve, find_main_curves
 from shallow_mimic.curves.drawing import Label
 from shallow_mimic.curves.panels import is_speech
+from shallow_mimic.curves.section import Context, Section
 from shallow_mimic.curves.summaries import Spread, Summary
 from shallow_mimic.curves.tables import show
 from shallow_mimic.curves.wording import sign
@@ -52,19 +53,18 @@ def _average(curve: Curve, point: Summary) -> History:
       tuple(summaries.spread(h[step] for h in series) for step in steps))
 
 
-def _find_history(record: Record) -> dict[int, float]:
-  history = record.get('history') or {}
-  pairs = zip(history.get('step', ()), history.get('dev_accuracy', ()),
-              strict=True)
+def _find_history(record: Record) -> dict[Any, float]:
+  pairs = zip(record.history.get('step', ()),
+              record.history.get('dev_accuracy', ()), strict=True)
   return {step: 100 * value for step, value in pairs
           if value is not None and math.isfinite(value)}
 
 
-def draw_histories(points: Sequence[Summary], width: int | None) -> Any:
+def draw_histories(context: Context) -> Any:
   """Accuracy on dev while training: mean, sd shaded, a marker at the peak."""
   figure, panels = drawing.make_panels(1, width=4.8, height=3.3)
   axes = panels[0, 0]
-  width, found = find_histories(points, width)
+  width, found = find_histories(context.points, context.figure_width)
   styles = drawing.choose_styles([history.objective for history in found])
   labels = []
   for history, style in zip(found, styles, strict=True):
@@ -75,7 +75,7 @@ def draw_histories(points: Sequence[Summary], width: int | None) -> Any:
               markevery=[int(np.argmax(means))], **style)
     labels.append(Label(means[-1], history.name, style | {'linewidth': 2}))
   axes.set_xlabel('Training step')
-  axes.set_ylabel('Dev frame accuracy (%)' if is_speech(points)
+  axes.set_ylabel('Dev frame accuracy (%)' if is_speech(context.points)
                   else 'Dev accuracy (%)')
   if found:
     axes.set_title(f'Width {width}', loc='left', fontsize=10)
@@ -85,9 +85,9 @@ def draw_histories(points: Sequence[Summary], width: int | None) -> Any:
   return figure
 
 
-def say_histories(points: Sequence[Summary], width: int | None) -> list[str]:
+def say_histories(context: Context) -> list[str]:
   """Where each main curve peaks, and how far it falls until the end."""
-  width, found = find_histories(points, width)
+  _, found = find_histories(context.points, context.figure_width)
   if not found:
     return ['No main model of this width has a history of dev accuracy.']
   return [_say_history(history) for history in found]
@@ -107,3 +107,11 @@ def _say_history(history: History) -> str:
   return text + ('it declines by more than the spread of seeds.'
                  if sign(fall) > 0 else
                  'no decline beyond the spread of seeds.')
+
+
+SECTION = Section(
+    name='figure2_overfitting',
+    title='Figure 2. Accuracy on dev during training',
+    caption='Mean over seeds, ± sd shaded; the marker is at the highest'
+            ' mean.',
+    draw=draw_histories, say=say_histories)

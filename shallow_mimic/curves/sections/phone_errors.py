@@ -1,23 +1,20 @@
-"""The report's tables of phone recognition; empty where nothing was spoken."""
+"""Phone error rates and frames right; nothing where nothing was spoken."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-
 from shallow_mimic.curves import summaries, tables
+from shallow_mimic.curves.section import Context, Section
 from shallow_mimic.curves.summaries import Summary
 from shallow_mimic.curves.tables import Table
 
 _PERCENT = ('per', 'per_silence_forgiven', 'substitutions', 'deletions',
             'insertions', 'phone_accuracy', 'accuracy')
-_ROWS = 15
 
 
-def make_phone_table(points: Sequence[Summary]) -> Table:
+def make_phone_table(context: Context) -> Table:
   """Phone error rates and frames right on test, and what dev chose."""
   rows = []
-  for s in [s for s in points if s.metric == 'per']:
+  for s in [s for s in context.points if s.metric == 'per']:
     per = s.spread('dev', 'per')
     rows.append((
         s.model, str(s.width or '–'), tables.count_seeds(s),
@@ -37,39 +34,13 @@ def make_phone_table(points: Sequence[Summary]) -> Table:
        'prior scale'), rows)
 
 
-def make_confusion_table(points: Sequence[Summary]) -> Table:
-  """The commonest errors of the ensemble and the mimic that dev prefers.
-
-  Counts on test, mean over seeds; of each net the commonest alone are known,
-  and '–' stands for one that is not among them.
-  """
-  chosen = [summaries.find_best(some) for some in (
-      [s for s in points if s.role == 'ensemble' and s.metric == 'per'],
-      [s for s in points if s.role == 'student' and s.teacher
-       and s.metric == 'per']) if some]
-  counts = [_count_confusions(s) for s in chosen]
-  names = [f'{s.model} {s.width or ""}'.strip() for s in chosen]
-  rows = [
-      (pair[0] or '(nothing)', pair[1] or '(nothing)',
-       *[f'{one[pair]:.3g}' if pair in one else '–' for one in counts])
-      for pair, _ in sorted(
-          sum(counts, Counter()).items(), key=lambda item: (-item[1], item[0])
-      )[:_ROWS]]
-  return Table(
-      'Phones confused most, of 39: counts on test, mean over seeds',
-      ('said', 'recognised', *names), rows, words=2)
-
-
-def _count_confusions(point):
-  total = Counter()
-  for record in point.members:
-    for said, found, count in record.get('confusions', ()):
-      total[said, found] += count / len(point.members)
-  return total
-
-
-def _range(point, field):
+def _range(point: Summary, field: str) -> str:
   """The one value of a fact, or the least and the greatest over seeds."""
   values = point.values(field)
   ends = dict.fromkeys(f'{v:g}' for v in values[:1] + values[-1:])
   return ' to '.join(ends) or '–'
+
+
+SECTION = Section(
+    name='table_phones', tabulate=make_phone_table,
+    find=lambda context: make_phone_table(context).rows)

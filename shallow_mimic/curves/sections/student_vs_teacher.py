@@ -10,6 +10,7 @@ from shallow_mimic.curves import drawing, summaries
 from shallow_mimic.curves.comparisons import LOGITS
 from shallow_mimic.curves.drawing import Label
 from shallow_mimic.curves.panels import name_axis
+from shallow_mimic.curves.section import Context, Section
 from shallow_mimic.curves.summaries import Spread, Summary
 from shallow_mimic.curves.tables import show, signed
 from shallow_mimic.curves.wording import count
@@ -20,7 +21,7 @@ class Sweep(NamedTuple):
 
   width: int
   architecture: str
-  inputs: str
+  mixture: str
   teachers: tuple[str, ...]
   x: tuple[Spread, ...]
   y: tuple[Spread, ...]
@@ -34,42 +35,44 @@ def find_sweeps(points: Sequence[Summary]) -> list[Sweep]:
   # Ensembles come last: one that shares its name with its members is meant.
   known = {s.model: s.dev for s in points
            if s.role != 'student' and s.dev.count}
-  groups = defaultdict(dict)
+  groups: dict[tuple, dict[str, Summary]] = defaultdict(dict)
   for s in points:
     if s.objective == LOGITS and s.dev.count and s.teacher in known:
-      groups[s.inputs, s.net].setdefault(s.teacher, s)
+      groups[s.mixture, s.net].setdefault(s.teacher, s)
   sweeps = []
-  for (inputs, net), mimics in sorted(groups.items()):
+  for (mixture, (width, architecture)), mimics in sorted(groups.items()):
     names = tuple(sorted(mimics, key=lambda name: known[name].mean))
-    sweeps.append(Sweep(*net, inputs, names, tuple(known[n] for n in names),
-                        tuple(mimics[n].dev for n in names)))
+    sweeps.append(Sweep(
+        width, architecture, mixture, names, tuple(known[n] for n in names),
+        tuple(mimics[n].dev for n in names)))
   return [sweep for sweep in sweeps if len(sweep.teachers) > 1] or sweeps
 
 
 def name_sweeps(sweeps: Sequence[Sweep]) -> list[str]:
   """Each by its width, and what else tells it from the others."""
-  several = lambda what: len(set(map(what, sweeps))) > 1
+  def several(what):
+    return len(set(map(what, sweeps))) > 1
   nets = Counter(width for width, _ in {sweep[:2] for sweep in sweeps})
   return [
       f'width {sweep.width}'
       + f' of {sweep.architecture}' * (max(nets.values()) > 1)
-      + f' on {sweep.inputs}' * several(lambda one: one.inputs)
+      + f' on {sweep.mixture}' * several(lambda one: one.mixture)
       for sweep in sweeps]
 
 
-def draw_sweeps(points: Sequence[Summary]) -> Any:
+def draw_sweeps(context: Context) -> Any:
   """Accuracy of mimics against that of their teachers, both on dev."""
   figure, panels = drawing.make_panels(1, width=4.3, height=3.6)
   axes = panels[0, 0]
-  sweeps = find_sweeps(points)
+  sweeps = find_sweeps(context.points)
   labels = []
   styles = drawing.shade_styles(len(sweeps))
   names = name_sweeps(sweeps)
   for sweep, name, style in zip(sweeps, names, styles, strict=True):
     drawing.draw_bars(axes, [x.mean for x in sweep.x], sweep.y, style)
     labels.append(Label(sweep.y[-1].mean, name, style))
-  axes.set_xlabel(name_axis(points, 'dev', 'teacher:'))
-  axes.set_ylabel(name_axis(points, 'dev', 'student:'))
+  axes.set_xlabel(name_axis(context.points, 'dev', 'teacher:'))
+  axes.set_ylabel(name_axis(context.points, 'dev', 'student:'))
   if sweeps:
     known = {name: x.mean for sweep in sweeps
              for name, x in zip(sweep.teachers, sweep.x, strict=True)}
@@ -81,9 +84,9 @@ def draw_sweeps(points: Sequence[Summary]) -> Any:
   return figure
 
 
-def say_sweeps(points: Sequence[Summary]) -> list[str]:
+def say_sweeps(context: Context) -> list[str]:
   """Whether students gain from better teachers."""
-  sweeps = find_sweeps(points)
+  sweeps = find_sweeps(context.points)
   if not sweeps:
     return ['No mimic on logits is here yet.']
   if all(len(sweep.teachers) < 2 for sweep in sweeps):
@@ -105,3 +108,11 @@ def _say_sweep(sweep: Sweep, name: str) -> str:
           f' {sweep.x[-1].mean:.1f} %; student {show(last)} %);'
           f' a better teacher made a better student in {sum(steps)} of'
           f' {count(len(steps), "step")}.')
+
+
+SECTION = Section(
+    name='figure3_teachers',
+    title='Figure 3. Student against teacher',
+    caption='Dev set. Along a line width, inputs and objective are the same'
+            ' and the teacher changes. Bars: ± sd over seeds.',
+    draw=draw_sweeps, say=say_sweeps)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from shallow_mimic.curves import comparisons, drawing, summaries
 from shallow_mimic.curves.drawing import Label
 from shallow_mimic.curves.panels import name_axis
+from shallow_mimic.curves.section import Context, Section
 from shallow_mimic.curves.summaries import Spread, Summary
 from shallow_mimic.curves.tables import show, signed
 from shallow_mimic.data import mixtures
@@ -39,18 +40,18 @@ class Line(NamedTuple):
   points: tuple[Summary, ...]
 
 
-def find_lines(points: Sequence[Summary]) -> list[Line]:
+def find_lines(context: Context) -> list[Line]:
   """Lines of two sizes or more, by net.
 
   A line with the training inputs begins where there are no others. Of two
   models that agree in all of this, the plain name is taken.
   """
   groups: dict[tuple, dict[int, Summary]] = defaultdict(dict)
-  for s in points:
+  for s in context.points:
     count = s.values('inputs_count')
     if s.role == 'student' and s.teacher and s.test.count and count:
       key = s.net, comparisons.name_loss(s), s.teacher
-      names = mixtures.set_names(s.inputs)
+      names = mixtures.set_names(s.mixture)
       groups[key, names].setdefault(count[0], s)
   lines = []
   for (key, names), sizes in groups.items():
@@ -60,20 +61,21 @@ def find_lines(points: Sequence[Summary]) -> list[Line]:
       sizes = groups.get((key, (_TRAIN,)), {}) | sizes  # noqa: PLW2901
     if len(sizes) > 1:
       counts = tuple(sorted(sizes))
-      lines.append(Line(*key, sets, with_train, counts,
+      net, loss, teacher = key
+      lines.append(Line(net, loss, teacher, sets, with_train, counts,
                         tuple(sizes[count] for count in counts)))
   return sorted(lines, key=lambda line: line[:5])
 
 
-def draw_sizes(points: Sequence[Summary]) -> Any:
+def draw_sizes(context: Context) -> Any:
   """Test accuracy against the number of inputs, a panel for each net."""
-  lines = _of_some_nets(find_lines(points))
+  lines = _of_some_nets(find_lines(context))
   nets = sorted({line.net for line in lines})
   columns = min(3, len(nets))
   figure, panels = drawing.make_panels(
       columns, math.ceil(len(nets) / columns), width=3.4, height=3.4)
   styles, names = _choose_styles(lines), _name_lines(lines)
-  labels = {}
+  labels: dict[object, Label] = {}
   for axes in panels.flat[len(nets):]:
     axes.set_axis_off()
   for axes, net in zip(panels.flat, nets, strict=False):
@@ -82,19 +84,19 @@ def draw_sizes(points: Sequence[Summary]) -> Any:
       drawing.draw_bars(axes, line.counts, [s.test for s in line.points], style)
       labels[line[1:5]] = Label(
           line.points[-1].test.mean, names[line[1:5]], style)
-    labels |= _draw_teachers(axes, points, lines)
+    labels.update(_draw_teachers(axes, context.points, lines))
     axes.set_title(comparisons.name_net(net, nets), loc='left', fontsize=10)
     axes.set_xlabel('Inputs trained on (number, log axis)')
     drawing.scale_sizes(axes)
   for axes in panels[:, 0]:
-    axes.set_ylabel(name_axis(points, 'test'))
+    axes.set_ylabel(name_axis(context.points, 'test'))
   drawing.label_right(panels[0, -1], list(labels.values()))
   return figure
 
 
-def say_sizes(points: Sequence[Summary]) -> list[str]:
+def say_sizes(context: Context) -> list[str]:
   """How far more inputs help, and whether those of training are needed."""
-  lines = find_lines(points)
+  lines = find_lines(context)
   names, nets = _name_lines(lines), sorted({line.net for line in lines})
   told = []
   for line in lines:
@@ -120,7 +122,7 @@ def say_sizes(points: Sequence[Summary]) -> list[str]:
 
 def _of_some_nets(lines: list[Line]) -> list[Line]:
   """The lines of those nets that have most."""
-  counts = defaultdict(int)
+  counts: dict[Net, int] = defaultdict(int)
   for line in lines:
     counts[line.net] += 1
   kept = sorted(counts, key=lambda net: (-counts[net], net))[:_PANELS]
@@ -168,3 +170,12 @@ def find_level(points: Sequence[Summary], teacher: str) -> Spread:
   """A teacher's score on test; an ensemble before a net of its name."""
   found = [s for s in points if s.role != 'student' and s.model == teacher]
   return found[-1].test if found else Spread(math.nan, math.nan, 0)
+
+
+SECTION = Section(
+    name='figure_transfer_size',
+    title='Transfer size. Mimics against the number of their inputs',
+    caption='Test set. Along a line net, loss and teacher are the same and the'
+            ' number of inputs changes; hollow and dashed: without the training'
+            ' inputs; horizontal: the teacher. Bars: ± sd over seeds.',
+    find=find_lines, draw=draw_sizes, say=say_sizes)

@@ -1,4 +1,4 @@
-"""Arrays of one's own, from one `.npz` file that is never unpickled."""
+"""The source `arrays`: the `.npz` file at `path`, which is never unpickled."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ import pathlib
 import tokenize
 import zipfile
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import logging
 
 from shallow_mimic import errors
 from shallow_mimic.data.dataset import Examples
+from shallow_mimic.data.sources.source import (
+  Raw,
+  Shapes,
+  Source,
+  digest_present,
+  without_dev,
+)
+
+if TYPE_CHECKING:
+  from shallow_mimic import configs
 
 _HOW = (
     'write it with np.savez(path, x_train=…, y_train=…, x_test=…, y_test=…)'
@@ -115,3 +126,28 @@ def _labels(path: os.PathLike | str, key: str, y: np.ndarray) -> np.ndarray:
     raise errors.UserError(
         f'{path}: {key} has the label {y.max()}; number the classes from 0')
   return y.astype(np.int64, copy=False)
+
+
+def _read(config: configs.Data, cache_dir: pathlib.Path) -> Raw:
+  del cache_dir
+  # As many classes as the largest label says.
+  return Raw(pathlib.Path(config.path).stem, 0, read_arrays(config.path))
+
+
+def _digest(config: configs.Data) -> str:
+  if not config.path:
+    raise errors.UserError(
+        'config.data.path is not set; say --config.data.path=MY.npz')
+  return digest_present(pathlib.Path(config.path).expanduser())
+
+
+def _shapes(config: configs.Data) -> Shapes | None:
+  if not config.path:
+    return None
+  parts = read_arrays(config.path)
+  x, labels = parts['train']
+  rows = len(x) if 'dev' in parts else without_dev(config, len(x), config.path)
+  return Shapes(x.shape[1:], int(labels.max(initial=-1)) + 1, rows)
+
+
+SOURCE = Source(name='arrays', read=_read, digest=_digest, shapes=_shapes)

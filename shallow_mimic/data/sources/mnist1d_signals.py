@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
+
+from shallow_mimic.runs.headless import import_headless
 
 BLOCK = 1000
 
@@ -43,13 +45,11 @@ def read_published() -> dict[str, np.ndarray]:
     `x` [4000, 40], `y` [4000], `x_test` [1000, 40], `y_test` [1000]; x in
     float64, with mean 0 and standard deviation 1 over all 5,000 signals.
   """
-  # Imports matplotlib and requests: only where needed.
-  import mnist1d.data  # noqa: PLC0415
-
+  published = _import_published()
   # The published program seeds and uses the global generators.
   states = random.getstate(), np.random.get_state()
   try:
-    made = mnist1d.data.make_dataset()
+    made = published.make_dataset()
   finally:
     random.setstate(states[0])
     np.random.set_state(states[1])
@@ -134,18 +134,19 @@ def published_moments() -> tuple[float, float]:
 
 
 def _arguments() -> dict:
-  import mnist1d.data  # noqa: PLC0415
+  return _import_published().get_dataset_args(as_dict=True)
 
-  return mnist1d.data.get_dataset_args(as_dict=True)
+
+def _import_published() -> Any:
+  """The published program, which brings matplotlib and requests along."""
+  return import_headless('mnist1d.data')
 
 
 def _dilated_templates() -> np.ndarray:
   """Every template under every padding, stretched: [10, paddings, 72]."""
-  import mnist1d.data  # noqa: PLC0415
-
   args = _arguments()
   low, high = args['padding']
-  templates = mnist1d.data.get_templates()['x'] + 1e-8
+  templates = _import_published().get_templates()['x'] + 1e-8
   grid = np.linspace(0, 1, args['template_len'] + high)
   return np.array([
       [_stretched(template, padding, grid) for padding in range(low, high + 1)]

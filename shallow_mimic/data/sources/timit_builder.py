@@ -23,7 +23,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from shallow_mimic import errors
-from shallow_mimic.data.sources.tfds import first_line, quiet_tfds
+from shallow_mimic.data.sources.tfds_reader import first_line, quiet_tfds
 from shallow_mimic.runs import files
 from shallow_mimic.runs.progress import Progress
 from shallow_mimic.speech.corpus import (
@@ -205,8 +205,8 @@ def _read(builder: Timit) -> list[Utterance]:
 
 def _utterance(row: dict) -> Utterance:
   return Utterance(
-      *(row[key].decode() for key in _IDS), row['samples'],
-      Segments(*(row[key] for key in Segments._fields)))
+      **{key: row[key].decode() for key in _IDS}, samples=row['samples'],
+      segments=Segments(**{key: row[key] for key in Segments._fields}))
 
 
 def _warn_of_left_out(

@@ -15,7 +15,7 @@ import numpy as np
 from absl import logging
 
 from shallow_mimic import errors
-from shallow_mimic.data.sources.transfer import row_digests
+from shallow_mimic.data.dataset import row_digests
 from shallow_mimic.data.utterances import Sequences, make_sequences
 from shallow_mimic.runs import files
 from shallow_mimic.runs.progress import Progress

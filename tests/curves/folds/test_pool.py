@@ -33,11 +33,14 @@ def make_net(rng, row, seed, utterances):
   role, model, objective, teacher, width, level = row
   frames, phones = np.arange(20, 20 + utterances), np.arange(utterances) + 6
   edits = rng.binomial(phones, 1 - level)
-  errors_of = lambda lost, forgiven: {
-      'substitutions': (edits - lost).tolist(), 'deletions': lost.tolist(),
-      'insertions': [1] * utterances, 'phones': (phones - forgiven).tolist()}
+
+  def errors_of(lost, forgiven):
+    return {
+        'substitutions': (edits - lost).tolist(), 'deletions': lost.tolist(),
+        'insertions': [1] * utterances, 'phones': (phones - forgiven).tolist()}
+
   return {
-      'role': role, 'model': model, 'objective': objective, 'inputs': 'train',
+      'role': role, 'model': model, 'objective': objective, 'mixture': 'train',
       'teacher': teacher, 'architecture': 'H' if width else '8-8',
       'width': width, 'seed': seed, 'diverged': False,
       'scored': errors_of(edits // 2, 0), 'forgiven': errors_of(edits // 3, 2),
@@ -94,7 +97,10 @@ def test_pooled_rates_are_sums_over_sums(roots):
   for place, seed in enumerate(SEEDS):
     raw = list(_raw(roots, 'SNN', 16, seed))
     assert len(raw) == 3
-    total = lambda field, raw=raw: sum(sum(net[field]) for net in raw)
+
+    def total(field, raw=raw):
+      return sum(sum(net[field]) for net in raw)
+
     edits = sum(sum(net['scored'][kind]) for net in raw for kind in (
         'substitutions', 'deletions', 'insertions'))
     want = {
@@ -145,7 +151,7 @@ def test_what_diverged_is_told_and_left_out_of_the_figure(roots, tmp_path):
   _mark_diverged(roots[1], 'SNN', 16, SEEDS[1])
   found = {4: whole, 6: _pool(roots)}
   tables.write_pooled(tmp_path / 'pooled', found, seed=0)
-  svg = (tmp_path / 'pooled' / 'learning.svg').read_text()
+  svg = (tmp_path / 'pooled' / 'learning.svg').read_text(encoding='utf-8')
   assert 'SNN-MIMIC' in svg
 
 
@@ -164,8 +170,11 @@ def test_intervals_agree_with_scipy(roots, metric):
   ours, theirs = (pooled.nets[net].parts[metric].mean(0)
                   for net in (mimic, plain))
   whole = pooled.nets[plain].wholes[metric]
-  share = lambda a, b, n, axis=-1: (
-      a.sum(axis) - b.sum(axis)) / n.sum(axis)
+
+  def share(a, b, n, axis=-1):
+    return (
+        a.sum(axis) - b.sum(axis)) / n.sum(axis)
+
   want = scipy.stats.bootstrap(
       (ours, theirs, whole), share, paired=True, n_resamples=10_000,
       method='percentile', rng=np.random.default_rng(2)).confidence_interval
@@ -180,19 +189,19 @@ def test_intervals_agree_with_scipy(roots, metric):
 def test_files(roots, tmp_path):
   pooled = _pool(roots)
   text = tables.write_pooled(tmp_path / 'p', {0: pooled}, seed=0)
-  assert (tmp_path / 'p/table.txt').read_text() == text
+  assert (tmp_path / 'p/table.txt').read_text(encoding='utf-8') == text
   assert not (tmp_path / 'p/learning.png').exists()
   row = next(line for line in text.splitlines() if line.startswith('SNN-M'))
   counts = pooled.nets[_net(pooled, 'SNN-MIMIC', 8)]
   assert f'{100 * pool.score(counts, "phone_accuracy").mean:.1f} ±' in row
-  with open(tmp_path / 'p/pooled.csv', newline='') as file:
+  with open(tmp_path / 'p/pooled.csv', newline='', encoding='utf-8') as file:
     rows = list(csv.DictReader(file))
   assert len(rows) == 11 * len(pool.METRICS)
   [value] = [float(row['value']) for row in rows if (
       row['model'], row['width'], row['seed'], row['metric'])
       == ('SNN-MIMIC', '8', '5', 'per')]
   assert value == pool.rates(counts, 'per')[1]
-  with open(tmp_path / 'p/gains.csv', newline='') as file:
+  with open(tmp_path / 'p/gains.csv', newline='', encoding='utf-8') as file:
     rows = list(csv.DictReader(file))
   assert len(rows) == 4 * len(pool.METRICS)
   assert all(float(row['low']) <= float(row['difference'])
@@ -249,6 +258,8 @@ def test_configurations_of_the_folds(tmp_path):
   chosen = pool.choose_fold(config, 3, 2)
   assert (chosen.data.speech.fold, chosen.data.speech.train_speakers) == (3, 2)
   assert (config.data.speech.fold, config.data.speech.train_speakers) == (0, 0)
+  again = pool.choose_fold(chosen, 1, 2)
+  assert again == pool.choose_fold(config, 1, 2) != chosen
 
 
 def test_corpora_without_folds(tmp_path):

@@ -3,11 +3,11 @@
 import report_records
 
 from shallow_mimic import curves
-from shallow_mimic.curves import summaries, tables
-from shallow_mimic.curves.sections import phone_errors
+from shallow_mimic.curves import Context, tables
+from shallow_mimic.curves.sections import confusions, phone_errors
 
 
-def make_speech(name, width, seed, per, confusions, **changes):
+def make_speech(name, width, seed, per, wrong, **changes):
   split = {
       'per': per, 'per_silence_forgiven': per - 0.02, 'substitutions': 0.1,
       'deletions': 0.05, 'insertions': per - 0.15, 'phone_accuracy': 0.61,
@@ -15,10 +15,10 @@ def make_speech(name, width, seed, per, confusions, **changes):
   return report_records.make_record(
       name, width=width, seed=seed, metrics={'dev': split, 'test': split},
       language_weight=2.0 + seed, insertion_penalty=0.0, prior_scale=0.5,
-      confusions=confusions, **changes)
+      confusions=wrong, **changes)
 
 
-def make_points():
+def make_context():
   ensemble = make_speech(
       'ECNN', 0, 0, 0.30, [['s', 'z', 9], ['ih', 'ah', 4]], role='ensemble')
   worse = make_speech('ENONE', 0, 0, 0.60, [['b', 'd', 99]], role='ensemble')
@@ -27,11 +27,11 @@ def make_points():
       for seed, per, wrong in (
           (0, 0.40, [['s', 'z', 4], ['', 'n', 8]]),
           (1, 0.44, [['s', 'z', 6], ['k', '', 2]]))]
-  return summaries.summarise([ensemble, worse, *mimics])
+  return Context([ensemble, worse, *mimics])
 
 
 def test_rates_and_choices():
-  table = phone_errors.make_phone_table(make_points())
+  table = phone_errors.make_phone_table(make_context())
   rows = {row[0]: dict(zip(table.header, row, strict=True))
           for row in table.rows}
   got = rows['MIMIC']
@@ -45,7 +45,7 @@ def test_rates_and_choices():
 
 
 def test_confusions_of_the_best_on_dev():
-  table = phone_errors.make_confusion_table(make_points())
+  table = confusions.make_confusion_table(make_context())
   assert table.header == ('said', 'recognised', 'ECNN', 'MIMIC 64')
   assert table.rows == [
       ('s', 'z', '9', '5'), ('(nothing)', 'n', '–', '4'),
@@ -53,19 +53,20 @@ def test_confusions_of_the_best_on_dev():
 
 
 def test_nothing_was_spoken():
-  points = summaries.summarise(report_records.make_records(seeds=1))
-  assert phone_errors.make_phone_table(points).rows == []
-  assert phone_errors.make_confusion_table(points).rows == []
+  context = Context(report_records.make_records(seeds=1))
+  assert phone_errors.make_phone_table(context).rows == []
+  assert confusions.make_confusion_table(context).rows == []
 
 
 def test_the_report_says_what_the_data_are(tmp_path):
   records = report_records.make_records(seeds=1, speech=True)
   curves.write_report(tmp_path, records, title='A sample', notes=(),
                       figure_width=None)
-  page = (tmp_path / 'index.html').read_text()
+  page = (tmp_path / 'index.html').read_text(encoding='utf-8')
   assert '<h2>A sample: Sizes; 100 − phone error rate (%)</h2>' in page
   assert '<h2>Phone recognition: ' in page
-  assert (tmp_path / 'table.txt').read_text().startswith('A sample: 100 − ')
-  points = summaries.summarise(records)
-  assert len(tables.make_score_table(points).rows) == len(
-      phone_errors.make_phone_table(points).rows)
+  text = (tmp_path / 'table.txt').read_text(encoding='utf-8')
+  assert text.startswith('A sample: 100 − ')
+  context = Context(records)
+  assert len(tables.make_score_table(context.points).rows) == len(
+      phone_errors.make_phone_table(context).rows)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import report_records
 
-from shallow_mimic.curves import drawing, summaries
+from shallow_mimic.curves import Context, drawing
 from shallow_mimic.curves.sections import transfer_sizes
 
 pytestmark = pytest.mark.filterwarnings('error')
@@ -12,13 +12,13 @@ def make(text, count, test=0.5, **changes):
   changes = {'objective': 'logit_regression', 'teacher': 'E'} | changes
   name = f'M{changes.get("architecture", "")}/{text}'
   return report_records.make_record(
-      name, inputs=text, inputs_count=count,
+      name, mixture=text, inputs_count=count,
       metrics={'dev': {'accuracy': test}, 'test': {'accuracy': test}},
       **changes)
 
 
 def find(*records):
-  return transfer_sizes.find_lines(summaries.summarise(records))
+  return transfer_sizes.find_lines(Context(records))
 
 
 def test_lines_go_by_count_and_begin_at_the_training_inputs():
@@ -58,24 +58,22 @@ def test_labels_searches_and_what_diverged_have_no_line():
 
 
 def test_records_without_a_count_have_no_line():
-  records = [make('views', 9), make('views[:7]', 7)]
-  del records[0]['inputs_count']
-  assert not find(*records)
+  assert not find(make('views', None), make('views[:7]', 7))
 
 
-@pytest.fixture(name='points', scope='module')
-def make_points():
+@pytest.fixture(name='context', scope='module')
+def fixture_context():
   rng = np.random.default_rng(0)
-  return summaries.summarise(report_records.make_teachers(rng)
-                             + report_records.make_transfer_sizes(rng))
+  return Context(report_records.make_teachers(rng)
+                 + report_records.make_transfer_sizes(rng))
 
 
-def test_figure_has_a_panel_for_each_net_and_the_teachers_line(points):
-  figure = transfer_sizes.draw_sizes(points)
+def test_figure_has_a_panel_for_each_net_and_the_teachers_line(context):
+  figure = transfer_sizes.draw_sizes(context)
   assert [axes.get_title('left') for axes in figure.axes] == [
       'Width 256', 'Width 1024']
   assert len({axes.get_ylim() for axes in figure.axes}) == 1
-  teacher, = [s for s in points if s.model == 'ECNN']
+  teacher, = [s for s in context.points if s.model == 'ECNN']
   for axes in figure.axes:
     assert axes.get_xscale() == 'log'
     counts = [list(c.lines[0].get_xdata()) for c in axes.containers]
@@ -91,14 +89,15 @@ def test_figure_has_a_panel_for_each_net_and_the_teachers_line(points):
 
 
 def test_figure_is_the_same_twice_and_holds_one_seed():
-  points = summaries.summarise(report_records.make_transfer_sizes(
+  context = Context(report_records.make_transfer_sizes(
       np.random.default_rng(0), seeds=1, widths=(64,)))
-  draw = lambda: drawing.render(transfer_sizes.draw_sizes, points)
+  def draw():
+    return drawing.render(transfer_sizes.draw_sizes, context)
   assert draw() == draw()
 
 
 def test_readings_are_made_of_the_numbers():
-  told = transfer_sizes.say_sizes(summaries.summarise([
+  told = transfer_sizes.say_sizes(Context([
       make('train', 100, 0.6), make('train+views', 1000, 0.9),
       make('views', 900, 0.8), make('views[:70]', 70, 0.5)]))
   assert told == [

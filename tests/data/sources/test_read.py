@@ -3,18 +3,19 @@
 import doctest
 import io
 import re
+import types
 from typing import ClassVar
 
-import ml_collections
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from shallow_mimic import errors
-from shallow_mimic.data import fields, mixtures, pools, store, views
-from shallow_mimic.data.sources import mnist1d, transfer
-from shallow_mimic.data.sources import tfds as tfds_source
+from shallow_mimic import configs, errors
+from shallow_mimic.data import mixtures, pools, store, views
+from shallow_mimic.data.sources import mnist1d_builder as mnist1d
+from shallow_mimic.data.sources import source, transfer
+from shallow_mimic.data.sources import tfds_reader as tfds_source
 from shallow_mimic.data.sources.read import read_source, source_digest
 
 
@@ -78,12 +79,15 @@ def fixture_npz(tmp_path):
   return path, arrays
 
 
+def make_config(**changes):
+  """The data configuration of arrays, without preprocessing, changed."""
+  config = configs.default_config().data
+  config.update({'source': 'arrays', 'dev': 10, 'preprocessing': (), **changes})
+  return config
+
+
 def read(cache, **changes):
-  config = {
-      'source': 'arrays', 'name': '', 'path': '', 'data_dir': '', 'dev': 10,
-      'limit_train': 0, 'seed': 0, 'preprocessing': (), 'transfer': {}}
-  return read_source(
-      ml_collections.ConfigDict(config | changes), cache_dir=cache)
+  return read_source(make_config(**changes), cache_dir=cache)
 
 
 def of_tfds(folder, **changes):
@@ -119,9 +123,9 @@ def test_mnist1d(cache):
 
 def test_generated_sizes_are_the_largest_of_each_seed():
   sizes = {'a': (30, 1), 'b': (10, 1), 'c': (20, 2), 'd': (40, 2)}
-  config = ml_collections.ConfigDict({'source': 'mnist1d', 'transfer': {
+  config = make_config(source='mnist1d', transfer={
       name: {'kind': 'generated', 'size': size, 'seed': seed}
-      for name, (size, seed) in sizes.items()}})
+      for name, (size, seed) in sizes.items()})
   assert transfer.generated_sizes(config) == {1: 30, 2: 40}
 
 
@@ -197,13 +201,11 @@ def test_views_are_of_raw_train_after_dev_is_out(cache, npz):
 
 
 def read_into(folder, cache, path, **changes):
-  config = {
-      'source': 'arrays', 'name': '', 'path': str(path), 'data_dir': '',
-      'dev': 10, 'limit_train': 0, 'seed': 0, 'preprocessing': ('zca',),
-      'transfer': {'v': {'kind': 'views', 'copies': 3, 'noise': 0.1},
-                   't': {'kind': 'arrays'}}}
-  return read_source(ml_collections.ConfigDict(config | changes),
-                             cache_dir=cache, directory=folder)
+  return read_source(make_config(
+      path=str(path), preprocessing=('zca',), **{'transfer': {
+          'v': {'kind': 'views', 'copies': 3, 'noise': 0.1},
+          't': {'kind': 'arrays'}}, **changes}),
+      cache_dir=cache, directory=folder)
 
 
 def test_on_disk_the_data_are_those_in_memory(cache, npz, tmp_path):
@@ -216,7 +218,7 @@ def test_on_disk_the_data_are_those_in_memory(cache, npz, tmp_path):
   store.write_dataset(folder, made)
   for name, then in before.items():  # Not written a second time.
     assert (folder / name).stat().st_mtime_ns == then
-  again = store.read_dataset(folder, verify=True)
+  again = store.read_dataset(folder)
   assert again.fingerprint == made.fingerprint
   assert again.transfer['v'].x.shape == (150, 5)
 
@@ -230,7 +232,7 @@ def test_transfer_sets_in_half_precision(cache, npz, tmp_path):
   single = read_into(None, cache, path)
   made = read_into(tmp_path / 'data', cache, path, transfer=half)
   store.write_dataset(tmp_path / 'data', made)
-  made = store.read_dataset(tmp_path / 'data', verify=True)
+  made = store.read_dataset(tmp_path / 'data')
   assert made.fingerprint != single.fingerprint
   layout = mixtures.make_layout(['train+v+t'], mixtures.set_sizes(made))
   want = mixtures.gather(single, layout)[0].x
@@ -393,15 +395,15 @@ def test_bad_row_of_a_transfer_set_is_named(cache, npz):
      "transfer set 't': unknown kind None; known: generated, views, tfds,"
      ' split, arrays, waveforms, wavs'),
     ({'transfer': {'t': {'kind': 'generated', 'size': 10}}},
-     "transfer set 't': kind 'generated' needs the data source 'mnist1d', not"
-     " 'arrays'"),
+     "transfer set 't': the data source 'arrays' has the kinds 'views' and"
+     " 'tfds' and 'arrays', not 'generated'"),
     ({'transfer': {'t': {'kind': 'views', 'copys': 3}}},
      "transfer set 't': kind 'views' has no option 'copys'; its options:"
      ' copies, seed, dtype, shift, crop, padding, flip, colour, mixup,'
      ' scale, noise, jitter'),
     ({'transfer': {'t': {'kind': 'arrays', 'size': 3}}},
      "transfer set 't': kind 'arrays' has no option 'size'; its options:"
-     ' dtype'),
+     ' pool, dtype'),
     ({'transfer': {'t': {'kind': 'views', 'noise': 0.1}}},
      "transfer set 't': kind 'views' needs copies"),
     ({'transfer': {'t': {'kind': 'tfds'}}},
@@ -448,13 +450,15 @@ def test_transfer_array_that_is_not_there(cache, npz):
   path, arrays = npz
   del arrays['x_transfer']
   np.savez(path, **arrays)
-  message = f"transfer set 't': {path} lacks the array x_transfer"
+  message = ("transfer set 't': the data source 'arrays' gives no 'transfer',"
+             ' which an .npz has as the array x_transfer; it gives train, test,'
+             ' dev')
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
     read(cache, path=str(path), transfer={'t': {'kind': 'arrays'}})
 
 
 def test_mnist1d_digest_follows_the_package(cache, monkeypatch):
-  config = ml_collections.ConfigDict({'source': 'mnist1d'})
+  config = make_config(source='mnist1d')
   before = source_digest(config)
   assert source_digest(config) == before
   monkeypatch.setattr(mnist1d.metadata, 'version', lambda name: '9.9')
@@ -463,7 +467,7 @@ def test_mnist1d_digest_follows_the_package(cache, monkeypatch):
 
 def test_arrays_digest_follows_the_file(cache, npz):
   path, arrays = npz
-  config = ml_collections.ConfigDict({'source': 'arrays', 'path': str(path)})
+  config = make_config(path=str(path))
   before = source_digest(config)
   arrays['x_train'][0, 0] += 1
   np.savez(path, **arrays)
@@ -479,11 +483,10 @@ def test_tfds_digest_follows_the_files(cache, npz, tmp_path):
       data_dir=tmp_path, config='plain', file_format='array_record')
   with tfds_source.quiet_tfds():
     builder.download_and_prepare()
-  config = ml_collections.ConfigDict(of_tfds(tmp_path))
-  indirect = ml_collections.ConfigDict({
-      'source': 'arrays', 'path': str(path), 'transfer': {'t': {
-          'kind': 'tfds', 'name': 'inner_images/plain',
-          'data_dir': str(tmp_path)}}})
+  config = make_config(**of_tfds(tmp_path))
+  indirect = make_config(path=str(path), transfer={'t': {
+      'kind': 'tfds', 'name': 'inner_images/plain',
+      'data_dir': str(tmp_path)}})
   before = [source_digest(each) for each in (config, indirect)]
   record = next(builder.data_path.glob('*test*'))
   record.write_bytes(record.read_bytes() + b'0')
@@ -495,15 +498,15 @@ def test_tfds_digest_follows_the_files(cache, npz, tmp_path):
 
 
 def test_examples_of_the_docstrings():
-  assert doctest.testmod(fields).failed == 0
+  assert doctest.testmod(source).failed == 0
 
 
 def test_plain_objects_and_options_of_steps(cache, npz):
-  class Config:
-    source = 'arrays'
-    path = str(npz[0])
-    dev = 10
-    preprocessing = ('standardise', ('zca', {'eps': 0.5}))
-
-  made = read_source(Config(), cache_dir=cache)
+  config = types.SimpleNamespace(**make_config(path=str(npz[0])).to_dict() | {
+      'preprocessing': ('standardise', ('zca', {'eps': 0.5})),
+      'transfer': {'absent': None, 'v': {
+          'kind': 'views', 'copies': 2, 'seed': None}}})
+  made = read_source(config, cache_dir=cache)
   assert made.preprocessing['steps'][1]['options'] == {'eps': 0.5}
+  assert {name: len(part.y) for name, part in made.transfer.items()} == {
+      'v': 100}

@@ -77,9 +77,10 @@ def test_a_changed_folder_is_read_anew(folder, tmp_path, change):
   timit_builder.read_timit(folder, tmp_path / 'cache')
   path = folder / 'dr1-fvmh0/si1.phn'
   if change == 'phones':
-    path.write_text('0 980 sh\n')
+    path.write_text('0 980 sh\n', encoding='utf-8')
   elif change == 'time':  # Another phone, and not a byte more.
-    path.write_text(path.read_text().replace('aa', 'iy'))
+    text = path.read_text(encoding='utf-8').replace('aa', 'iy')
+    path.write_text(text, encoding='utf-8')
     os.utime(path, ns=(1, 1))
   elif change == 'more':
     small_timit.write_utterance(folder, 'dr1-fvmh0/si9')
@@ -131,7 +132,7 @@ def _all_but(folder, name):
 
 def test_nothing_but_damage(folder, tmp_path):
   for path in folder.glob('*/*.phn'):
-    path.write_text('')
+    path.write_text('', encoding='utf-8')
   path = folder / 'dr1-fvmh0/si1.phn'
   with _refused('all 3 utterances are damaged; left out fvmh0-si1:'
                 f' {path} is empty; it must list the phones'):

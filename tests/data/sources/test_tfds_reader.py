@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from shallow_mimic import errors
-from shallow_mimic.data.sources import tfds as tfds_source
+from shallow_mimic.data.sources import tfds_reader as tfds_source
 
 ROWS = {'train': 23, 'validation': 5, 'test': 11}
 
@@ -244,7 +244,8 @@ def test_without_dataset_info(folder):
 
 
 def test_broken_dataset_info(folder):
-  (folder / 'tiny_images' / '1.0.0' / 'dataset_info.json').write_text('{')
+  (folder / 'tiny_images' / '1.0.0' / 'dataset_info.json').write_text(
+      '{', encoding='utf-8')
   with pytest.raises(errors.UserError, match="'tiny_images' is not ready"):
     tfds_source.open_tfds('tiny_images', folder)
 
@@ -287,7 +288,8 @@ def test_flipped_byte(folder):
 
 def test_tfrecord_copy(folder):
   info = folder / 'tiny_images' / '1.0.0' / 'dataset_info.json'
-  info.write_text(info.read_text().replace('array_record', 'tfrecord'))
+  text = info.read_text(encoding='utf-8')
+  info.write_text(text.replace('array_record', 'tfrecord'), encoding='utf-8')
   builder = tfds_source.open_tfds('tiny_images', folder)
   for path in info.parent.glob('*array_record*'):
     path.rename(str(path).replace('array_record', 'tfrecord'))

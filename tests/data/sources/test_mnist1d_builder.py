@@ -12,7 +12,7 @@ import pytest
 from mnist1d.transform import transform
 
 from shallow_mimic import errors
-from shallow_mimic.data.sources import mnist1d as builders
+from shallow_mimic.data.sources import mnist1d_builder as builders
 from shallow_mimic.data.sources import mnist1d_signals as signals
 
 
@@ -152,7 +152,7 @@ def test_damaged_copy_is_made_anew(tmp_path, published, damage, monkeypatch):
 
 
 def test_folder_that_cannot_be_written(tmp_path):
-  (tmp_path / 'file').write_text('')
+  (tmp_path / 'file').write_text('', encoding='utf-8')
   with pytest.raises(errors.UserError, match=r'^cannot write .*file'):
     builders.prepare_mnist1d(tmp_path / 'file')
 
@@ -193,7 +193,7 @@ def test_without_the_package(monkeypatch):
 
 def test_needs_no_tensorflow_and_prints_nothing(tmp_path):
   program = (
-      'import sys; from shallow_mimic.data.sources import mnist1d as m;'
+      'import sys; from shallow_mimic.data.sources import mnist1d_builder as m;'
       f' m.read_mnist1d({str(tmp_path)!r}, 1000);'
       " assert 'tensorflow' not in sys.modules")
   done = subprocess.run(

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from shallow_mimic import losses
+from shallow_mimic import errors, losses
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
 from shallow_mimic.data.pools import Pool
 from shallow_mimic.training import batches, family
+from shallow_mimic.training.loss_specs import LossSpec
 
 
-class Inputs(NamedTuple):
+class FamilyData(NamedTuple):
   """What the members train on and are chosen by.
 
   Attributes:
@@ -37,9 +38,9 @@ class Inputs(NamedTuple):
   classes: int
 
 
-def gather_inputs(members: Sequence[family.Member], dataset: Dataset,
+def gather_family_data(members: Sequence[family.Member], dataset: Dataset,
                   targets: Mapping[str, Targets],
-                  memory: float = math.inf) -> Inputs:
+                  memory: float = math.inf) -> FamilyData:
   """The rows that any member uses, once, with every teacher's logits.
 
   Args:
@@ -47,9 +48,17 @@ def gather_inputs(members: Sequence[family.Member], dataset: Dataset,
     dataset: inputs and labels.
     targets: cached logits by the teacher's name.
     memory: inputs of more than so many bytes are streamed from disk.
+
+  Raises:
+    UserError: a member's loss needs a teacher, and it has none.
   """
+  for m in members:
+    # Its targets would be zeros.
+    if LossSpec.registry.find(m.objective.name).needs_teacher and not m.teacher:
+      raise errors.UserError(
+          f'{m.model} has no teacher; the loss {m.objective.name!r} needs one')
   known = mixtures.set_sizes(dataset)
-  sets = tuple(dict.fromkeys(m.inputs for m in members))
+  sets = tuple(dict.fromkeys(m.mixture for m in members))
   layout = mixtures.end_utterances(mixtures.make_layout(sets, known), dataset)
   pool, labels = mixtures.gather(dataset, layout, memory)
   rows = [mixtures.layout_rows(text, layout, dataset) for text in sets]
@@ -57,9 +66,9 @@ def gather_inputs(members: Sequence[family.Member], dataset: Dataset,
   for place, row in enumerate(rows):
     table[place, :len(row)] = row
   logits = _align(layout, targets, dataset.classes)
-  pairs = {(m.teacher, m.inputs) for m in members if m.objective.normalized}
+  pairs = {(m.teacher, m.mixture) for m in members if m.objective.normalized}
   names = tuple(targets)
-  return Inputs(
+  return FamilyData(
       data=batches.Data(
           pool=pool, labels=labels, targets=logits, rows=table,
           sizes=np.array([len(row) for row in rows], np.int32),
@@ -79,9 +88,9 @@ def gather_inputs(members: Sequence[family.Member], dataset: Dataset,
 
 def fit_normalizer(member: family.Member, dataset: Dataset,
                    targets: Mapping[str, Targets]) -> losses.LogitNormalizer:
-  """The normaliser of one member, as `gather_inputs` fits it, alone."""
-  layout = mixtures.make_layout([member.inputs], mixtures.set_sizes(dataset))
-  rows = mixtures.layout_rows(member.inputs, layout, dataset)
+  """The normaliser of one member, as `gather_family_data` fits it, alone."""
+  layout = mixtures.make_layout([member.mixture], mixtures.set_sizes(dataset))
+  rows = mixtures.layout_rows(member.mixture, layout, dataset)
   theirs = {member.teacher: targets[member.teacher]}
   logits = _align(layout, theirs, dataset.classes)
   return losses.LogitNormalizer.fit(logits[0, rows])
@@ -112,15 +121,15 @@ def _align(layout: mixtures.Layout, targets: Mapping[str, Targets],
 
 
 def choose_normalizer(member: family.Member,
-                      inputs: Inputs) -> losses.LogitNormalizer:
+                      family_data: FamilyData) -> losses.LogitNormalizer:
   """The member's logit normaliser; identity unless it imitates logits."""
   if member.objective.normalized:
-    return inputs.normalizers[member.teacher, member.inputs]
-  return losses.LogitNormalizer(
-      np.zeros(inputs.classes, np.float32), np.ones(inputs.classes, np.float32)
-  )
+    return family_data.normalizers[member.teacher, member.mixture]
+  # On the host, where it is no program to compile.
+  zeros: Any = np.zeros(family_data.classes, np.float32)
+  return losses.LogitNormalizer(zeros, zeros + 1)
 
 
-def count_inputs(member: family.Member, inputs: Inputs) -> int:
+def count_inputs(member: family.Member, family_data: FamilyData) -> int:
   """How many inputs the member trains on."""
-  return int(inputs.data.sizes[inputs.sets.index(member.inputs)])
+  return int(family_data.data.sizes[family_data.sets.index(member.mixture)])

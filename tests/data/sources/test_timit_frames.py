@@ -9,7 +9,7 @@ import small_timit as small
 from shallow_mimic import configs, errors
 from shallow_mimic.data import pools, store
 from shallow_mimic.data.sources import read, timit_builder
-from shallow_mimic.data.sources import timit as source
+from shallow_mimic.data.sources import timit_frames as source
 from shallow_mimic.speech import alignment, audio, features, phones
 from shallow_mimic.speech import corpus as speech_corpus
 
@@ -85,7 +85,7 @@ def test_the_layout_of_the_ldc_gives_the_same_frames(corpus, tmp_path):
     small.write_utterance(
         tmp_path / 'TIMIT', '/'.join(('TRAIN', *entry[2::-2], entry.sentence)
                                      ).upper(),
-        small.sphere(samples), entry.phones.read_text().upper())
+        small.sphere(samples), entry.phones.read_text(encoding='utf-8').upper())
   ours, theirs = (source.make_frames(
       timit_builder.read_timit(folder, tmp_path / 'cache'), {'fabc0': 1})
                   for folder in (corpus, tmp_path / 'TIMIT'))
@@ -114,7 +114,7 @@ def test_views_bring_their_labels_and_folds(dataset):
 
 def test_the_store_keeps_all_of_it(dataset, tmp_path):
   store.write_dataset(tmp_path, dataset)
-  got = store.read_dataset(tmp_path, verify=True)
+  got = store.read_dataset(tmp_path)
   assert (got.fingerprint, got.reach) == (dataset.fingerprint, 2)
   for split, part in dataset.sequences.items():
     theirs = got.sequences[split]
@@ -143,7 +143,7 @@ def test_recordings_without_labels(dataset, corpus, tmp_path):
       made.fitted.steps[0].arrays['mean'],
       dataset.fitted.steps[0].arrays['mean'])
   store.write_dataset(tmp_path, made)
-  got = store.read_dataset(tmp_path, verify=True)
+  got = store.read_dataset(tmp_path)
   assert got.sequences['transfer.own'].names == own.names
   assert len(got.sequences['transfer.own'].references) == len(own.names)
 
