@@ -94,7 +94,8 @@ def test_plan_run_and_report_of_a_registered_source(launch, flags, tmp_path):
   assert launch(run.main, *flags)[0] == 0
   (tmp_path / 'rings.py').write_text(
       CONFIG.replace("version='1'", "version='2'"), encoding='utf-8')
-  check_refused(launch(run.main, *flags), other)
+  check_refused(launch(run.main, *flags), 'belongs to another configuration'
+                " (registered.source rings: there '1', now '2')")
 
 
 @pytest.mark.parametrize(('old', 'new', 'words'), [

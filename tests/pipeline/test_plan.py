@@ -95,7 +95,8 @@ def test_views_of_sounds_are_counted():
 
 def test_true_sizes_beside_the_papers():
   """The counts written into the paper's rows are those of the nets named."""
-  rows = {row['architecture']: row['parameters'] for row in timit.PAPER}
+  rows = {row['architecture']: row['parameters']
+          for row in timit.get_config().report.paper}
   for text, count in rows.items():
     if count != '–':
       net = models.make_net(text, (1845,), 183)
