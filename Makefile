@@ -24,12 +24,11 @@ lint: $(VENV)/ready
 
 $(VENV)/ready: setup.cfg setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt -e '.[run,speech,export,test]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[run,speech,export,test,docs]'
 	touch $@
 
 clean:
 	rm -rf $(VENV) runs build dist docs/api *.egg-info
 
 docs: $(VENV)/ready
-	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
 	$(BIN)/python docs/make_api.py docs/api
