@@ -16,7 +16,18 @@ import pytest
 import tiny_experiment
 from absl import logging
 
+from shallow_mimic import curves, data, models, training
+
 jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+
+@pytest.fixture(autouse=True)
+def fixture_what_is_registered_leaves():
+  """No test finds what another one has registered."""
+  yield
+  for entry in (curves.Section, data.Source, models.Layer, training.LossSpec):
+    for name in [*entry.registry]:
+      entry.registry.remove(name)
 
 
 @pytest.fixture(scope='session')
