@@ -44,12 +44,19 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 class _Output(io.FileIO):
-  """A stream that falls silent when its reader leaves, as `| head -1` does."""
+  """A stream that falls silent when its reader leaves, as `| head -1` does.
+
+  And where it cannot be written, as on a full disk; `refusal` then says why.
+  """
+
+  refusal = ''
 
   def write(self, data: Any) -> int:
     try:
       return super().write(data) or 0
-    except BrokenPipeError:
+    except OSError as error:
+      if not isinstance(error, BrokenPipeError):
+        self.refusal = error.strerror or str(error)
       with open(os.devnull, 'wb') as nowhere:
         os.dup2(nowhere.fileno(), self.fileno())
       return memoryview(data).nbytes
@@ -75,7 +82,9 @@ def readable() -> Iterator[None]:
   """Makes stdout and stderr never the reason for which a script stops.
 
   Letters that the terminal lacks are spelled out. Where a pipe is closed at
-  the other end, what more is written is lost, and the work goes on.
+  the other end, what more is written is lost, and the work goes on. So it does
+  where the output cannot be written; that is one line, and status 2, at the
+  end.
   """
   codecs.register_error(_ERRORS, _replace)
   with (contextlib.redirect_stdout(_wrap(sys.stdout)) as out,
@@ -86,3 +95,8 @@ def readable() -> Iterator[None]:
       for stream in (out, problems):
         if stream is not None:
           stream.flush()
+          raw = getattr(getattr(stream, 'buffer', None), 'raw', None)
+          if refusal := getattr(raw, 'refusal', ''):
+            print(f'error: cannot write the output: {refusal}',
+                  file=sys.__stderr__)
+            sys.exit(2)

@@ -81,6 +81,17 @@ def test_a_refusal_into_a_closed_pipe(tmp_path):
                          stderr=True) == (2, None)
 
 
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='no /dev/full')
+def test_a_full_disk_behind_the_output_is_one_line(tmp_path):
+  with open('/dev/full', 'w', encoding='utf-8') as full:
+    done = subprocess.run(
+        [sys.executable, '-m', 'launch.run', '--help'], cwd=tmp_path,
+        check=False, text=True, encoding='utf-8', env=make_environment(),
+        stdout=full, stderr=subprocess.PIPE)
+  assert (done.returncode, done.stderr) == (
+      2, 'error: cannot write the output: No space left on device\n')
+
+
 def test_a_closed_pipe_stops_no_run(tmp_path):
   npz = tmp_path / 'tiny.npz'
   tiny_experiment.write_npz(npz)
