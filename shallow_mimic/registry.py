@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any, Protocol, TypeVar
 
@@ -91,6 +91,12 @@ class Registry(Mapping[str, T]):
   def version(self, name: str) -> str:
     """The version that a user's entry states; '' for one of ours."""
     return '' if name in self._ours else self._entries[name].version
+
+  def versions(self, names: Iterable[str] | None = None) -> dict[str, str]:
+    """The versions of users' entries by name: of all, or of those named."""
+    return {name: self._entries[name].version
+            for name in (self if names is None else names)
+            if name not in self._ours}
 
   def __getitem__(self, name: str) -> T:
     return self._entries[name]

@@ -104,7 +104,7 @@ def make_part(section: Section, context: Context) -> Part | None:
   try:
     return _make_part(section, context)
   except Exception as error:
-    if not find_versions().get(section.name):
+    if not section.version:
       raise
     first, _, _ = str(error).partition('\n')
     line = (f'The section {section.name!r} fails ({type(error).__name__}:'
@@ -130,5 +130,4 @@ def _make_part(section: Section, context: Context) -> Part | None:
 
 def find_versions() -> dict[str, str]:
   """The versions of the sections that users added, by name."""
-  versions = {name: Section.registry.version(name) for name in Section.registry}
-  return {name: version for name, version in versions.items() if version}
+  return Section.registry.versions()

@@ -52,7 +52,7 @@ def _find_faults(item: str, read: Sequence[Layer],
   if item == PLACEHOLDER:
     yield '"H" stands for the student\'s width; write a number of units'
   if not read:
-    mine = [name for name in Layer.registry if Layer.registry.version(name)]
+    mine = Layer.registry.versions()
     more = f'; registered: {", ".join(mine)}' if mine else ''
     yield f'cannot read "{item}"; {_ITEMS}{more}'
   layer, *others = read

@@ -29,7 +29,7 @@ def make_members(config: configs.Students, input_shape: tuple[int, ...],
   members = []
   for name, curve in sorted(config.curves.items()):
     for width in find_widths(config, name, input_shape, classes,
-                                    **_net_options(config, curve)):
+                             **_net_options(config, curve)):
       grid: Iterable[tuple[float, float]]
       if rates is None:
         grid = itertools.product(

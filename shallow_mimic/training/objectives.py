@@ -93,9 +93,7 @@ def find_constants(objective: Objective) -> dict[str, float]:
 
 def find_registered(names: Iterable[str]) -> dict[str, str]:
   """The versions of those losses that are registered, not ours, by name."""
-  versions = {name: LossSpec.registry.version(name)
-              for name in sorted(set(names))}
-  return {name: version for name, version in versions.items() if version}
+  return LossSpec.registry.versions(sorted(set(names)))
 
 
 def make_objective_fn(

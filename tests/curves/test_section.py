@@ -17,15 +17,11 @@ RECORDS = report_records.make_records(widths=(64,), seeds=1, controls=())
 @pytest.fixture(name='register')
 def fixture_register():
   """Adds a section until the end of the test."""
-  added = []
-
   def register(**fields):
-    added.append(Section(**{'name': 'figure_mine', 'version': '1'} | fields))
-    shallow_mimic.register(added[-1])
+    shallow_mimic.register(
+        Section(**{'name': 'figure_mine', 'version': '1'} | fields))
 
-  yield register
-  for one in added:
-    Section.registry.remove(one.name)
+  return register
 
 
 def write(directory):
@@ -50,11 +46,8 @@ def test_the_figure_of_the_docstring_is_in_the_report(tmp_path, plain):
   example = re.search(r'\n(      import shallow_mimic\n.*?)\n\n  Its four',
                       inspect.getsource(Section), re.DOTALL)[1]
   assert len([line for line in example.splitlines() if line.strip()]) <= 16
-  try:
-    exec(textwrap.dedent(example), {})  # As a config file is.
-    found = write(tmp_path)
-  finally:
-    Section.registry.remove('figure_mine')
+  exec(textwrap.dedent(example), {})  # As a config file is.
+  found = write(tmp_path)
   assert found.keys() - plain.keys() == {
       'figures/figure_mine.png', 'figures/figure_mine.svg'}
   page = found['index.html'].decode()

@@ -8,7 +8,6 @@ from scripts import check_refused
 
 from launch import plan, run
 from shallow_mimic.curves import drawing
-from shallow_mimic.training import LossSpec
 
 pytestmark = pytest.mark.filterwarnings(
     'ignore:the load_module:DeprecationWarning')
@@ -54,8 +53,7 @@ def fixture_write(tmp_path):
     tiny_experiment.write_npz(tmp_path / 'tiny.npz')
     return '--config=mine.py', f'--config.data.path={tmp_path / "tiny.npz"}'
 
-  yield write
-  LossSpec.registry.remove('huber')
+  return write
 
 
 def test_it_is_seen_in_plan_report_and_results(launch, write, tmp_path):

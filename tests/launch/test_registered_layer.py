@@ -9,7 +9,6 @@ import tiny_experiment
 from scripts import check_refused
 
 from launch import plan, run
-from shallow_mimic import models
 
 # The library that loads --config does so in an old way.
 pytestmark = pytest.mark.filterwarnings(
@@ -68,12 +67,11 @@ def get_config():
 
 @pytest.fixture(name='flags')
 def fixture_flags(tmp_path):
-  """The flags of `gated.py` with its data; the kind is taken out again."""
+  """The flags of `gated.py` with its data."""
   tiny_experiment.write_npz(tmp_path / 'tiny.npz')
   (tmp_path / 'gated.py').write_text(CONFIG, encoding='utf-8')
-  yield (f'--config={tmp_path / "gated.py"}',
-         f'--config.data.path={tmp_path / "tiny.npz"}')
-  models.Layer.registry.remove('gate')
+  return (f'--config={tmp_path / "gated.py"}',
+          f'--config.data.path={tmp_path / "tiny.npz"}')
 
 
 def test_plan_run_and_report_of_a_registered_layer(launch, flags):

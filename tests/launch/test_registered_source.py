@@ -9,7 +9,6 @@ import pytest
 from scripts import check_refused
 
 from launch import plan, run
-from shallow_mimic import data
 
 # The library that loads --config does so in an old way.
 pytestmark = pytest.mark.filterwarnings(
@@ -60,12 +59,11 @@ def get_config():
 
 @pytest.fixture(name='flags')
 def fixture_flags(tmp_path):
-  """The flags of `rings.py` with its data; the source is taken out again."""
+  """The flags of `rings.py` with its data."""
   (tmp_path / 'rings.py').write_text(CONFIG, encoding='utf-8')
   (tmp_path / 'seed.txt').write_text('5', encoding='utf-8')
-  yield (f'--config={tmp_path / "rings.py"}',
-         f'--config.data.path={tmp_path / "seed.txt"}')
-  data.Source.registry.remove('rings')
+  return (f'--config={tmp_path / "rings.py"}',
+          f'--config.data.path={tmp_path / "seed.txt"}')
 
 
 def test_plan_run_and_report_of_a_registered_source(launch, flags, tmp_path):

@@ -214,22 +214,8 @@ HUBER = LossSpec(
     constants={'delta': Constant(symbol='δ', above=0.0)})
 
 
-@pytest.fixture(name='register')
-def fixture_register():
-  """Registers losses for one test alone."""
-  added = []
-
-  def register(*specs):
-    shallow_mimic.register(*specs)
-    added.extend(spec.name for spec in specs)
-
-  yield register
-  for name in added:
-    LossSpec.registry.remove(name)
-
-
-def test_a_registered_loss_is_an_objective_like_ours(register):
-  register(HUBER)
+def test_a_registered_loss_is_an_objective_like_ours():
+  shallow_mimic.register(HUBER)
   objective = make_objective('huber', constants={'delta': 0.5})
   gap = np.abs(G - Z)
   np.testing.assert_allclose(
@@ -242,14 +228,15 @@ def test_a_registered_loss_is_an_objective_like_ours(register):
   assert not objective.normalized
 
 
-def test_what_is_registered_is_read_when_it_is_used(register):
+def test_what_is_registered_is_read_when_it_is_used():
   """Nothing of a loss is decided before it is there, or kept once it is not."""
   objective = Objective('huber', (('delta', 1.0),))
   assert objectives.find_registered(['blended']) == {}
-  register(HUBER)
+  shallow_mimic.register(HUBER)
   assert objectives.find_registered(['huber', 'blended', 'huber']) == {
       'huber': '3'}
-  register(dataclasses.replace(HUBER, normalized=True, version='4'))
+  shallow_mimic.register(
+      dataclasses.replace(HUBER, normalized=True, version='4'))
   assert objective.normalized
   assert make_objective('huber', constants={'delta': 1}).version == '4'
   np.testing.assert_allclose(
@@ -257,8 +244,8 @@ def test_what_is_registered_is_read_when_it_is_used(register):
       rtol=1e-5)
 
 
-def test_a_constant_without_a_default_must_be_stated(register):
-  register(HUBER)
+def test_a_constant_without_a_default_must_be_stated():
+  shallow_mimic.register(HUBER)
   with pytest.raises(errors.UserError) as error:
     make_objective('huber')
   assert str(error.value) == "the loss 'huber' needs its constant 'delta'"

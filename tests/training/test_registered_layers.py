@@ -17,9 +17,6 @@ SHAPE = (small_family.FEATURES,)
 @pytest.fixture(autouse=True)
 def fixture_registered():
   shallow_mimic.register(Gate, Standard)
-  yield
-  for name in ('gate', 'std'):
-    models.Layer.registry.remove(name)
 
 
 def make_buckets(members):

@@ -40,12 +40,11 @@ def make_source(parts=None, **changes):
   return data.Source(**(fields | changes))
 
 
-@pytest.fixture(name='register', autouse=True)
+@pytest.fixture(name='register')
 def fixture_register():
   """Registers `make_source(…)` until the test ends."""
-  yield lambda *parts, **changes: shallow_mimic.register(
+  return lambda *parts, **changes: shallow_mimic.register(
       make_source(*parts, **changes))
-  data.Source.registry.remove(NAME)
 
 
 def make_config(**changes):
@@ -278,7 +277,6 @@ def test_no_name_hides_version_or_digest(name):
     shallow_mimic.register(make_source(
         name=name, version=version, digest=functools.partial(_say, said)))
     digests.add(data.source_digest(make_config(source=name)))
-  data.Source.registry.remove(name)
   assert len(digests) == 3
 
 
