@@ -34,7 +34,7 @@ def main() -> None:
   wanted = export.Wanted(_MODEL.value, _WIDTH.value, _SEED.value)
   target = pathlib.Path(_TO.value or 'export').expanduser()
   record = export.export_student(
-      flags.FLAGS.config, app.chosen_workdir(), wanted, target)
+      app.chosen_workdir(), wanted, target, config=flags.FLAGS.config)
   print(f'{record.model}, width {record.width}, seed {record.seed}:'
         f' {target}')
 

@@ -53,9 +53,11 @@ def main() -> None:
     parts = []
     for fold in range(config.data.speech.folds):
       print(f'{folder / f"fold-{fold}"}', flush=True)
-      pipeline.run(folds.choose_fold(config, fold, size),
-                   folder / f'fold-{fold}')
-      parts.append(folds.read_fold(folder / f'fold-{fold}'))
+      place, one = folder / f'fold-{fold}', folds.choose_fold(
+          config, fold, size)
+      pipeline.run(one, place)
+      parts.append(folds.join_counts(
+          pipeline.read_run(place, config=one).read_counts(), place))
     found[size] = folds.pool(parts)
   print(fold_tables.write_pooled(
       root / 'pooled', found, seed=config.seed,

@@ -15,8 +15,8 @@ def main() -> None:
   """Runs the last stage alone."""
   from shallow_mimic import pipeline  # noqa: PLC0415  (JAX loads slowly)
 
-  print('report:', pipeline.run(
-      flags.FLAGS.config, app.chosen_workdir(), stages=('curves',)))
+  print('report:', pipeline.write_report(
+      app.chosen_workdir(), config=flags.FLAGS.config))
 
 
 def start() -> None:

@@ -26,6 +26,12 @@ _STAGES = flags.DEFINE_list(
     ' curves; all if not given.')
 
 
+_REDO = flags.DEFINE_list(
+    'redo', [], 'Stages whose trained nets may be replaced where they no longer'
+    ' fit; those are moved into DIR/old. Where all of a stage fits, all of it'
+    ' is moved there.')
+
+
 def choose_stages(words: Sequence[str] | None, known: Sequence[str], *,
                   latency: bool = False) -> tuple[str, ...]:
   """The stages that --stages names, in the order in which they run.
@@ -57,7 +63,12 @@ def main() -> None:
   config, started = flags.FLAGS.config, time.monotonic()
   stages = choose_stages(_STAGES.value, tuple(pipeline.STAGES),
                          latency=config.report.latency)
-  report = pipeline.run(config, app.chosen_workdir(), stages=stages)
+  for word in _REDO.value:
+    if word not in pipeline.STAGES:
+      raise errors.UserError(
+          f'--redo has {word!r}; known: {", ".join(pipeline.STAGES)}')
+  report = pipeline.run(config, app.chosen_workdir(), stages=stages,
+                        redo=_REDO.value)
   if 'curves' in stages:
     print(f'report: {report} ({time.monotonic() - started:.0f} s)')
 

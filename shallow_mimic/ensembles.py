@@ -19,7 +19,7 @@ from jax.typing import ArrayLike
 from shallow_mimic import errors
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.pools import Pool, as_pool
-from shallow_mimic.runs import files, workdir
+from shallow_mimic.runs import files
 
 if TYPE_CHECKING:
   from shallow_mimic import configs, models
@@ -28,7 +28,7 @@ SPACES = ('logits', 'probabilities')
 
 
 class Teacher(NamedTuple):
-  """One member: its net, parameters and their SHA-256.
+  """One member: its net, parameters and identity, see `kept_nets`.
 
   `held_out` is the fold of the training inputs that it did not train on;
   None where it trained on all. A `mirrored` member looks at mirror images.
@@ -36,7 +36,7 @@ class Teacher(NamedTuple):
 
   net: models.Net
   params: Any
-  digest: str = ''
+  identity: Any = None
   held_out: int | None = None
   mirrored: bool = False
 
@@ -153,8 +153,9 @@ def labellers(teachers: Sequence[Teacher], fold: int) -> list[int]:
 
 
 def write_ensemble(directory: os.PathLike | str, name: str, space: str,
-                   teachers: Mapping[str, Teacher], dataset: Dataset) -> None:
-  """Writes an ensemble's dev and test logits, record and identity.
+                   teachers: Mapping[str, Teacher],
+                   dataset: Dataset) -> dict[str, Any]:
+  """Writes an ensemble's dev and test logits and record; its identity.
 
   Args:
     directory: the ensemble's own folder.
@@ -163,7 +164,7 @@ def write_ensemble(directory: os.PathLike | str, name: str, space: str,
     teachers: the members by name, GROUP:PLACE.
     dataset: inputs and labels.
   """
-  from shallow_mimic.evaluation import describe, recognition, records  # noqa: PLC0415
+  from shallow_mimic.evaluation import describe, recognition  # noqa: PLC0415
 
   directory = pathlib.Path(directory)
   if not teachers:
@@ -178,9 +179,11 @@ def write_ensemble(directory: os.PathLike | str, name: str, space: str,
     values[split] = {name: float(total.value) for name, total in sums.items()}
   record = describe.make_ensemble_record(
       name, list(teachers.values()), values, bins['test'])
-  records.write_records(directory / 'records.json', recognition.score_phones(
-      directory, [record], dataset, lambda _, split: said[split]))
-  workdir.write_identity(directory, identify(space, teachers))
+  [trees] = recognition.score_phones([record], dataset,
+                                     lambda _, split: said[split])
+  for file, tree in trees.items():
+    files.write_json(directory / file, tree)
+  return identify(space, teachers)
 
 
 @jax.jit
@@ -193,9 +196,9 @@ def _judge(logits, labels):
 
 
 def identify(space: str, teachers: Mapping[str, Teacher]) -> dict[str, Any]:
-  """What an ensemble is: space, digests, and who left out which fold."""
+  """What an ensemble is: space, its members, and who left out which fold."""
   identity = {'space': space,
-              'teachers': {key: one.digest for key, one in teachers.items()}}
+              'teachers': {key: one.identity for key, one in teachers.items()}}
   apart = {key: int(one.held_out) for key, one in teachers.items()
            if one.held_out is not None}
   return identity | ({'held_out': apart} if apart else {})
@@ -214,8 +217,8 @@ def make_teachers(
 
   Args:
     ensemble: its configuration (`config.ensembles.NAME`).
-    read: net, parameters, digest and fold held out of each trained teacher of
-      a group.
+    read: net, parameters, identity and fold held out of each trained teacher
+      of a group.
   """
   members = {}
   for text in ensemble.members:

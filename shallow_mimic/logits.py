@@ -19,7 +19,7 @@ from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
 from shallow_mimic.data.pools import DTYPES, take
-from shallow_mimic.runs import files, parts, progress, workdir
+from shallow_mimic.runs import files, kept, parts, progress
 
 _MANIFEST = 'manifest.json'
 
@@ -59,7 +59,7 @@ def _labelled_by(teacher: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def write_logits(directory: os.PathLike | str, origin: Mapping[str, Any],
                  dataset: Dataset, apply: Callable[..., np.ndarray], *,
-                 stage: str = 'logits') -> None:
+                 stage: str = 'logits') -> tuple[dict, list[str]]:
   """Writes a cache in parts; parts that are there and intact are kept.
 
   Args:
@@ -93,7 +93,8 @@ def write_logits(directory: os.PathLike | str, origin: Mapping[str, Any],
       files.write_array(_part_path(directory, start // size), block)
       record.add(files.digest_array(block), complete=stop == rows)
       told.update(stop)
-  workdir.write_identity(directory, {**origin, 'parts': record.digests})
+  return {**origin, 'parts': record.digests}, [_MANIFEST, *(
+      _part_path(directory, part).name for part in range(len(record.digests)))]
 
 
 def read_logits(directory: os.PathLike | str,
@@ -120,7 +121,7 @@ def read_logits(directory: os.PathLike | str,
   for part, digest in enumerate(manifest['parts']):
     block = _read_part(directory, part)
     if files.digest_array(block) != digest:
-      raise workdir.explain_damage(_part_path(directory, part), directory)
+      raise kept.explain_damage(_part_path(directory, part), directory)
     blocks.append(block.astype(np.float32))
   layout = mixtures.Layout(tuple(map(tuple, manifest['origin']['sets'])))
   return Targets(layout, np.concatenate(blocks))
@@ -130,7 +131,7 @@ def _read_manifest(directory: pathlib.Path,
                    origin: Mapping[str, Any]) -> dict[str, Any]:
   """The manifest, unless the cache belongs to something else."""
   manifest = files.read_json(directory / _MANIFEST)
-  differ = workdir.find_differences(manifest['origin'], origin)
+  differ = kept.find_differences(manifest['origin'], origin)
   if differ:
     raise errors.UserError(
         f'the logit cache {directory} is of another {", ".join(differ)}; its'

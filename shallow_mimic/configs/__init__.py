@@ -8,6 +8,7 @@ from shallow_mimic.configs.curves import make_loss_curves, make_size_curves  # n
 from shallow_mimic.configs.defaults import (  # noqa: E402
   Given,
   default_config,
+  from_json,
   make_curve,
   make_ensemble,
   make_teacher,
@@ -32,6 +33,6 @@ from shallow_mimic.configs.sections import (  # noqa: E402
 __all__ = [
     'Config', 'Curve', 'Data', 'Ensemble', 'Given', 'Logits', 'Parallel',
     'Report', 'Speech', 'Students', 'Teacher', 'Training', 'default_config',
-    'load', 'make_curve', 'make_ensemble', 'make_loss_curves',
+    'from_json', 'load', 'make_curve', 'make_ensemble', 'make_loss_curves',
     'make_size_curves', 'make_teacher', 'read_config', 'to_json',
 ]

@@ -108,9 +108,20 @@ def to_json(config: Given) -> dict[str, Any]:
   Raises:
     UserError: see `read_config`.
   """
-  tree = json.loads(json.dumps(fields.to_tree(read_config(config))))
-  for curve in tree['students']['curves'].values():
-    # A younger field than some work directories, which are to stay valid.
-    if not curve['constants']:
-      del curve['constants']
-  return tree
+  return json.loads(json.dumps(fields.to_tree(read_config(config))))
+
+
+def from_json(tree: Mapping[str, Any]) -> ml_collections.ConfigDict:
+  """The configuration of a JSON tree that `to_json` made.
+
+  Raises:
+    UserError: a field is unknown, missing, or not what it may be.
+  """
+  return _make_fields(read_config(_make_tuples(tree)))
+
+
+def _make_tuples(tree: Any) -> Any:
+  """JSON knows no tuples."""
+  if isinstance(tree, Mapping):
+    return {name: _make_tuples(one) for name, one in tree.items()}
+  return tuple(map(_make_tuples, tree)) if isinstance(tree, list) else tree

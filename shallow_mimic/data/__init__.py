@@ -37,3 +37,13 @@ __all__ = [
     'find_registered', 'find_shapes', 'find_source', 'read_source',
     'say_speech_sources', 'source_digest',
 ]
+
+
+def identify_settings(config):
+  from shallow_mimic import configs
+  import dataclasses, json
+  from shallow_mimic.configs import fields
+  tree = json.loads(json.dumps(fields.to_tree(config)))
+  for k in ('path','data_dir','memory_gib','input_shape','classes','examples'):
+    del tree[k]
+  return tree

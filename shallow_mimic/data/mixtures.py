@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -179,6 +179,17 @@ def layout_rows(text: str, layout: Layout, dataset: Dataset) -> np.ndarray:
         f' data have {max(folds) + 1} folds (config.data.folds)'
     )
   return rows[folds != fold]
+
+
+def count_inputs(text: str, dataset: Dataset) -> int:
+  """How many inputs `text` names."""
+  layout = make_layout([text], set_sizes(dataset))
+  return len(layout_rows(text, layout, dataset))
+
+
+def identify_data(dataset: Dataset, texts: Iterable[str],
+                  splits: Iterable[str] = ('dev',)) -> dict[str, Any]:
+  return {'all': dataset.fingerprint}
 
 
 def gather(dataset: Dataset, layout: Layout,

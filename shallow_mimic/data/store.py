@@ -24,7 +24,7 @@ from shallow_mimic.data.preprocessing import (
 )
 from shallow_mimic.data.utterances import Sequences
 from shallow_mimic.data.views import Views
-from shallow_mimic.runs import files
+from shallow_mimic.runs import files, parts
 from shallow_mimic.runs.parts import write_parts
 
 RECORD = 'dataset.json'
@@ -32,10 +32,14 @@ _SEQUENCE_ARRAYS = ('stops', 'phones', 'phone_stops')
 _Rows = Callable[[], Iterator[np.ndarray]]
 
 
-def write_dataset(directory: os.PathLike | str, dataset: Dataset) -> None:
+def write_dataset(directory: os.PathLike | str,
+                  dataset: Dataset) -> list[str]:
   """Writes a folder that `read_dataset` reads; `dataset.json` comes last.
 
   Inputs that are mapped from their file in that folder are there already.
+
+  Returns:
+    The names of its files; those of parts, see `write_parts`, among them.
 
   Raises:
     UserError: the folder cannot be written.
@@ -70,6 +74,7 @@ def write_dataset(directory: os.PathLike | str, dataset: Dataset) -> None:
       'utterances': {split: list(utterances.names)
                      for split, utterances in dataset.sequences.items()},
   })
+  return [RECORD, *arrays, *(parts.name_record(file) for file in arrays)]
 
 
 def read_dataset(directory: os.PathLike | str) -> Dataset:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shallow_mimic import models, training
+from shallow_mimic import losses, models
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
 from shallow_mimic.evaluation import metrics, nets
@@ -96,11 +96,18 @@ def _read_train(targets, count, rows):
 
 def judge(
     net: models.Net, params: Any, members: Sequence[family.Member],
-    family_data: training.FamilyData, bench: Bench,
+    normalizers: Sequence[losses.LogitNormalizer], bench: Bench,
 ) -> tuple[list[dict[str, dict[str, float]]], list[metrics.CalibrationBins]]:
-  """Metrics by split of each member of one shape, and bins on test."""
+  """Metrics by split of each member of one shape, and bins on test.
+
+  Args:
+    net: the shape.
+    params: theirs, [S, …].
+    members: S of them.
+    normalizers: of the logits of each.
+    bench: what they are judged on.
+  """
   known = tuple(dict.fromkeys(m.objective for m in members))
-  normalizers = [training.choose_normalizer(m, family_data) for m in members]
 
   def place(name):
     return bench.teachers.index(name) if name else 0

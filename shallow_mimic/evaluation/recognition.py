@@ -11,11 +11,10 @@ the data have utterances; on dev and test, fractions unless said otherwise:
                          and states of `q`, which has no class, are left out
   phone_nll              −log of the right class's share of that sum, nats
 
-It writes `phone_errors.json` beside the records, for whoever pools folds or
+`phone_errors.json` lies beside the record, for whoever pools folds or
 resamples utterances: {'utterances': [U] names 'speaker/sentence' of test,
-'nets': a dict for each record, in their order}. A net has its record's
-`identity` and lists [U], whose sums are the metrics' numerators and
-denominators:
+'net': its record's `identity` and lists [U]}. The sums of these are the
+metrics' numerators and denominators:
   scored, forgiven   dicts of substitutions, deletions, insertions, phones
   frames, right, nll   of states: frames, hits, sum of −log p in nats
   phone_frames, phone_right, phone_nll   of the 39 classes
@@ -24,8 +23,6 @@ denominators:
 from __future__ import annotations
 
 import dataclasses
-import os
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -34,8 +31,7 @@ import numpy as np
 
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.utterances import Sequences
-from shallow_mimic.evaluation.records import Record
-from shallow_mimic.runs import files
+from shallow_mimic.evaluation.records import RECORD, Record
 from shallow_mimic.speech import hmm, phones, scoring, viterbi
 
 FILE = 'phone_errors.json'
@@ -53,43 +49,50 @@ _TOGETHER, _ROUND = 32, 64
 Phones = Sequence[scoring.Phones]
 
 
-def score_phones(directory: os.PathLike | str, records: Sequence[Record],
-                 dataset: Dataset,
-                 predict: Callable[[int, str], np.ndarray]) -> list[Record]:
-  """The records with phone metrics; writes `phone_errors.json`.
+def score_phones(records: Sequence[Record], dataset: Dataset,
+                 predict: Callable[[int, str], np.ndarray],
+                 ) -> list[dict[str, Any]]:
+  """What is kept of each record: JSON trees by the names of their files.
 
-  The records as they are where the data have no utterances.
+  The record alone where the data have no utterances; else with its phone
+  metrics, and the counts of `phone_errors.json`.
 
   Args:
-    directory: the stage's folder.
-    records: the final records of its nets.
+    records: the final records of nets.
     dataset: see the module.
     predict: logits [N, C] of the net of record i on 'dev' or 'test', not
       normalised.
   """
   if 'train' not in dataset.sequences:
-    return list(records)
-  model, nets, scored = fit_decoder(dataset), [], []
+    return [{RECORD: record.to_json()} for record in records]
+  model, found = fit_decoder(dataset), []
   for index, record in enumerate(records):
-    logits = {split: predict(index, split) for split in ('dev', 'test')}
-    weights = choose_weights(logits['dev'], dataset.sequences['dev'], model)
-    values = dict(record.metrics)
-    for split, part in (('dev', dataset.dev), ('test', dataset.test)):
-      sequences = dataset.sequences[split]
-      [found] = decode(logits[split], sequences, model, weights)
-      counts = {**count_phones(sequences.references, found),
-                **count_frames(logits[split], part.y, sequences.stops)}
-      values[split] = {**values[split], **make_metrics(counts)}
-    scored.append(dataclasses.replace(
-        record, metrics=values,
-        language_weight=np.asarray(weights.language).item(),
-        insertion_penalty=np.asarray(weights.insertion).item(),
-        prior_scale=np.asarray(weights.prior).item(),
-        confusions=list_confusions(sequences.references, found)))
-    nets.append(record.identity | counts)
-  files.write_json(pathlib.Path(directory) / FILE, {
-      'utterances': list(dataset.sequences['test'].names), 'nets': nets})
-  return scored
+    scored, counts = _score_one(
+        record, dataset, model,
+        {split: predict(index, split) for split in ('dev', 'test')})
+    found.append({RECORD: scored.to_json(), FILE: {
+        'utterances': list(dataset.sequences['test'].names),
+        'net': record.identity | counts}})
+  return found
+
+
+def _score_one(record: Record, dataset: Dataset, model: hmm.Hmm,
+               logits: dict[str, np.ndarray]) -> tuple[Record, dict[str, Any]]:
+  """The record with its phone metrics, and the counts on test."""
+  weights = choose_weights(logits['dev'], dataset.sequences['dev'], model)
+  values = dict(record.metrics)
+  for split, part in (('dev', dataset.dev), ('test', dataset.test)):
+    sequences = dataset.sequences[split]
+    [found] = decode(logits[split], sequences, model, weights)
+    counts = {**count_phones(sequences.references, found),
+              **count_frames(logits[split], part.y, sequences.stops)}
+    values[split] = {**values[split], **make_metrics(counts)}
+  return dataclasses.replace(
+      record, metrics=values,
+      language_weight=np.asarray(weights.language).item(),
+      insertion_penalty=np.asarray(weights.insertion).item(),
+      prior_scale=np.asarray(weights.prior).item(),
+      confusions=list_confusions(sequences.references, found)), counts
 
 
 def fit_decoder(dataset: Dataset) -> hmm.Hmm:

@@ -12,6 +12,7 @@ from typing import Any
 from shallow_mimic import errors
 from shallow_mimic.runs import files
 
+RECORD = 'record.json'
 _ROLES = ('teacher', 'ensemble', 'student')
 
 
@@ -142,28 +143,20 @@ class Record:
     return cls(**tree)
 
 
-def write_records(path: os.PathLike | str, records: Iterable[Record]) -> None:
-  """Writes records as a JSON list, whole or not at all."""
-  files.write_json(path, [record.to_json() for record in records])
-
-
-def read_records(path: os.PathLike | str) -> list[Record]:
-  """Reads what `write_records` wrote.
+def read_record(folder: os.PathLike | str) -> Record:
+  """The record that is kept in a folder.
 
   Raises:
     UserError: the file is damaged, or holds other fields than records have.
   """
-  trees, found = files.read_json(path), []
-  for place, tree in enumerate(trees if isinstance(trees, list) else [trees]):
-    try:
-      found.append(Record.from_json(tree))
-    except (TypeError, ValueError) as error:
-      raise errors.UserError(
-          f'cannot read record {place} of {path}: {error}; another version of'
-          f' shallow_mimic wrote it: use that one, or delete'
-          f' {pathlib.Path(path).parent} and run again to make it anew'
-      ) from error
-  return found
+  path = pathlib.Path(folder) / RECORD
+  try:
+    return Record.from_json(files.read_json(path))
+  except (TypeError, ValueError) as error:
+    raise errors.UserError(
+        f'cannot read {path}: {error}; another version of shallow_mimic wrote'
+        f' it: use that one, or delete {path.parent} and run again to make it'
+        ' anew') from error
 
 
 def read_metric(record: Record, split: str, metric: str) -> float:

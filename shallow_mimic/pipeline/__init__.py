@@ -4,6 +4,6 @@ from shallow_mimic import packages
 
 packages.require('run')  # One line, before an import fails.
 
-from shallow_mimic.pipeline.stages import STAGES, run  # noqa: E402
+from shallow_mimic.pipeline.stages import STAGES, read_run, run, write_report  # noqa: E402
 
-__all__ = ['STAGES', 'run']
+__all__ = ['STAGES', 'read_run', 'run', 'write_report']

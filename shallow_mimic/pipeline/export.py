@@ -8,25 +8,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from shallow_mimic import (
-  __version__,
-  configs,
-  errors,
-  logits,
-  students,
-  training,
-)
+from shallow_mimic import configs, errors, training
 from shallow_mimic.data.dataset import Dataset
-from shallow_mimic.evaluation.records import (
-  Record,
-  choose_metric,
-  read_records,
-  score,
-)
-from shallow_mimic.pipeline import registered, stages, validation
-from shallow_mimic.runs import files, workdir
+from shallow_mimic.evaluation.records import Record, choose_metric, score
+from shallow_mimic.pipeline import stages
+from shallow_mimic.pipeline.run import Run
 from shallow_mimic.students import artefact
-from shallow_mimic.training.family import Member
+from shallow_mimic.training import family, kept_nets
 
 
 class Wanted(NamedTuple):
@@ -37,15 +25,16 @@ class Wanted(NamedTuple):
   seed: int | None = None
 
 
-def export_student(config: configs.Given, root: os.PathLike | str,
-                   wanted: Wanted, target: os.PathLike | str) -> Record:
+def export_student(root: os.PathLike | str, wanted: Wanted,
+                   target: os.PathLike | str, *,
+                   config: configs.Given | None = None) -> Record:
   """Writes a student as an artefact; see `artefacts.write_artefact`.
 
   Args:
-    config: that of the work directory.
     root: the finished work directory.
     wanted: which student.
     target: the artefact's folder, absent or empty.
+    config: as whose result the directory is read; None: that of its last run.
 
   Returns:
     The student's record.
@@ -56,20 +45,17 @@ def export_student(config: configs.Given, root: os.PathLike | str,
   """
   root = pathlib.Path(root).resolve()
   artefact.check_target(target)
-  config = _check_workdir(config, root)
-  run = stages.Run(config, root)
-  dataset = run.read_dataset()
+  run = stages.read_run(root, config=config)
+  dataset = run.dataset
   if dataset.raw_dtype not in artefact.RAW_DTYPES:
     raise errors.UserError(
         f'{root / "data"} does not say of what type its raw inputs were;'
         ' delete that folder and run again to make it anew')
-  folder = root / 'students' / 'final'
-  records = read_records(folder / 'records.json')
+  nets, records = run.list_students(), run.read_scores()
   index = choose_student(records, wanted, root)
-  members = run.read_members(dataset)
-  whole = _read_whole(run, dataset, members, index)
-  facts = _make_facts(run, dataset, members[index], records[index])
-  artefact.write_artefact(target, whole, facts)
+  artefact.write_artefact(
+      target, _read_whole(run, dataset, nets[index]),
+      _make_facts(run, dataset, nets[index], records[index]))
   return records[index]
 
 
@@ -118,44 +104,25 @@ def _list_known(records: Sequence[Record]) -> str:
                    f' {join(seeds[model])})' for model in widths) or 'none'
 
 
-def _check_workdir(given: configs.Given, root: pathlib.Path) -> configs.Config:
-  """UserError unless it is of this configuration, with intact students."""
-  config = validation.check_config(given)
-  if not (root / 'config.json').exists():
-    raise errors.UserError(
-        f'{root} is no work directory; name that of a finished run with'
-        ' --workdir, or run `launch.run` with it first')
-  workdir.check_config(root, registered.make_identity(config))
-  for name in ('data', 'students/search', 'students/final'):
-    workdir.require(root / name, name.split('/', maxsplit=1)[0])
-    workdir.verify(root / name)
-  return config
-
-
-def _read_whole(run: stages.Run, dataset: Dataset, members: Sequence[Member],
-                index: int) -> artefact.Whole:
-  member = members[index]
-  net, params = students.read_student(
-      run.root / 'students' / 'final', members, index, dataset)
+def _read_whole(run: Run, dataset: Dataset, net: kept_nets.Wanted,
+                ) -> artefact.Whole:
+  member = net.member
+  problem = dataset.input_shape, dataset.classes
+  _, fitted = kept_nets.read_net(run.root, net, *problem)
   normalizer = None
   if member.objective.normalized:
-    targets = logits.read_logits(
-        run.root / 'logits' / member.teacher,
-        run.read_origin(dataset, member.teacher))
     normalizer = training.fit_normalizer(
-        member, dataset, {member.teacher: targets})
+        member, dataset, run.read_targets([member.teacher]))
   offsets = dataset.pool('dev').offsets
   return artefact.Whole(
-      net, params, dataset.raw_dtype, dataset.fitted,
-      0 if offsets is None else len(offsets), normalizer)
+      family.member_net(member, *problem), fitted.params, dataset.raw_dtype,
+      dataset.fitted, 0 if offsets is None else len(offsets), normalizer)
 
 
-def _make_facts(run: stages.Run, dataset: Dataset, member: Member,
+def _make_facts(run: Run, dataset: Dataset, net: kept_nets.Wanted,
                 record: Record) -> dict[str, Any]:
   """Who it is and what it comes from, for the manifest."""
-  identity = workdir.read_identity(run.root / 'students' / 'final')
-  teacher = member.teacher and workdir.read_identity(
-      run.root / 'logits' / member.teacher)
+  member, found = net.member, kept_nets.require_net(run.root, net)
   return {
       'model': member.model, 'width': member.width, 'seed': member.seed,
       'objective': member.objective.name, 'teacher': member.teacher,
@@ -165,9 +132,9 @@ def _make_facts(run: stages.Run, dataset: Dataset, member: Member,
       'metrics': record.metrics,
       'made_from': {
           'data': dataset.name, 'fingerprint': dataset.fingerprint,
-          'config': files.digest_json(configs.to_json(run.config)),
-          'students': files.digest_json(identity),
-          'logits': files.digest_json(teacher) if teacher else '',
-          'shallow_mimic': __version__,
+          'net': found.identity,
+          'teacher': (run.identities[member.teacher] if member.teacher
+                      else None),
       },
+      'trained_with': found.made_with,
   }

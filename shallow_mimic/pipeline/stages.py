@@ -1,9 +1,9 @@
-"""All stages in order. Each runs once; what is there is verified and skipped.
+"""All stages in order. What is there is verified and kept, the rest is made.
 
 data → teachers → ensembles → logits → students (→ latencies) → curves, each in
-a folder of the work directory that can be deleted and is then made anew alone.
-With `data.speech.realign` the stage `teachers` begins with as many rounds of
-realignment, and what follows trains on the labels of the last.
+a folder of the work directory. With `data.speech.realign` the stage `teachers`
+begins with as many rounds of realignment, and what follows trains on the
+labels of the last.
 """
 
 from __future__ import annotations
@@ -26,33 +26,21 @@ from shallow_mimic import (
   teachers,
   training,
 )
-from shallow_mimic.data import mixtures, store
+from shallow_mimic.data import store
 from shallow_mimic.data.dataset import Dataset
-from shallow_mimic.data.mixtures import Targets
-from shallow_mimic.evaluation import latencies, records
-from shallow_mimic.pipeline import registered, validation
-from shallow_mimic.runs import files, parts, workdir
+from shallow_mimic.evaluation import fidelity, latencies
+from shallow_mimic.pipeline import changes, registered, validation
+from shallow_mimic.pipeline.run import Run
+from shallow_mimic.runs import files, parts, versions, workdir
+from shallow_mimic.runs.workdir import Part
+from shallow_mimic.students import Scores
 from shallow_mimic.teachers import realignment
-from shallow_mimic.training import family, parallel
+from shallow_mimic.training import family, kept_nets, parallel
+from shallow_mimic.training.kept_nets import Wanted
+from shallow_mimic.training.rounds import Nets
 
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-  """What is made once, in a folder of its own.
-
-  Attributes:
-    name: in words.
-    folder: where its files lie.
-    made_from: names and digests of all that it depends on.
-    work: writes its files to a folder; goes on with what it finds half done.
-    discard: deletes what was begun from other things; None: that is refused.
-  """
-
-  name: str
-  folder: pathlib.Path
-  made_from: Mapping[str, Any]
-  work: Callable[[pathlib.Path], object]
-  discard: Callable[[pathlib.Path], None] | None = None
+# Each is made in turn; it is asked for when those before it are finished.
+Parts = Iterator[Part | Nets | Scores]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,19 +56,25 @@ class Stage:
 
   name: str
   needs: tuple[str, ...]
-  parts: Callable[[Run], Iterator[Part]]
+  parts: Callable[[Run], Parts]
   folders: tuple[str, ...] = ()
 
 
 def run(config: configs.Given, directory: str | pathlib.Path, *,
-        stages: Sequence[str] | None = None,
+        stages: Sequence[str] | None = None, redo: Sequence[str] = (),
         say: Callable[[str], None] = print) -> pathlib.Path:
   """Runs the stages named, in order; those that they need must be finished.
+
+  What is there and fits is verified and kept. What does not fit is made again
+  where that is quick; trained nets are refused, unless their stage, or one
+  before it, is to be done again.
 
   Args:
     config: see `configs.default_config`.
     directory: the work directory.
     stages: which stages, by their names in any order; None for all.
+    redo: stages whose nets may be moved aside, where they do not fit; where
+      all of them fit, the whole stage is moved aside.
     say: told a line for each stage.
 
   Returns:
@@ -90,16 +84,63 @@ def run(config: configs.Given, directory: str | pathlib.Path, *,
     UserError: anything that a user or a machine did wrong.
   """
   chosen = choose_stages(STAGES if stages is None else stages)
+  again = choose_stages(redo) if redo else []
   config = validation.check_config(config)
   root = pathlib.Path(directory).resolve()
   with workdir.hold(root):
-    workdir.claim(root, registered.make_identity(config))
-    _verify_needed(root, chosen)
+    workdir.check_ours(root)
+    names = [stage.name for stage in again]
+    here = Run(config, root, say, tuple(
+        name for name in STAGES[STAGES.index(names[0]):]) if names else ())
+    stale = changes.check_changes(here, [stage.name for stage in chosen])
+    for stage in again:
+      if stage.name not in stale:
+        _move_aside(here, stage)
+    workdir.write_config(root, registered.make_identity(config))
+    if chosen[0].name != 'data':
+      workdir.require(root / 'data', 'data')
     for stage in chosen:
-      for part in stage.parts(Run(config, root, say)):
-        worked = workdir.run_once(
-            part.folder, part.made_from, part.work, discard=part.discard)
-        say(f'{part.name}: {"done" if worked else "there already, verified"}')
+      for part in stage.parts(here):
+        part.make(root, say)
+  return root / 'report' / 'index.html'
+
+
+def read_run(directory: str | pathlib.Path, *,
+             config: configs.Given | None = None,
+             say: Callable[[str], None] = print) -> Run:
+  """A work directory, to read what is there; its data are verified.
+
+  Args:
+    directory: the work directory.
+    config: as whose result it is read; None: that of its last run.
+    say: told what a user wants to read.
+
+  Raises:
+    UserError: it is none, it is damaged, or a field of the configuration is
+      not what it may be.
+  """
+  root = pathlib.Path(directory).resolve()
+  found = workdir.read_config(root)
+  if config is None:
+    found.pop('registered', None)
+    config = configs.from_json(found)
+  here = Run(validation.check_config(config), root, say)
+  workdir.require(root / 'data', 'data')
+  return here
+
+
+def write_report(directory: str | pathlib.Path, *,
+                 config: configs.Given | None = None,
+                 say: Callable[[str], None] = print) -> pathlib.Path:
+  """Draws the report of what is there, finished or not; see `read_run`.
+
+  Returns:
+    The path of index.html.
+  """
+  root = pathlib.Path(directory).resolve()
+  with workdir.hold(root):
+    here = read_run(root, config=config, say=say)
+    make_report(here, partial_run=True).make(root, lambda _: None)
   return root / 'report' / 'index.html'
 
 
@@ -118,202 +159,130 @@ def choose_stages(names: Sequence[str]) -> list[Stage]:
   return [stage for stage in _STAGES if stage.name in names]
 
 
-def _verify_needed(root: pathlib.Path, chosen: Sequence[Stage]) -> None:
-  """Verifies what the chosen stages read and none of them makes."""
-  needed = {name for stage in chosen for name in stage.needs}
-  for stage in reversed(_STAGES):  # What is needed by what is needed.
-    needed |= set(stage.needs) if stage.name in needed else set()
-  for stage in _STAGES:
-    if stage.name in needed and stage not in chosen:
-      for folder in stage.folders or (stage.name,):
-        for done in sorted((root / folder).rglob('done.json')):
-          workdir.verify(done.parent)
+def _move_aside(run: Run, stage: Stage) -> None:
+  """Moves all that a stage has made aside."""
+  for name in stage.folders or (stage.name,):
+    if (run.root / name).exists():
+      run.say(f'{stage.name}: what was there is now'
+              f' {workdir.move_aside(run.root, run.root / name)}')
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-  """One run of a configuration in a work directory: what stages read of it.
-
-  `say` is told what a user wants to read.
-  """
-
-  config: configs.Config
-  root: pathlib.Path
-  say: Callable[[str], None] = print
-
-  def read_dataset(self) -> Dataset:
-    """The data with their last labels."""
-    return teachers.read_dataset(self.config, self.root)
-
-  def read_teachers(self, dataset: Dataset,
-                    ensemble: configs.Ensemble) -> dict[str, ensembles.Teacher]:
-    """The members of an ensemble by name."""
-    return ensembles.make_teachers(ensemble, lambda name: (
-        teachers.read_teachers(self.root / 'teachers' / name, name,
-                               self.config.teachers[name], dataset)))
-
-  def read_origin(self, dataset: Dataset, name: str) -> dict[str, Any]:
-    """What the logit cache of an ensemble belongs to."""
-    ensemble, section = self.root / 'ensembles' / name, self.config.logits
-    workdir.require(ensemble, 'ensembles')
-    layout = mixtures.make_layout(
-        students.find_taught(self.config)[name], mixtures.set_sizes(dataset))
-    return logits.make_origin(
-        dataset, workdir.read_identity(ensemble), layout,
-        part_rows=section.part_rows, dtype=section.dtype)
-
-  def read_targets(self, dataset: Dataset) -> dict[str, Targets]:
-    """All cached logits, by their ensemble."""
-    return {name: logits.read_logits(
-        self.root / 'logits' / name, self.read_origin(dataset, name))
-            for name in students.find_taught(self.config)}
-
-  def read_members(self, dataset: Dataset,
-                   seeds: int = 0) -> list[family.Member]:
-    """The family with its chosen learning rates; all seeds, or so many."""
-    search = self.root / 'students' / 'search'
-    workdir.require(search, 'students')
-    section = self.config.students
-    return students.make_members(
-        section, dataset.input_shape, dataset.classes,
-        seeds=seeds or section.seeds, rates=students.read_rates(search))
-
-  def read_records(self) -> list[records.Record]:
-    """The records of every stage, teachers first."""
-    names = [f'teachers/{name}' for name in self.config.teachers]
-    names += [f'ensembles/{name}' for name in self.config.ensembles]
-    names += ['students/search', 'students/final']
-    timed = ['latencies'] * bool(self.config.report.latency)
-    for name in names + timed:
-      workdir.require(self.root / name, name.partition('/')[0])
-    found = [record for name in names for record in records.read_records(
-        self.root / name / 'records.json')]
-    return latencies.add_latencies(
-        self.root / 'latencies', found) if timed else found
-
-
-def read_data(run: Run) -> Iterator[Part]:
+def read_data(run: Run) -> Parts:
   """Reads and preprocesses the data once."""
   section = run.config.data
-  settings = configs.to_json(run.config)['data']
-  for place in ('path', 'data_dir'):  # What is there has a digest of its own.
-    del settings[place]
 
-  def work(directory: pathlib.Path) -> None:
+  def work(directory: pathlib.Path) -> tuple[Any, Sequence[str]]:
     run.say(f'data: reading {section.source} {section.name}'.rstrip())
     made = data.read_source(
         section, cache_dir=run.root / 'tfds', directory=directory)
     validation.check_inputs(run.config, made)
     validation.check_nets(run.config, made)
-    store.write_dataset(directory, made)
-    workdir.write_identity(directory, {'fingerprint': made.fingerprint})
+    names = store.write_dataset(directory, made)
+    return {'fingerprint': made.fingerprint}, names
 
   # A file that was refused may have been mended.
-  yield Part('data', run.root / 'data', {
-      'source': data.source_digest(section),
-      'settings': files.digest_json(settings)}, work, parts.discard)
+  yield Part('data', run.root / 'data', changes.find_data_origin(run), work,
+             resumed=True, discard=parts.discard)
 
 
-def train_teachers(run: Run) -> Iterator[Part]:
+def train_teachers(run: Run) -> Parts:
   """Trains every group of teachers, on realigned labels if so configured."""
   config = run.config
   validation.check_batches(
       config, len(parallel.choose_devices(config.parallel.devices)))
   yield from _realign(run)
-  dataset = run.read_dataset()
   for name, group in config.teachers.items():
-    yield Part(
-        f'teachers {name}', run.root / 'teachers' / name,
-        {'data': dataset.fingerprint}, partial(
-            teachers.write_teachers, name=name, group=group, dataset=dataset,
-            settings=training.make_settings(config, group)))
+    settings = training.make_settings(config, group)
+    yield Nets(run.list_teachers(name), teachers.plan_teachers(
+        name, group, run.dataset, settings), 'teachers' in run.replaced)
 
 
-def _realign(run: Run) -> Iterator[Part]:
+def _realign(run: Run) -> Parts:
   """Finds the labels of the training utterances anew, round by round."""
-  for done in range(run.config.data.speech.realign):
-    dataset = teachers.read_dataset(run.config, run.root, done)
-    member, settings = realignment.make_aligner(run.config)
-    stage = f'realign {done + 1}'
-    folder = run.root / 'realignments' / str(done + 1)
-    yield Part(stage, folder, {'data': dataset.fingerprint}, partial(
-        realignment.write_realignment, stage=stage, member=member,
-        dataset=dataset, settings=settings))
-    changed = files.read_json(folder / 'changes.json')['train']
-    run.say(f'{stage}: {100 * changed:.1f} % of the training frames changed'
-            ' state')
+  config, root = run.config, run.root
+  for number in range(1, config.data.speech.realign + 1):
+    dataset = teachers.read_dataset(config, root, number - 1)
+    wanted = realignment.want_aligner(config, number, dataset)
+    _, settings = realignment.make_aligner(config)
+    yield Nets([wanted], realignment.plan_aligner(number, dataset, settings),
+               'teachers' in run.replaced)
+    folder = realignment.labels_folder(root, number)
+    yield Part(f'realign {number} labels', folder,
+               realignment.say_origin(root, wanted, dataset),
+               partial(_write_labels, root, wanted, dataset))
+    changed = files.read_json(folder / realignment.CHANGES)['train']
+    run.say(f'realign {number}: {100 * changed:.1f} % of the training frames'
+            ' changed state')
 
 
-def average_teachers(run: Run) -> Iterator[Part]:
+def _write_labels(root: pathlib.Path, wanted: Wanted, dataset: Dataset,
+                  directory: pathlib.Path) -> Any:
+  net, params, _, _ = teachers.read_teacher(root, wanted, dataset)
+  return realignment.write_labels(directory, net, params, dataset)
+
+
+def average_teachers(run: Run) -> Parts:
   """Averages teachers; keeps their logits on dev and test."""
-  dataset = run.read_dataset()
+  def work(directory: pathlib.Path, name: str, space: str) -> Any:
+    return ensembles.write_ensemble(
+        directory, name, space, run.read_members(name), run.dataset)
+
   for name, ensemble in run.config.ensembles.items():
-    members = run.read_teachers(dataset, ensemble)
     yield Part(
         f'ensembles {name}', run.root / 'ensembles' / name,
-        {'data': dataset.fingerprint,
-         'teachers': ensembles.identify(ensemble.space, members)},
-        partial(ensembles.write_ensemble, name=name, space=ensemble.space,
-                teachers=members, dataset=dataset))
+        run.say_ensemble_origin(name),
+        partial(work, name=name, space=ensemble.space))
 
 
-def cache_logits(run: Run) -> Iterator[Part]:
+def cache_logits(run: Run) -> Parts:
   """Writes the logit cache of every ensemble that students imitate."""
-  dataset = run.read_dataset()
-
-  def work(directory: pathlib.Path, name: str, origin: dict) -> None:
+  def work(directory: pathlib.Path, name: str, origin: dict) -> Any:
     ensemble = run.config.ensembles[name]
-    members = list(run.read_teachers(dataset, ensemble).values())
+    members = list(run.read_members(name).values())
     apply = partial(ensembles.apply_ensemble, members, space=ensemble.space)
-    logits.write_logits(
-        directory, origin, dataset, apply, stage=f'logits {name}')
+    return logits.write_logits(
+        directory, origin, run.dataset, apply, stage=f'logits {name}')
 
   for name in students.find_taught(run.config):
-    origin = run.read_origin(dataset, name)
+    origin = run.read_origin(name)
     yield Part(f'logits {name}', run.root / 'logits' / name, origin,
-               partial(work, name=name, origin=origin))
+               partial(work, name=name, origin=origin), resumed=True)
 
 
-def train_students(run: Run) -> Iterator[Part]:
-  """Searches learning rates on dev, then trains the family."""
-  config, section, root = run.config, run.config.students, run.root
-  dataset, search = run.read_dataset(), run.root / 'students' / 'search'
-  taught = {name: root / 'logits' / name
-            for name in students.find_taught(config)}
-  for cache in taught.values():
-    workdir.require(cache, 'logits')
-  made_from = {'data': dataset.fingerprint, 'logits': {
-      name: workdir.read_identity(cache) for name, cache in taught.items()}}
-
-  def find_rates(directory: pathlib.Path) -> None:
-    students.write_search(
-        directory, students.make_members(
-            section, dataset.input_shape, dataset.classes,
-            seeds=section.search_seeds),
-        dataset, run.read_targets(dataset),
-        training.make_settings(config, section, steps=section.search_steps))
-
-  def train(directory: pathlib.Path) -> None:
-    said = {split: {name: ensembles.read_ensemble_logits(
-        root / 'ensembles' / name, split)
-                    for name in students.rank_teachers(config)}
-            for split in ('dev', 'test')}
-    students.write_students(
-        directory, run.read_members(dataset), dataset,
-        run.read_targets(dataset), said,
-        training.make_settings(config, section),
-        independent=ensembles.find_independent(config))
-
-  yield Part('students search', search, made_from, find_rates)
-  yield Part('students', root / 'students' / 'final',
-             {**made_from, 'search': workdir.read_identity(search)}, train)
+def train_students(run: Run) -> Parts:
+  """Searches learning rates on dev, trains the family, judges it."""
+  config, replace = run.config, 'students' in run.replaced
+  for name in students.find_taught(config):
+    workdir.require(run.root / 'logits' / name, 'logits')
+  yield Nets(run.list_searched(), students.plan_search(
+      run.dataset, run.read_targets, run.search_settings), replace)
+  settings = training.make_settings(config, config.students)
+  yield Nets(run.list_students(), students.plan_students(
+      run.dataset, run.read_targets, settings), replace)
+  yield Scores(*run.list_scores(), partial(_judge, run))
 
 
-def measure_latencies(run: Run) -> Iterator[Part]:
+def _judge(run: Run, nets: Sequence[Wanted]) -> Sequence[Mapping[str, Any]]:
+  """The scores of some final students."""
+  dataset, config = run.dataset, run.config
+  problem = dataset.input_shape, dataset.classes
+  said = {split: {name: ensembles.read_ensemble_logits(
+      run.root / 'ensembles' / name, split)
+                  for name in students.rank_teachers(config)}
+          for split in ('dev', 'test')}
+  targets = run.read_targets(list(students.find_taught(config)))
+  bench = fidelity.make_bench(
+      dataset, targets, said, ensembles.find_independent(config), config.seed)
+  fitted = [kept_nets.read_net(run.root, net, *problem)[1] for net in nets]
+  return students.judge_students(
+      [net.member for net in nets], fitted, dataset, targets, bench)
+
+
+def measure_latencies(run: Run) -> Parts:
   """Times every net, where `report.latency` asks for it."""
   if not run.config.report.latency:
     return
-  subjects = find_subjects(run, run.read_dataset())
+  subjects = find_subjects(run)
   made_from = {'nets': files.digest_json(
       [[list(key), repr(forms)] for key, forms in subjects.items()])}
   yield Part('latencies', run.root / 'latencies', made_from, partial(
@@ -322,10 +291,10 @@ def measure_latencies(run: Run) -> Iterator[Part]:
 
 
 def find_subjects(
-    run: Run, dataset: Dataset,
+    run: Run,
 ) -> dict[tuple[str, str, int], dict[str, latencies.Subject]]:
   """What is timed: teachers, ensembles, students with bottleneck absorbed."""
-  problem = dataset.input_shape, dataset.classes
+  problem = run.dataset.input_shape, run.dataset.classes
   subjects, deep = {}, {}
   for name, group in run.config.teachers.items():
     deep[name] = [family.member_net(member, *problem)
@@ -336,7 +305,7 @@ def find_subjects(
             for net in ensembles.pick_members(deep, text)]
     subjects['ensemble', name, 0] = {'': latencies.make_subject(
         nets * (1 + ensemble.mirror), ensemble.space)}
-  for member in run.read_members(dataset, seeds=1):
+  for member in run.find_members(seeds=1):
     net = family.member_net(member, *problem)
     absorbed = models.without_bottlenecks(net)
     forms = {'': latencies.make_subject([absorbed])}
@@ -346,23 +315,40 @@ def find_subjects(
   return subjects
 
 
-def draw_curves(run: Run) -> Iterator[Part]:
+def draw_curves(run: Run) -> Parts:
   """Writes results.csv, the figures, the tables and index.html."""
-  report, found = run.config.report, run.read_records()
-  made_from: dict[str, Any] = {
-      'records': files.digest_json([r.to_json() for r in found])}
-  if versions := curves.find_versions():
-    made_from['sections'] = versions
-  yield Part(
-      'curves', run.root / 'report', made_from,
-      partial(curves.write_report, records=found,
-              title=run.config.title or run.root.name,
-              notes=(*report.notes, *registered.say_registered(run.config)),
-              figure_width=report.figure_width or None,
-              paper_rows=tuple(map(dict, report.paper)),
-              main_teacher=students.rank_teachers(run.config)[0]))
+  yield make_report(run)
   run.say((run.root / 'report' / 'table.txt').read_text(
       encoding='utf-8').rstrip())
+
+
+def make_report(run: Run, *, partial_run: bool = False) -> Part:
+  """The report of a work directory.
+
+  Args:
+    run: what it is of.
+    partial_run: whether students that are not there yet are left out.
+  """
+  report, shown = run.config.report, run.read_records(partial=partial_run)
+  notes = [*report.notes, *registered.say_registered(run.config)]
+  if differ := versions.say_differences(shown.made_with):
+    notes.append(differ)
+  if shown.missing:
+    notes.append(f'{shown.missing} students are not trained yet.')
+  told: dict[str, Any] = {
+      'title': run.config.title or run.root.name, 'notes': tuple(notes),
+      'figure_width': report.figure_width or None,
+      'paper_rows': tuple(map(dict, report.paper)),
+      'main_teacher': students.rank_teachers(run.config)[0]}
+  made_from = {
+      'records': files.digest_json([r.to_json() for r in shown.records]),
+      'sections': curves.find_versions(), **told}
+
+  def work(directory: pathlib.Path) -> str:
+    curves.write_report(directory, shown.records, **told)
+    return made_from['records']
+
+  return Part('curves', run.root / 'report', made_from, work, redrawn=True)
 
 
 _STAGES = (

@@ -38,7 +38,8 @@ def steps(directory: os.PathLike | str) -> list[int]:
     UserError: the directory is there and cannot be listed.
   """
   try:
-    names = [e.name for e in os.scandir(os.fspath(directory)) if e.is_dir()]
+    names = [e.name for e in os.scandir(os.fspath(directory))
+             if e.is_dir(follow_symlinks=False)]
   except (FileNotFoundError, NotADirectoryError):
     return []
   except OSError as error:
@@ -50,7 +51,8 @@ def steps(directory: os.PathLike | str) -> list[int]:
 
 
 def write_checkpoint(
-    directory: os.PathLike | str, step: int, tree: Any, *, keep: int = 2
+    directory: os.PathLike | str, step: int, tree: Any, *, keep: int = 2,
+    identity: str = '',
 ) -> None:
   """Writes a pytree as one step, whole or not at all, and drops old steps.
 
@@ -65,6 +67,7 @@ def write_checkpoint(
     tree: pytree of JAX arrays (fully addressable; typed keys too), NumPy arrays
       and Python numbers, each of any shape.
     keep: how many of the newest finished steps up to `step` stay.
+    identity: of what is being trained; it is read under no other.
 
   Raises:
     UserError: the disk is full or the directory cannot be written.
@@ -80,14 +83,15 @@ def write_checkpoint(
   if jax.process_index():
     return
   target = pathlib.Path(os.path.abspath(directory), str(step))
+  _check_own(target.parent)
   temporary = target.with_name(f'{step}.tmp')
   with files.clear_disk_errors(target):
     target.parent.mkdir(parents=True, exist_ok=True)
     _clear_temporaries(target.parent)
     try:
       orbax_arrays.write_arrays(temporary, arrays)
-      record = _make_record(temporary, leaves, arrays)
-      files.write_json(temporary / _DIGESTS, record)
+      record = _make_record(temporary, leaves, arrays, [identity, step])
+      files.write_sealed(temporary / _DIGESTS, record)
       if target.exists():  # A rename alone does not replace a folder.
         os.replace(target, target.with_name(f'{step}.old.tmp'))
       os.replace(temporary, target)
@@ -97,17 +101,20 @@ def write_checkpoint(
 
 
 def read_checkpoint(
-    directory: os.PathLike | str, template: Any
+    directory: os.PathLike | str, template: Any, *, identity: str = '',
+    step: int | None = None,
 ) -> tuple[int, Any] | None:
   """Newest good step, as (step, tree), bit for bit what was written.
 
-  A step that is empty, unfinished or damaged is passed over for the next older
-  one, with one warning through absl's log.
+  A step that is empty, unfinished, damaged or of another identity is passed
+  over for the next older one, with one warning through absl's log.
 
   Args:
     directory: what `write_checkpoint` was given.
     template: pytree of arrays, Python numbers or `jax.ShapeDtypeStruct`: the
       structure, shapes and dtypes that are expected.
+    identity: what `write_checkpoint` was given.
+    step: the one to read; None: the newest.
 
   Returns:
     The step and a tree in the template's structure; its leaves are NumPy
@@ -118,16 +125,18 @@ def read_checkpoint(
       other structure, shapes or dtypes than the template.
   """
   failures = {}
-  for step in reversed(steps(directory)):
+  for number in reversed(steps(directory)):
+    if step not in (None, number):
+      continue
     try:
-      tree = _read_verified(directory, step, template)
+      tree = _read_verified(directory, number, template, identity)
     except _DamagedError as damage:
-      failures[step] = damage
+      failures[number] = damage
       continue
     for bad, why in failures.items():
       logging.warning('checkpoint %s/%d is damaged (%s): using step %d',
-                      directory, bad, why, step)
-    return step, tree
+                      directory, bad, why, number)
+    return number, tree
   if not failures:
     return None
   reasons = '; '.join(f'step {bad}: {why}' for bad, why in failures.items())
@@ -138,11 +147,13 @@ def read_checkpoint(
 
 
 def _read_verified(
-    directory: os.PathLike | str, step: int, template: Any
+    directory: os.PathLike | str, step: int, template: Any, identity: str
 ) -> Any:
   """One step in the template's structure; _DamagedError if not as written."""
   folder = pathlib.Path(os.path.abspath(directory), str(step))
   record = _read_record(folder)
+  if record['of'] != [identity, step]:
+    raise _DamagedError('of another net or step')
   leaves = _named(template)
   _check_template(folder, record['leaves'], leaves)
   # Files first: given damaged ones, Orbax's threads print tracebacks.
@@ -177,29 +188,45 @@ def _check_template(
 
 
 def _make_record(
-    folder: pathlib.Path, leaves: dict[str, Any], arrays: dict[str, np.ndarray]
+    folder: pathlib.Path, leaves: dict[str, Any],
+    arrays: dict[str, np.ndarray], of: list[Any],
 ) -> dict[str, Any]:
-  """What `digests.json` holds; it covers itself, as it can be damaged too."""
-  record = {
+  """What `digests.json` holds."""
+  return {
       'leaves': {name: _describe(leaf) for name, leaf in leaves.items()},
       'digests': {k: files.digest_array(array) for k, array in arrays.items()},
       'files': {str(path.relative_to(folder)): files.digest_file(path)
                 for path in folder.rglob('*') if path.is_file()},
+      'of': of,
   }
-  return record | {'sha256': files.digest_json(record)}
 
 
 def _read_record(folder: pathlib.Path) -> dict[str, Any]:
   if not (folder / _DIGESTS).exists():
     raise _DamagedError(f'unfinished: no {_DIGESTS}')
   try:
-    record = files.read_json(folder / _DIGESTS)
-    intact = record.pop('sha256') == files.digest_json(record)
-  except (errors.UserError, AttributeError, KeyError, TypeError):
-    intact = False
-  if not intact:
-    raise _DamagedError(f'{_DIGESTS} is not what was written')
-  return record
+    return files.read_sealed(folder / _DIGESTS)
+  except errors.UserError as error:
+    raise _DamagedError(f'{_DIGESTS} is not what was written') from error
+
+
+def delete_checkpoints(directory: os.PathLike | str) -> None:
+  """Deletes all steps of a directory, and it, if it holds nothing else."""
+  directory = pathlib.Path(directory)
+  _check_own(directory)
+  with files.clear_disk_errors(directory):
+    _clear_temporaries(directory)
+    for step in steps(directory):
+      shutil.rmtree(directory / str(step))
+    if directory.is_dir() and not any(directory.iterdir()):
+      directory.rmdir()
+
+
+def _check_own(directory: pathlib.Path) -> None:
+  """UserError where a directory is a link: what it leads to is not ours."""
+  if directory.is_symlink():
+    raise errors.UserError(
+        f'{directory} is a link; put the folder itself in its place')
 
 
 def _drop_old(directory: pathlib.Path, step: int, keep: int) -> None:

@@ -94,6 +94,33 @@ def read_json(path: os.PathLike | str) -> Any:
     ) from error
 
 
+def write_sealed(path: os.PathLike | str, tree: Mapping[str, Any]) -> None:
+  """Writes a JSON object with its own SHA-256, so that it covers itself."""
+  write_json(path, {**tree, 'sha256': digest_json(tree)})
+
+
+def read_sealed(path: os.PathLike | str) -> dict[str, Any]:
+  """What `write_sealed` wrote.
+
+  Raises:
+    UserError: it cannot be read, or is not what was written.
+  """
+  tree = read_json(path)
+  if not isinstance(tree, dict) or 'sha256' not in tree:
+    raise explain_damage(path)
+  if tree.pop('sha256') != digest_json(tree):
+    raise explain_damage(path)
+  return tree
+
+
+def explain_damage(path: os.PathLike | str) -> errors.UserError:
+  """What to say of a root that is not what was written."""
+  folder = pathlib.Path(path).parent
+  return errors.UserError(
+      f'{path} is damaged: it is not what was written; delete {folder} and run'
+      ' again to make it anew')
+
+
 def read_array(path: os.PathLike | str, *, mmap: bool = False) -> np.ndarray:
   """Reads one `.npy` file (never unpickled), mapped from disk if `mmap`."""
   try:

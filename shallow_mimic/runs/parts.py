@@ -135,6 +135,11 @@ def discard(directory: os.PathLike | str) -> None:
       file.unlink(missing_ok=True)
 
 
+def name_record(name: str) -> str:
+  """The name of the record beside an array of that name."""
+  return f'{name}.parts.json'
+
+
 def _beside(path: pathlib.Path, suffix: str) -> pathlib.Path:
   return path.with_name(path.name + suffix)
 

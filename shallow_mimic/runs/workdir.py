@@ -1,26 +1,27 @@
-"""Work directories: what is finished, what it was made from, is it intact.
+"""Work directories: one process at a time, nothing outside, parts made once.
 
-Every stage owns a folder. `started.json` says what it is being made from,
-`done.json`, written last, lists its files with their digests. A finished
-stage is verified and skipped; one made from something else is refused, never
-overwritten. Data that were never finished bind a work directory to nothing:
-they are read anew.
+Every part of a run has a folder of its own, see `kept`. A finished one is
+verified and kept; what was made from other things is moved aside, never
+overwritten and never deleted.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from shallow_mimic import errors
-from shallow_mimic.runs import files
+from shallow_mimic.runs import files, kept
 
-_STARTED, _DONE = 'started.json', 'done.json'
-_IDENTITY, _CONFIG = 'identity.json', 'config.json'
-_FIRST = 'data'  # The stage that is quick to make again.
+_CONFIG, _OLD = 'config.json', 'old'
+
+
+class UnfinishedError(errors.UserError):
+  """What is to be read is not there yet."""
 
 
 @contextlib.contextmanager
@@ -60,174 +61,191 @@ def hold(workdir: os.PathLike | str) -> Iterator[None]:
     yield
 
 
-def claim(workdir: os.PathLike | str, config: Mapping[str, Any]) -> None:
-  """Binds a work directory to a configuration, the first time it is used.
+def write_config(workdir: os.PathLike | str, config: Mapping[str, Any]) -> None:
+  """Says of which configuration, a JSON tree, the last run was."""
+  path = pathlib.Path(workdir) / _CONFIG
+  sealed = {**config, 'sha256': files.digest_json(config)}
+  try:
+    if files.read_json(path) == sealed:
+      return
+  except errors.UserError:  # Absent, or damaged.
+    pass
+  files.write_json(path, sealed)
 
-  Until the data are there, another configuration may take it over: the first
-  one may have been refused for what it says of the data.
 
-  Args:
-    workdir: the directory; made if absent.
-    config: the configuration as a JSON tree.
+def read_config(workdir: os.PathLike | str) -> dict[str, Any]:
+  """The configuration of the last run, as a JSON tree.
 
   Raises:
-    UserError: it belongs to another configuration; the fields that differ are
-      named. Or it holds stages, and nothing says of which configuration.
+    UserError: there is none, or it is not as it was written.
   """
   path = pathlib.Path(workdir) / _CONFIG
-  if not path.exists() and any(path.parent.glob(f'*/**/{_STARTED}')):
-    raise errors.UserError(_explain_unknown(workdir))
-  if not path.exists() or (_is_unbound(path.parent) and _is_ours(path, config)):
-    files.write_json(path, config)
-  check_config(workdir, config)
-
-
-def check_config(workdir: os.PathLike | str, config: Mapping[str, Any]) -> None:
-  """UserError, as of `claim`, unless it is bound to this configuration."""
-  path = pathlib.Path(workdir) / _CONFIG
+  if not path.exists():
+    raise errors.UserError(
+        f'{workdir} is no work directory: it has no {_CONFIG}; name that of a'
+        ' run, or run `launch.run` with it first')
   try:
-    found = files.read_json(path)
+    return files.read_sealed(path)
   except errors.UserError as error:
     raise errors.UserError(
-        f'{path} is damaged: {_explain_unknown(workdir)}') from error
-  ours, theirs = _flatten(config), _flatten(found)
-  differ = find_differences(theirs, ours)
-  if differ:
-    shown = '; '.join(
-        f'{key}: there {theirs.get(key)!r}, now {ours.get(key)!r}'
-        for key in differ[:6]
-    )
-    more = f' and {len(differ) - 6} more' if len(differ) > 6 else ''
-    raise errors.UserError(
-        f'{workdir} belongs to another configuration ({shown}{more});'
-        ' choose another --workdir, or set these fields back'
-    )
+        f'{path} is damaged; run `launch.run` with the --config and --workdir'
+        ' of that run to write it anew') from error
 
 
-def _explain_unknown(workdir: os.PathLike | str) -> str:
-  return (f'{workdir} holds finished work, but no config.json that says of'
-          ' which configuration; put it back, or choose another --workdir')
-
-
-def _is_ours(path: pathlib.Path, config: Mapping[str, Any]) -> bool:
-  """Whether a file, intact, is a configuration and not some other program's."""
+def check_ours(workdir: os.PathLike | str) -> None:
+  """UserError where a config.json of some other program lies."""
+  path = pathlib.Path(workdir) / _CONFIG
   try:
     found = files.read_json(path)
-  except errors.UserError:
-    return False
-  # Versions of what was registered stand there only where something was.
-  return isinstance(found, dict) and not (
-      found.keys() ^ config.keys()) - {'registered'}
+  except errors.UserError:  # Absent, or damaged: it is written anew.
+    return
+  if not isinstance(found, dict) or not {'data', 'students'} <= found.keys():
+    raise errors.UserError(
+        f'{path} is of some other program; choose another --workdir')
 
 
-def _is_unbound(root: pathlib.Path) -> bool:
-  """Whether no stage is finished, and none but the first was begun."""
-  begun = {path.parent for path in root.glob(f'*/**/{_STARTED}')}
-  return begun <= {root / _FIRST} and not (root / _FIRST / _DONE).exists()
+def check_place(root: pathlib.Path, folder: pathlib.Path) -> None:
+  """UserError where a folder of a work directory leads out of it.
 
-
-def find_differences(theirs: Mapping[str, Any],
-                     ours: Mapping[str, Any]) -> list[str]:
-  """Keys in order of which two mappings do not say the same.
-
-  >>> find_differences({'data': 1, 'seed': 2}, {'data': 1, 'batch': 3})
-  ['batch', 'seed']
-  """
-  return sorted(key for key in {*theirs, *ours}
-                if theirs.get(key) != ours.get(key))
-
-
-def _flatten(tree: Any, prefix: str = '') -> dict[str, Any]:
-  if isinstance(tree, Mapping) and tree:
-    return {key: value for name, branch in tree.items()
-            for key, value in _flatten(
-                branch, f'{prefix}.{name}' if prefix else name).items()}
-  return {prefix: list(tree) if isinstance(tree, tuple) else tree}
-
-
-def run_once(directory: os.PathLike | str, made_from: Mapping[str, Any],
-             work: Callable[[pathlib.Path], object], *,
-             discard: Callable[[pathlib.Path], None] | None = None) -> bool:
-  """Runs `work(directory)` unless it is finished and intact.
+  Nothing is written or deleted through a link.
 
   Args:
-    directory: the stage's own folder.
-    made_from: names and digests of all that the stage's result depends on.
-    work: writes the stage's files; resumes what it finds half done.
-    discard: deletes what was begun with other things and is not finished;
-      None: that is refused.
+    root: the work directory, resolved.
+    folder: below it; it may be absent.
+  """
+  for place in (folder, *folder.parents):
+    if place == root:
+      return
+    if place.is_symlink():
+      raise errors.UserError(
+          f'{place} is a link to {os.path.realpath(place)}, outside of the work'
+          ' directory: nothing is written through it; put the folder itself in'
+          ' its place')
+  raise ValueError(f'{folder} is not below {root}')
 
-  Returns:
-    Whether there was work to do.
+
+def make_folder(root: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+  """Makes a folder and those above it, up to the work directory itself.
+
+  That one must be there: what was deleted during a run is not made again.
+  """
+  check_place(root, folder)
+  with files.clear_disk_errors(folder):
+    for place in (*reversed(folder.parents), folder):
+      if place != root and place.is_relative_to(root):
+        place.mkdir(exist_ok=True)
+  return folder
+
+
+def move_aside(root: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+  """Moves a folder of a work directory below `old`; returns where it is.
+
+  `teachers/CNN/0` becomes `old/1/teachers/CNN/0`, or `old/2/…` where that is
+  taken.
+  """
+  check_place(root, folder)
+  name, number = folder.relative_to(root), 1
+  while os.path.lexists(root / _OLD / str(number) / name):
+    number += 1
+  target = root / _OLD / str(number) / name
+  make_folder(root, target.parent)
+  with files.clear_disk_errors(target):
+    os.replace(folder, target)
+  return target
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """What is made once, in a folder of its own, and is no trained net.
+
+  Attributes:
+    name: in words.
+    folder: where its files lie.
+    made_from: names and digests of all that it depends on.
+    work: writes its files to a folder; returns what the result is, as JSON.
+    resumed: whether `work` goes on with what it finds half done; it then
+      returns the names of its files, too.
+    redrawn: whether what is there is replaced where it does not fit or is
+      damaged. Else it is moved aside where it does not fit, and damage is
+      refused.
+    discard: deletes what was begun from other things and is not finished;
+      None: that is moved aside, too.
+  """
+
+  name: str
+  folder: pathlib.Path
+  made_from: Mapping[str, Any]
+  work: Callable[[pathlib.Path], Any]
+  resumed: bool = False
+  redrawn: bool = False
+  discard: Callable[[pathlib.Path], None] | None = None
+
+  def make(self, root: pathlib.Path, say: Callable[[str], None]) -> None:
+    """Makes it unless it is finished and intact.
+
+    Args:
+      root: the work directory.
+      say: told whether there was work, and what was moved.
+
+    Raises:
+      UserError: a file in it is missing, damaged or not its own.
+    """
+    check_place(root, self.folder)
+    if self._is_there(root, say):
+      say(f'{self.name}: there already, verified')
+      return
+    make_folder(root, self.folder.parent)
+    if self.resumed:
+      make_folder(root, self.folder)
+      kept.start(self.folder, self.made_from)
+      identity, names = self.work(self.folder)
+      kept.finish(self.folder, self.made_from, identity, names)
+    else:
+      kept.write_whole(self.folder, self.work, self.made_from)
+    say(f'{self.name}: done')
+
+  def _is_there(self, root: pathlib.Path, say: Callable[[str], None]) -> bool:
+    if not self.folder.exists() or not any(self.folder.iterdir()):
+      return False
+    found = kept.read_root(self.folder)
+    begun = found.made_from if found else kept.read_started(self.folder)
+    if begun is None:
+      raise errors.UserError(
+          f'{self.folder} holds files, but nothing that says what they were'
+          ' made from; move it away')
+    fits = not kept.find_differences(begun, self.made_from)
+    if found and self.redrawn:
+      return fits and kept.is_intact(self.folder)
+    if not fits and not found and self.discard:
+      self.discard(self.folder)
+    elif not fits:
+      say(f'{self.name}: made from other things before; that is now'
+          f' {move_aside(root, self.folder)}')
+    elif found:
+      kept.verify(self.folder)
+      return True
+    return False
+
+
+def require(folder: pathlib.Path, stage: str,
+            made_from: Mapping[str, Any] | None = None) -> kept.Root:
+  """The root of a finished part, verified.
+
+  Args:
+    folder: the part's.
+    stage: that makes it.
+    made_from: what it has to be made from; None: it does not matter.
 
   Raises:
-    UserError: the folder holds something made from other things, or a file
-      in it is missing or damaged.
+    UserError: it is not finished, damaged, or made from other things.
   """
-  directory = pathlib.Path(directory)
-  _check_origin(directory, made_from, discard)
-  if (directory / _DONE).exists():
-    verify(directory)
-    return False
-  files.write_json(directory / _STARTED, dict(made_from))
-  work(directory)
-  for left in directory.rglob('.*.tmp'):  # Left by a run that was killed.
-    left.unlink()
-  files.write_json(directory / _DONE, {
-      str(path.relative_to(directory)): files.digest_file(path)
-      for path in sorted(directory.rglob('*'))
-      if path.is_file() and path.name not in (_STARTED, _DONE)
-  })
-  return True
-
-
-def require(directory: pathlib.Path, stage: str) -> None:
-  """UserError unless a stage's folder is finished."""
-  if not (directory / _DONE).exists():
-    raise errors.UserError(
-        f'{directory} is not finished; run the stage `{stage}` first'
-    )
-
-
-def write_identity(directory: os.PathLike | str, identity: Any) -> None:
-  """Says what a stage's result is: digests of content, not of files."""
-  files.write_json(pathlib.Path(directory) / _IDENTITY, identity)
-
-
-def read_identity(directory: os.PathLike | str) -> Any:
-  """What a finished stage's result is, for the stages after it."""
-  return files.read_json(pathlib.Path(directory) / _IDENTITY)
-
-
-def verify(directory: os.PathLike | str) -> None:
-  """UserError unless every file of a finished stage is as it was written."""
-  directory = pathlib.Path(directory)
-  name = files.find_damaged(directory, files.read_json(directory / _DONE))
-  if name:
-    raise explain_damage(directory / name, directory)
-
-
-def explain_damage(path: pathlib.Path,
-                   directory: pathlib.Path) -> errors.UserError:
-  """What to say of a file of a folder that is not as it was written."""
-  what = ('damaged: its SHA-256 is not the one it was written with'
-          if path.exists() else 'missing')
-  return errors.UserError(
-      f'{path} is {what}; delete {directory} and run again to make it anew')
-
-
-def _check_origin(
-    directory: pathlib.Path, made_from: Mapping[str, Any],
-    discard: Callable[[pathlib.Path], None] | None) -> None:
-  path = directory / _STARTED
-  if not path.exists():
-    return
-  differ = find_differences(files.read_json(path), made_from)
-  if differ and discard and not (directory / _DONE).exists():
-    with files.clear_disk_errors(directory):
-      discard(directory)
-  elif differ:
-    raise errors.UserError(
-        f'{directory} was made from another {", ".join(differ)}; delete it and'
-        ' run again to make it anew, or choose another --workdir'
-    )
+  root = kept.read_root(folder)
+  if root is None:
+    raise UnfinishedError(
+        f'{folder} is not finished; run the stage `{stage}` first')
+  if made_from is not None and (
+      differ := kept.find_differences(root.made_from, made_from)):
+    raise UnfinishedError(
+        f'{folder} was made from another {", ".join(differ)}; run the stage'
+        f' `{stage}` first')
+  return kept.verify(folder)

@@ -5,10 +5,16 @@ from shallow_mimic.students.members import (
     make_members,
     rank_teachers,
 )
-from shallow_mimic.students.search import read_rates, write_search
-from shallow_mimic.students.train import read_student, write_students
+from shallow_mimic.students.scores import Scores, judge_students, scores_folder
+from shallow_mimic.students.search import (
+    choose_rates,
+    mark_selected,
+    plan_search,
+)
+from shallow_mimic.students.train import list_students, plan_students
 
 __all__ = [
-    'find_taught', 'make_members', 'rank_teachers', 'read_rates',
-    'read_student', 'write_search', 'write_students',
+    'Scores', 'choose_rates', 'find_taught', 'judge_students', 'list_students',
+    'make_members', 'mark_selected', 'plan_search', 'plan_students',
+    'rank_teachers', 'scores_folder',
 ]

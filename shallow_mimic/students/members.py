@@ -23,8 +23,8 @@ def make_members(config: configs.Students, input_shape: tuple[int, ...],
     input_shape: shape of one input.
     classes: number of classes, C.
     seeds: how many seeds of each.
-    rates: the (learning rate, weight decay) chosen for each (curve, width);
-      None for all that are to be searched.
+    rates: the (learning rate, weight decay) chosen for each (curve, width),
+      without which there is no member; None for all that are to be searched.
   """
   members = []
   for name, curve in sorted(config.curves.items()):
@@ -38,7 +38,7 @@ def make_members(config: configs.Students, input_shape: tuple[int, ...],
                 config.rate_width, width),
             curve.weight_decays)
       else:
-        grid = [rates[name, width]]
+        grid = [rates[name, width]] if (name, width) in rates else []
       for (rate, decay), seed in itertools.product(grid, range(seeds)):
         members.append(_make_member(config, name, curve, width, seed, rate,
                                     decay))

@@ -3,33 +3,67 @@
 from __future__ import annotations
 
 import collections
-import os
+import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from shallow_mimic import errors, training
+from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Dataset
-from shallow_mimic.data.mixtures import Targets
+from shallow_mimic.evaluation import records
 from shallow_mimic.evaluation.describe import make_record
-from shallow_mimic.evaluation.records import write_records
-from shallow_mimic.runs import workdir
-from shallow_mimic.training import family, fit, gather_family_data
+from shallow_mimic.evaluation.records import Record
+from shallow_mimic.students.train import ReadTargets, fit_students
+from shallow_mimic.training import family, fit, rounds
+from shallow_mimic.training.kept_nets import Wanted
+
+Rates = dict[tuple[str, int], tuple[float, float]]
 
 
-def write_search(directory: os.PathLike | str, members: Sequence[family.Member],
-                 dataset: Dataset, targets: Mapping[str, Targets],
-                 settings: training.Settings) -> None:
-  """Searches learning rates; writes what dev says and what it chose."""
-  directory = pathlib.Path(directory)
-  family_data = gather_family_data(members, dataset, targets, settings.memory)
-  fitted = fit.fit(members, family_data, settings, directory / 'checkpoints',
-                   stage='students search')
+def plan_search(dataset: Dataset, read_targets: ReadTargets,
+                settings: training.Settings) -> rounds.Work:
+  """How students are trained for the search; their records alone are kept."""
+  stage = 'students search'
+
+  def train(nets: Sequence[Wanted], directory: pathlib.Path,
+            identity: str) -> list[fit.Fitted]:
+    return fit_students(nets, dataset, read_targets, settings, directory,
+                        stage=stage, identity=identity)
+
+  def judge(nets: Sequence[Wanted],
+            trained: Sequence[fit.Fitted]) -> list[dict[str, Any]]:
+    return [{records.RECORD: _make_record(net.member, result, dataset).to_json()
+             } for net, result in zip(nets, trained, strict=True)]
+
+  return rounds.Work(stage, train, judge, settings.packing, with_params=False)
+
+
+def _make_record(member, result, dataset):
+  net = family.member_net(member, dataset.input_shape, dataset.classes)
+  return make_record(
+      member, result, net, 'student', {'dev': {'accuracy': result.accuracy}},
+      inputs_count=mixtures.count_inputs(member.mixture, dataset),
+      phase='search', selected=False)
+
+
+def choose_rates(found: Sequence[Record]) -> Rates:
+  """(learning rate, weight decay) for each (curve, width): the best on dev.
+
+  Args:
+    found: the records of a search; those of a curve and width come with all
+      their seeds.
+
+  Raises:
+    UserError: all students of a curve and width diverged.
+  """
   scores = collections.defaultdict(list)
-  for member, result in zip(members, fitted, strict=True):
-    value = -1.0 if result.diverged else result.accuracy
-    scores[_curve_key(member), _rate_key(member)].append(value)
+  for record in found:
+    value = -1.0 if record.diverged else records.read_metric(
+        record, 'dev', 'accuracy')
+    scores[_curve_key(record), _rate_key(record)].append(value)
   chosen: dict[tuple[str, int], tuple[float, tuple[float, float]]] = {}
   for (curve, rate), values in scores.items():
     best = chosen.get(curve)
@@ -42,33 +76,19 @@ def write_search(directory: os.PathLike | str, members: Sequence[family.Member],
           f'{name} of width {width} diverges at every learning rate of'
           ' students.learning_rates; add smaller ones'
       )
-  records = []
-  for member, result in zip(members, fitted, strict=True):
-    net = family.member_net(member, dataset.input_shape, dataset.classes)
-    picked = chosen[_curve_key(member)][1] == _rate_key(member)
-    records.append(make_record(
-        member, result, net, 'student', {'dev': {'accuracy': result.accuracy}},
-        inputs_count=training.count_inputs(member, family_data), phase='search',
-        selected=picked,
-    ))
-  write_records(directory / 'records.json', records)
-  workdir.write_identity(directory, [
-      [name, width, *rate] for (name, width), (_, rate)
-      in sorted(chosen.items())
-  ])
+  return {curve: rate for curve, (_, rate) in chosen.items()}
 
 
-def read_rates(
-    directory: os.PathLike | str,
-) -> dict[tuple[str, int], tuple[float, float]]:
-  """(learning rate, weight decay) chosen for each (curve, width)."""
-  return {(name, width): (rate, decay) for name, width, rate, decay
-          in workdir.read_identity(directory)}
+def mark_selected(found: Sequence[Record], rates: Mapping) -> list[Record]:
+  """The records of a search; those of the chosen rates are selected."""
+  return [dataclasses.replace(
+      record, selected=rates[_curve_key(record)] == _rate_key(record))
+          for record in found]
 
 
-def _curve_key(member):
-  return member.model, member.width
+def _curve_key(record):
+  return record.model, record.width
 
 
-def _rate_key(member):
-  return member.learning_rate, member.weight_decay
+def _rate_key(record):
+  return record.learning_rate, record.weight_decay

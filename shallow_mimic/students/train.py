@@ -8,107 +8,103 @@ program too, and chosen on dev.
 from __future__ import annotations
 
 import collections
-import functools
-import os
 import pathlib
-from collections.abc import Mapping, Sequence
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
-import numpy as np
-
-from shallow_mimic import errors, evaluation, models, training
+from shallow_mimic import models, training
+from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
-from shallow_mimic.evaluation import fidelity, recognition
-from shallow_mimic.evaluation.describe import make_record
-from shallow_mimic.evaluation.records import Record, write_records
-from shallow_mimic.runs import checkpoints, files, workdir
-from shallow_mimic.training import family, fit, gather_family_data
+from shallow_mimic.runs import files
+from shallow_mimic.training import (
+  family,
+  fit,
+  gather_family_data,
+  kept_nets,
+  rounds,
+)
+from shallow_mimic.training.kept_nets import Wanted
+
+_NAME_BYTES = 200
+# Cached logits of the teachers named, by their names.
+ReadTargets = Callable[[Sequence[str]], Mapping[str, Targets]]
 
 
-def write_students(directory: os.PathLike | str,
-                   members: Sequence[family.Member], dataset: Dataset,
-                   targets: Mapping[str, Targets],
-                   teacher_logits: Mapping[str, Mapping[str, np.ndarray]],
-                   settings: training.Settings, *,
-                   independent: Mapping[str, str] | None = None) -> None:
-  """Trains the family; writes parameters, records and digests.
+def list_students(phase: str, members: Sequence[family.Member],
+                  dataset: Dataset, teachers: Mapping[str, Any],
+                  settings: training.Settings) -> list[Wanted]:
+  """Students, each with its folder and what it is made from.
 
   Args:
-    directory: the stage's own folder.
-    members: the family, each with its chosen learning rate.
+    phase: 'search' or 'final'.
+    members: the students.
     dataset: inputs and labels.
-    targets: cached logits by the teacher's name.
-    teacher_logits: logits [N, C] by split ('dev', 'test') and teacher; the
-      first teacher is the one that students of labels are compared to.
-    settings: how to train.
-    independent: by teacher, one that shares nothing with it, to compare to.
+    teachers: what the targets of each teacher are, by its name.
+    settings: how they are trained.
   """
-  directory = pathlib.Path(directory)
-  family_data = gather_family_data(members, dataset, targets, settings.memory)
-  fitted = fit.fit(members, family_data, settings, directory / 'checkpoints',
-                   stage='students')
-  bench = fidelity.make_bench(dataset, targets, teacher_logits,
-                             independent or {}, settings.base_seed)
-  stacked, identity = {}, {}
-  records: dict[int, Record] = {}
-  for label, group in group_by_net(members).items():
-    net = family.member_net(members[group[0]], dataset.input_shape,
-                            dataset.classes)
-    params = jax.tree.map(lambda *leaves: np.stack(leaves),
-                          *(fitted[i].params for i in group))
-    stacked[label] = params
-    identity[label] = files.digest_tree(params)
-    values, bins = fidelity.judge(
-        net, params, [members[i] for i in group], family_data, bench)
-    for place, index in enumerate(group):
-      records[index] = make_record(
-          members[index], fitted[index], net, 'student', values[place],
-          inputs_count=training.count_inputs(members[index], family_data),
-          calibration=bins[place],
-      )
-  checkpoints.write_checkpoint(directory / 'params', settings.recipe.steps,
-                               stacked)
-  in_order = [records[i] for i in range(len(members))]
-  scored = recognition.score_phones(
-      directory, in_order, dataset, lambda index, split: _predict(
-          members[index], fitted[index].params, family_data, dataset, split))
-  write_records(directory / 'records.json', scored)
-  workdir.write_identity(directory, identity)
+  data = {text: mixtures.identify_data(dataset, [text])
+          for text in {member.mixture for member in members}}
+  return [Wanted(
+      find_slot(phase, member), member, kept_nets.describe_net(
+          member, settings, data[member.mixture],
+          teachers[member.teacher] if member.teacher else None))
+          for member in members]
 
 
-def _predict(member, params, family_data, dataset, split):
-  """Logits [N, C] of a member on a split, not normalised."""
-  net = family.member_net(member, dataset.input_shape, dataset.classes)
-  outputs = evaluation.predict(net, params, dataset.pool(split))
-  normalizer = training.choose_normalizer(member, family_data)
-  return np.asarray(normalizer.denormalize(outputs))
+def find_slot(phase: str, member: family.Member) -> str:
+  """The folder of a student.
+
+  >>> from shallow_mimic.training import objectives
+  >>> find_slot('final', family.Member(
+  ...     'SNN-MIMIC/no-pool', 'H', 64, 1, 0.01,
+  ...     objectives.Objective('logit_regression'), 'train'))
+  'students/final/SNN-MIMIC%2Fno-pool/width-64,seed-1,rate-0.01,decay-0.0'
+  """
+  return (f'students/{phase}/{_name_curve(member.model)}/width-{member.width},seed-{member.seed},'
+          f'rate-{member.learning_rate!r},decay-{member.weight_decay!r}')
 
 
-def read_student(directory: os.PathLike | str, members: Sequence[family.Member],
-                 index: int, dataset: Dataset) -> tuple[models.Net, Any]:
-  """The net and the parameters of one member of a finished family."""
-  shapes: dict[str, Any] = {}
-  places: dict[int, tuple[str, int, models.Net]] = {}
-  for label, group in group_by_net(members).items():
-    net = family.member_net(members[group[0]], dataset.input_shape,
-                            dataset.classes)
-    shapes[label] = jax.tree.map(functools.partial(_stack, len(group)),
-                                 models.param_shapes(net))
-    places |= {i: (label, place, net) for place, i in enumerate(group)}
-  found = checkpoints.read_checkpoint(
-      pathlib.Path(directory) / 'params', shapes)
-  if found is None:
-    raise errors.UserError(
-        f'{directory} holds no students; run the stage `students` first'
-    )
-  label, place, net = places[index]
-  return net, jax.tree.map(lambda leaf: leaf[place], found[1][label])
+def _name_curve(name: str) -> str:
+  """A curve's name as that of a folder; what is too long ends in a digest."""
+  quoted = urllib.parse.quote(name, safe='')
+  if not quoted.strip('.'):
+    return quoted.replace('.', '%2E')
+  if len(quoted) <= _NAME_BYTES:
+    return quoted
+  return f'{quoted[:_NAME_BYTES - 17]}~{files.digest_json(name)[:16]}'
 
 
-def _stack(count, leaf):
-  return jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype)
+def plan_students(dataset: Dataset, read_targets: ReadTargets,
+                  settings: training.Settings) -> rounds.Work:
+  """How the final students are trained."""
+  stage = 'students'
+
+  def train(nets: Sequence[Wanted], directory: pathlib.Path,
+            identity: str) -> list[fit.Fitted]:
+    return fit_students(nets, dataset, read_targets, settings, directory,
+                        stage=stage, identity=identity)
+
+  def judge(nets: Sequence[Wanted],
+            trained: Sequence[fit.Fitted]) -> list[dict[str, Any]]:
+    del trained  # They are compared to teachers that may change: see `scores`.
+    return [{} for _ in nets]
+
+  return rounds.Work(stage, train, judge, settings.packing)
+
+
+def fit_students(nets: Sequence[Wanted], dataset: Dataset,
+                 read_targets: ReadTargets, settings: training.Settings,
+                 directory: pathlib.Path, *, stage: str,
+                 identity: str) -> list[fit.Fitted]:
+  """Trains a family of students; see `fit.fit`."""
+  members = [net.member for net in nets]
+  taught = dict.fromkeys(m.teacher for m in members if m.teacher)
+  data = gather_family_data(
+      members, dataset, read_targets(list(taught)), settings.memory)
+  return fit.fit(members, data, settings, directory, stage=stage,
+                 identity=identity)
 
 
 def group_by_net(members: Sequence[family.Member]) -> dict[str, list[int]]:

@@ -2,11 +2,13 @@
 
 from shallow_mimic.teachers.realignment import read_dataset
 from shallow_mimic.teachers.train import (
+    list_teachers,
     make_members,
-    read_teachers,
-    write_teachers,
+    plan_teachers,
+    read_teacher,
 )
 
 __all__ = [
-    'make_members', 'read_dataset', 'read_teachers', 'write_teachers',
+    'list_teachers', 'make_members', 'plan_teachers', 'read_dataset',
+    'read_teacher',
 ]

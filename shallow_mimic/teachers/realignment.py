@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,8 @@ from shallow_mimic.data.utterances import Sequences
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.speech import hmm, phones, viterbi
 from shallow_mimic.teachers import train
-from shallow_mimic.training import family, fit, make_settings
+from shallow_mimic.training import family, fit, kept_nets, make_settings, rounds
+from shallow_mimic.training.kept_nets import Wanted
 
 
 def make_aligner(config: configs.Config,
@@ -44,30 +44,58 @@ def aligner_group(config: configs.Config) -> str:
   """The group named, or else the only one."""
   return config.data.speech.aligner or next(iter(config.teachers))
 
+CHANGES = 'changes.json'
 # Utterances at a time: bounds the memory that logits take.
 _UTTERANCES = 32
 # Paddings are multiples of these, so that few shapes are compiled.
 _FRAMES, _PHONES = 128, 32
 
 
-def write_realignment(directory: os.PathLike | str, stage: str,
-                      member: family.Member, dataset: Dataset,
-                      settings: training.Settings) -> None:
-  """Trains one net and writes the labels that it finds, and what changed.
+def want_aligner(config: configs.Config, number: int,
+                 dataset: Dataset) -> Wanted:
+  """The net of a round, with its folder and what it is made from.
 
   Args:
-    directory: the round's own folder.
-    stage: the name that progress is told under.
-    member: the net.
+    config: the configuration.
+    number: the round's, from 1.
     dataset: with the labels so far.
-    settings: how to train.
   """
-  directory = pathlib.Path(directory)
-  [trained] = fit.fit(
-      [member], training.gather_family_data(
-          [member], dataset, {}, settings.memory), settings,
-      directory / 'checkpoints', stage=stage)
-  net = family.member_net(member, dataset.input_shape, dataset.classes)
+  member, settings = make_aligner(config)
+  return Wanted(
+      f'realignments/{number}/net', member, kept_nets.describe_net(
+          member, settings, mixtures.identify_data(dataset, [member.mixture])))
+
+
+def plan_aligner(number: int, dataset: Dataset,
+                 settings: training.Settings) -> rounds.Work:
+  """How the net of a round is trained; see `want_aligner`."""
+  stage = f'realign {number}'
+
+  def train(nets: Sequence[Wanted], directory: pathlib.Path,
+            identity: str) -> list[fit.Fitted]:
+    members = [net.member for net in nets]
+    return fit.fit(members, training.gather_family_data(
+        members, dataset, {}, settings.memory), settings, directory,
+                   stage=stage, identity=identity)
+
+  def judge(nets: Sequence[Wanted],
+            trained: Sequence[fit.Fitted]) -> list[dict[str, Any]]:
+    del trained
+    return [{} for _ in nets]
+
+  return rounds.Work(stage, train, judge, settings.packing)
+
+
+def write_labels(directory: pathlib.Path, net: models.Net, params: Any,
+                 dataset: Dataset) -> dict[str, str]:
+  """Writes the labels that a net finds, and what changed; their digests.
+
+  Args:
+    directory: the folder of the round's labels.
+    net: the aligner.
+    params: its parameters.
+    dataset: with the labels so far.
+  """
   train = dataset.sequences['train']
   model = hmm.fit_hmm(
       train.references, np.split(dataset.train.y, train.stops[:-1]),
@@ -77,13 +105,13 @@ def write_realignment(directory: os.PathLike | str, stage: str,
     pool = mixtures.set_pool(dataset, name)
     before = mixtures.known_sets(dataset)[name].y
     after = align_utterances(
-        functools.partial(_predict_part, net, trained.params, pool),
+        functools.partial(_predict_part, net, params, pool),
         mixtures.set_sequences(dataset, name), model)
     files.write_array(directory / f'{name}.npy', after)
     digests[name] = files.digest_array(after)
     changes[name] = float(np.mean(after != before))
-  files.write_json(directory / 'changes.json', changes)
-  workdir.write_identity(directory, digests)
+  files.write_json(directory / CHANGES, changes)
+  return digests
 
 
 def labelled_sets(dataset: Dataset) -> list[str]:
@@ -131,27 +159,47 @@ def _pad(parts: list[np.ndarray], multiple: int) -> np.ndarray:
 
 
 def read_dataset(config: configs.Config, root: pathlib.Path,
-                 rounds: int | None = None) -> Dataset:
+                 rounds_done: int | None = None) -> Dataset:
   """The data set of a work directory, mapped from disk.
 
   Args:
     config: the configuration.
     root: the work directory.
-    rounds: of realignment, whose labels are wanted; None for the last.
+    rounds_done: rounds of realignment, the labels of the last of which are
+      wanted; None for all.
   """
   workdir.require(root / 'data', 'data')
-  rounds = config.data.speech.realign if rounds is None else rounds
+  count = config.data.speech.realign if rounds_done is None else rounds_done
   dataset = store.read_dataset(root / 'data')
-  for done in range(rounds):
-    folder = root / 'realignments' / str(done + 1)
-    workdir.require(folder, 'teachers')
-    dataset = read_realignment(folder, dataset)
+  for number in range(1, count + 1):
+    folder = labels_folder(root, number)
+    found = workdir.require(folder, 'teachers', say_origin(root, want_aligner(
+        config, number, dataset), dataset))
+    dataset = read_labels(folder, found.identity, dataset)
   return dataset
 
 
-def read_realignment(directory: os.PathLike | str, dataset: Dataset) -> Dataset:
-  """The data set with the labels of a finished round."""
-  directory = pathlib.Path(directory)
+def labels_folder(root: pathlib.Path, number: int) -> pathlib.Path:
+  """Where the labels of a round lie."""
+  return root / 'realignments' / str(number) / 'labels'
+
+
+def say_origin(root: pathlib.Path, aligner: Wanted,
+               dataset: Dataset) -> dict[str, Any]:
+  """What the labels of a round are made from."""
+  return {'net': kept_nets.require_net(root, aligner).identity,
+          'data': dataset.fingerprint}
+
+
+def read_labels(directory: pathlib.Path, digests: Any,
+                dataset: Dataset) -> Dataset:
+  """The data set with the labels of a finished round.
+
+  Args:
+    directory: the folder of the round's labels.
+    digests: of the labels, by set.
+    dataset: with the labels before.
+  """
   labels = {name: files.read_array(directory / f'{name}.npy')
             for name in labelled_sets(dataset)}
 
@@ -163,5 +211,4 @@ def read_realignment(directory: os.PathLike | str, dataset: Dataset) -> Dataset:
       transfer={name: relabel(name, part)
                 for name, part in dataset.transfer.items()},
       fingerprint=files.digest_json({
-          'data': dataset.fingerprint,
-          'labels': workdir.read_identity(directory)}))
+          'data': dataset.fingerprint, 'labels': digests}))

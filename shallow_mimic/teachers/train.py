@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import operator
-import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -12,14 +10,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shallow_mimic import configs, errors, evaluation, losses, models, training
+from shallow_mimic import configs, evaluation, losses, models, training
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.evaluation import recognition
 from shallow_mimic.evaluation.describe import make_record
-from shallow_mimic.evaluation.records import Record, write_records
-from shallow_mimic.runs import checkpoints, files, workdir
-from shallow_mimic.training import family, fit, gather_family_data, objectives
+from shallow_mimic.evaluation.records import Record
+from shallow_mimic.training import (
+  family,
+  fit,
+  gather_family_data,
+  kept_nets,
+  objectives,
+  rounds,
+)
+from shallow_mimic.training.kept_nets import Wanted
 
 _CROSS_ENTROPY = objectives.Objective('cross_entropy')
 
@@ -43,77 +48,68 @@ def _own_mixture(group, index):
   return group.inputs + (f'!{index % group.folds}' if group.folds else '')
 
 
-def write_teachers(directory: os.PathLike | str, name: str,
-                   group: configs.Teacher, dataset: Dataset,
-                   settings: training.Settings) -> None:
-  """Trains a group of teachers; writes parameters, records and digests.
+def list_teachers(name: str, group: configs.Teacher, dataset: Dataset,
+                  settings: training.Settings) -> list[Wanted]:
+  """The nets of one group, each with its folder and what it is made from.
 
   Args:
-    directory: the group's own folder.
     name: the group's name, and its models' in the report.
     group: its configuration (`config.teachers.NAME`).
     dataset: inputs and labels.
     settings: how to train.
   """
-  directory = pathlib.Path(directory)
-  members = make_members(name, group)
-  family_data = gather_family_data(members, dataset, {}, settings.memory)
-  trained = []
+  return [Wanted(
+      f'teachers/{name}/{member.seed}', member, kept_nets.describe_net(
+          member, settings, mixtures.identify_data(
+              dataset, [member.mixture], ['dev', 'test'])))
+          for member in make_members(name, group)]
+
+
+def plan_teachers(name: str, group: configs.Teacher, dataset: Dataset,
+                  settings: training.Settings) -> rounds.Work:
+  """How the nets of one group are trained; see `list_teachers`."""
+  stage = f'teachers {name}'
+
+  def train(nets: Sequence[Wanted], directory: pathlib.Path,
+            identity: str) -> list[fit.Fitted]:
+    members = [net.member for net in nets]
+    return fit.fit(
+        members, gather_family_data(members, dataset, {}, settings.memory),
+        settings, directory, stage=stage, identity=identity)
+
+  def judge(nets: Sequence[Wanted], trained: Sequence[fit.Fitted],
+            ) -> list[dict[str, Any]]:
+    return _judge([net.member for net in nets], trained, dataset)
+
   # Nets that do not fit in memory, or in cache, side by side go in turns.
-  size = group.together or len(members)
-  for start in range(0, len(members), size):
-    part = members[start:start + size]
-    trained += fit.fit(
-        part, family_data, settings, directory / 'checkpoints' / str(start),
-        stage=f'teachers {name} {start + 1}-{start + len(part)}',
-    )
+  return rounds.Work(stage, train, judge, settings.packing,
+                     together=group.together)
+
+
+def read_teacher(root: pathlib.Path, wanted: Wanted, dataset: Dataset,
+                 ) -> tuple[models.Net, Any, Any, int | None]:
+  """Net, parameters, identity and fold held out of a finished teacher."""
+  problem = dataset.input_shape, dataset.classes
+  identity, fitted = kept_nets.read_net(root, wanted, *problem)
+  return (family.member_net(wanted.member, *problem), fitted.params, identity,
+          mixtures.split_fold(wanted.member.mixture)[1])
+
+
+def _judge(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
+           dataset: Dataset) -> list[dict[str, Any]]:
+  """The files to be kept with each net: its record, and counts of phones."""
   net = family.member_net(members[0], dataset.input_shape, dataset.classes)
   params = jax.tree.map(lambda *leaves: np.stack(leaves),
                         *(t.params for t in trained))
-  checkpoints.write_checkpoint(directory / 'params', settings.recipe.steps,
-                               params)
-  records = _records(members, trained, net, params, dataset,
-                     family_data)
-  records = recognition.score_phones(
-      directory, records, dataset, lambda index, split: evaluation.predict(
+  records = _records(members, trained, net, params, dataset)
+  return recognition.score_phones(
+      records, dataset, lambda index, split: evaluation.predict(
           net, trained[index].params, dataset.pool(split)))
-  write_records(directory / 'records.json', records)
-  workdir.write_identity(directory, {
-      f'{name}:{place}': files.digest_json({
-          'architecture': str(net.architecture),
-          'options': list(map(list, member.net_options)),
-          'params': files.digest_tree(result.params),
-      }) for place, (member, result) in enumerate(
-          zip(members, trained, strict=True))
-  })
-
-
-def read_teachers(directory: os.PathLike | str, name: str,
-                  group: configs.Teacher, dataset: Dataset,
-                  ) -> list[tuple[models.Net, Any, str, int | None]]:
-  """Net, parameters, digest and fold held out of each teacher of a group."""
-  workdir.require(pathlib.Path(directory), 'teachers')
-  members = make_members(name, group)
-  net = family.member_net(members[0], dataset.input_shape, dataset.classes)
-  shapes = jax.eval_shape(
-      jax.vmap(net.init), jax.random.split(jax.random.key(0), len(members))
-  )
-  directory = pathlib.Path(directory)
-  found = checkpoints.read_checkpoint(directory / 'params', shapes)
-  if found is None:
-    raise errors.UserError(
-        f'{directory} holds no teachers; run the stage `teachers` first'
-    )
-  identity = workdir.read_identity(directory)
-  return [
-      (net, jax.tree.map(operator.itemgetter(i), found[1]),
-       identity[f'{name}:{i}'], mixtures.split_fold(member.mixture)[1])
-      for i, member in enumerate(members)]
 
 
 def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
-             net: models.Net, params: Any, dataset: Dataset,
-             family_data: training.FamilyData) -> list[Record]:
+             net: models.Net, params: Any,
+             dataset: Dataset) -> list[Record]:
   count, classes = len(members), dataset.classes
   judged = evaluation.Judged(
       params,
@@ -135,6 +131,6 @@ def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
           {split: {metric: float(column[i]) for metric, column in table.items()
                    if metric not in ('agreement', 'kl')}
            for split, table in values.items()},
-          inputs_count=training.count_inputs(member, family_data),
+          inputs_count=mixtures.count_inputs(member.mixture, dataset),
       ) for i, (member, result) in enumerate(zip(members, trained, strict=True))
   ]

@@ -43,7 +43,7 @@ class Fitted(NamedTuple):
 
 def fit(members: Sequence[family.Member], family_data: FamilyData,
         settings: Settings, directory: os.PathLike | str, *,
-        stage: str) -> list[Fitted]:
+        stage: str, identity: str = '') -> list[Fitted]:
   """Trains a family to its end; what a checkpoint holds is not done again.
 
   Killed at any time and started again, it ends with the same bits.
@@ -54,6 +54,7 @@ def fit(members: Sequence[family.Member], family_data: FamilyData,
     settings: how.
     directory: where its checkpoints lie.
     stage: the name that progress is told under.
+    identity: of the family: checkpoints of another one are not read.
 
   Returns:
     One result a member, in the order of `members`.
@@ -62,7 +63,7 @@ def fit(members: Sequence[family.Member], family_data: FamilyData,
     UserError: the run was told to stop (SIGTERM); its state is saved.
   """
   program = make_program(members, family_data, settings)
-  step, states, history = _start(program, settings, directory)
+  step, states, history = _start(program, settings, directory, identity)
   total, saved_at = settings.recipe.steps, time.monotonic()
   size = _dispatch_steps(members, family_data, settings)
   bounds = list(_find_bounds(step, size, settings))
@@ -85,7 +86,8 @@ def fit(members: Sequence[family.Member], family_data: FamilyData,
       if late or stopped() or stop == total:
         # Joined on the host: on a device it would be a second copy.
         joined = program.placement.join(jax.device_get(states))
-        checkpoints.write_checkpoint(directory, stop, _saved(joined, history))
+        checkpoints.write_checkpoint(
+            directory, stop, _saved(joined, history), identity=identity)
         saved_at = time.monotonic()
       if stopped() and stop < total:
         raise errors.UserError(
@@ -95,7 +97,7 @@ def fit(members: Sequence[family.Member], family_data: FamilyData,
   return _results(program, members, family_data, settings, states, history)
 
 
-def _start(program, settings, directory):
+def _start(program, settings, directory, identity):
   """The step, states and history to go on from."""
   rows = -(-settings.recipe.steps // settings.eval_every)
   shape = rows, sum(len(b.indices) for b in program.buckets)
@@ -103,7 +105,8 @@ def _start(program, settings, directory):
              'train_loss': np.zeros(shape, np.float32)}
   # Joined, so that as many devices as there are can go on.
   joined = jax.eval_shape(program.placement.join, program.states)
-  found = checkpoints.read_checkpoint(directory, _saved(joined, history))
+  found = checkpoints.read_checkpoint(
+      directory, _saved(joined, history), identity=identity)
   if not found:
     return 0, program.states, history
   step, saved = found

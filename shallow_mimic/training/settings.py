@@ -30,6 +30,11 @@ class Settings:
   memory_gib: float = math.inf
 
   @property
+  def packing(self) -> dict[str, float]:
+    """What decides how a family is packed, and no member's result."""
+    return {'waste': self.waste, 'bucket_overhead': self.bucket_overhead}
+
+  @property
   def memory(self) -> float:
     """Bytes of inputs that may be in memory."""
     return self.memory_gib * 2 ** 30

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -24,12 +23,9 @@ from absl import logging
 from shallow_mimic import configs, errors
 from shallow_mimic.curves.summaries import Spread, spread
 from shallow_mimic.data import find_source, say_speech_sources
-from shallow_mimic.evaluation import recognition
-from shallow_mimic.runs import files
 from shallow_mimic.speech import corpus, scoring
 
 METRICS = ('phone_accuracy', 'phone_nll', 'per', 'per_silence_forgiven')
-_STAGES = ('teachers/*', 'ensembles/*', 'students/final')
 _ROLES = ('teacher', 'ensemble', 'student')
 
 
@@ -103,35 +99,32 @@ def choose_fold(given: configs.Given, fold: int,
       config, data=dataclasses.replace(config.data, speech=speech))
 
 
-def read_fold(root: os.PathLike | str) -> Pooled:
+def join_counts(trees: Sequence[Mapping[str, Any]],
+                root: os.PathLike | str) -> Pooled:
   """The counts of one finished work directory.
 
+  Args:
+    trees: what `recognition` counted, of each net.
+    root: the work directory.
+
   Raises:
-    UserError: there are none, or a stage was tested on other utterances.
+    UserError: a net was tested on other utterances than the first.
   """
-  root = pathlib.Path(root)
-  found = [path for stage in _STAGES
-           for path in sorted(root.glob(f'{stage}/{recognition.FILE}'))]
-  if not found:
-    raise errors.UserError(
-        f'{root} has no {recognition.FILE}; folds are pooled of speech that was'
-        ' run to its end')
-  names: list[str] = []
+  names = trees[0]['utterances']
   seeds: dict[Net, dict] = {}
   lost: dict[Net, tuple[int, ...]] = {}
-  for path in found:
-    tree = files.read_json(path)
-    names = names or tree['utterances']
+  for tree in trees:
+    net = tree['net']
     if tree['utterances'] != names:
       raise errors.UserError(
-          f'{path} is of other utterances than {found[0]}; delete {root} and'
-          ' run again to make it anew')
-    for net in tree['nets']:
-      key = Net(*(net[field] for field in Net._fields))
-      if net.get('diverged'):
-        lost[key] = (*lost.get(key, ()), net['seed'])
-      else:
-        seeds.setdefault(key, {})[net['seed']] = _ratios(net)
+          f'{net["model"]} of {root} was tested on other utterances than'
+          f' {trees[0]["net"]["model"]}; delete {root} and run again to make it'
+          ' anew')
+    key = Net(*(net[field] for field in Net._fields))
+    if net.get('diverged'):
+      lost[key] = (*lost.get(key, ()), net['seed'])
+    else:
+      seeds.setdefault(key, {})[net['seed']] = _ratios(net)
   return Pooled(tuple(names), {
       net: _stack(found) for net, found in seeds.items()}, lost)
 
