@@ -9,7 +9,7 @@ will be made from.
 from __future__ import annotations
 
 import functools
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shallow_mimic import data, ensembles, errors, students, teachers, training
@@ -86,9 +86,13 @@ def _explain(run: Run, stale: Sequence[Stale]) -> str:
   nets = [one for one in stale if one.stage != 'data']
   fields: dict[str, tuple[Any, Any]] = {}
   for one in stale:
-    fields = {**one.fields, **fields}
+    fields |= one.fields
+  # Data and teachers that changed follow from what was changed, if that is
+  # known.
+  stated = {name: pair for name, pair in fields.items()
+            if name.startswith('config.')}
   told = [f'{name}: there {theirs!r}, now {ours!r}'
-          for name, (theirs, ours) in fields.items()]
+          for name, (theirs, ours) in stated.items()] or list(fields)
   more = (f' and {len(told) - _SHOWN} more' if len(told) > _SHOWN else '')
   return (
       f'{"; ".join(told[:_SHOWN])}{more}: {len(nets)} trained nets of'
@@ -114,7 +118,7 @@ def _find_changed_data(run: Run, chosen: Sequence[str],
     if name.startswith('settings'):
       named[name.replace('settings', 'config.data', 1)] = pair
     else:
-      named['the content of the data source'] = pair
+      named['the content of the data source'] = ('', '')
   return named
 
 
@@ -150,12 +154,7 @@ def _find_stale(run: Run, changed: Mapping[str, Any]) -> Iterator[Stale]:
              'dtype': run.config.logits.dtype}
       for name in students.find_taught(run.config)}
   searched = _list_searched(run, dataset, targets)
-  stale_slots = set()
-  for net in searched:
-    if one := compare(known, _name_curve(net), net):
-      stale_slots.add(net.slot)
-      yield one
-  for net in _list_final(run, dataset, targets, searched, stale_slots):
+  for net in (*searched, *_list_final(run, dataset, targets, searched)):
     if one := compare(known, _name_curve(net), net):
       yield one
 
@@ -192,14 +191,13 @@ def _list_searched(run: Run, dataset: Dataset,
 
 
 def _list_final(run: Run, dataset: Dataset, targets: Mapping[str, Any],
-                searched: Sequence[Wanted],
-                stale: Container[str]) -> list[Wanted]:
+                searched: Sequence[Wanted]) -> list[Wanted]:
   """Final students whose rate is known: all of their search is there."""
   found: dict[tuple[str, int], list[Record]] = {}
   lacking = set()
   for net in searched:
     key = net.member.model, net.member.width
-    if net.slot in stale or kept.read_root(run.root / net.slot) is None:
+    if kept.read_root(run.root / net.slot) is None:
       lacking.add(key)
     else:
       found.setdefault(key, []).append(
@@ -256,9 +254,9 @@ def _name_field(name: str, place: str, net: Wanted) -> str:
   if key == 'seed':
     return 'config.seed'
   if key == 'data':
-    return f'the data ({name.partition(".")[2]})'
+    return 'the data'
   if key == 'targets':
-    return f'the teacher {net.member.teacher} ({name.partition(".")[2]})'
+    return f'the teacher {net.member.teacher}'
   if net.slot.startswith('students/'):
     if key in _FAMILY:
       search = key == 'steps' and net.slot.startswith('students/search/')

@@ -72,7 +72,10 @@ class Nets:
       UserError: a net is damaged, or was made from something else.
     """
     wanted, work = self.wanted, self.work
-    found = {net.slot: _find(root, net, self.replace, say) for net in wanted}
+    found, moved = _find_all(root, wanted, self.replace)
+    if moved:
+      say(f'{work.stage}: {len(moved)} nets no longer fit; they are moved, the'
+          f' first is now {moved[0]}')
     missing = [net for net in wanted if found[net.slot] is None]
     if not missing:
       say(f'{work.stage}: there already, verified')
@@ -90,15 +93,20 @@ class Nets:
     say(f'{work.stage}: done')
 
 
-def _find(root, net, replace, say):
-  """The root of a net that is there; one that does not fit is moved aside."""
-  try:
-    return kept_nets.check_net(root, net)
-  except kept_nets.StaleError as stale:
-    if not replace:
-      raise
-    say(f'{stale}; it is now {workdir.move_aside(root, root / net.slot)}')
-    return None
+def _find_all(root: pathlib.Path, wanted: Sequence[Wanted], replace: bool,
+              ) -> tuple[dict[str, kept.Root | None], list[str]]:
+  """Roots of the nets that are there; and where those are that did not fit."""
+  found: dict[str, kept.Root | None] = {}
+  moved = []
+  for net in wanted:
+    try:
+      found[net.slot] = kept_nets.check_net(root, net)
+    except kept_nets.StaleError:
+      if not replace:
+        raise
+      found[net.slot] = None
+      moved.append(str(workdir.move_aside(root, root / net.slot)))
+  return found, moved
 
 
 def _make_round(root: pathlib.Path, family: Sequence[Wanted],
