@@ -32,15 +32,14 @@ class Root:
     identity: what the result is, by content, for whatever is made from it.
     files: SHA-256 of every file by its name, relative to the folder.
     made_with: versions, cores and devices, see `versions.find_versions`.
-    family: nets that were trained together with this one: see
-      `training.rounds`.
+    family: the round that a net was trained in, see `training.rounds`.
   """
 
   made_from: Mapping[str, Any]
   identity: Any
   files: Mapping[str, str]
   made_with: Mapping[str, Any]
-  family: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  family: str = ''
 
 
 def read_root(folder: os.PathLike | str) -> Root | None:
@@ -54,7 +53,7 @@ def read_root(folder: os.PathLike | str) -> Root | None:
     return None
   tree = files.read_sealed(path)
   kinds = {'made_from': Mapping, 'files': Mapping, 'made_with': Mapping,
-           'family': Mapping}
+           'family': str}
   fields = {field.name for field in dataclasses.fields(Root)}
   if tree.keys() != fields or not all(
       isinstance(tree[name], kind) for name, kind in kinds.items()):
@@ -77,7 +76,7 @@ def start(folder: os.PathLike | str, made_from: Mapping[str, Any]) -> None:
 
 def finish(folder: os.PathLike | str, made_from: Mapping[str, Any],
            identity: Any, names: Iterable[str] | None = None,
-           family: Mapping[str, str] | None = None) -> None:
+           family: str = '') -> None:
   """Writes a folder's root.
 
   Args:
@@ -100,7 +99,7 @@ def finish(folder: os.PathLike | str, made_from: Mapping[str, Any],
         raise explain_foreign(folder / name, folder)
     digests = {name: files.digest_file(folder / name) for name in there}
   files.write_sealed(folder / _DONE, dataclasses.asdict(Root(
-      made_from, identity, digests, versions.find_versions(), family or {})))
+      made_from, identity, digests, versions.find_versions(), family)))
 
 
 def verify(folder: os.PathLike | str) -> Root:
@@ -205,7 +204,7 @@ def _differ(theirs: Any, ours: Any, prefix: str) -> dict[str, tuple[Any, Any]]:
 
 def write_whole(folder: pathlib.Path, write: Callable[[pathlib.Path], Any],
                 made_from: Mapping[str, Any], *,
-                family: Mapping[str, str] | None = None) -> None:
+                family: str = '') -> None:
   """Writes a kept folder under a temporary name, and renames it.
 
   Args:

@@ -7,6 +7,7 @@ the last bits. Where they differ from today's it is told, never refused.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Mapping
 from importlib import metadata
@@ -22,16 +23,21 @@ _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy')
 def find_versions() -> dict[str, Any]:
   """Versions of the packages, x64 mode, cores and devices of this process."""
   found: dict[str, Any] = {'shallow_mimic': __version__}
-  for name in _PACKAGES:
-    try:
-      found[name] = metadata.version(name)
-    except metadata.PackageNotFoundError:  # Losses alone need no Flax.
-      continue
+  found |= {name: version for name in _PACKAGES
+            if (version := _find_version(name))}
   device = jax.devices()[0]
   return found | {
       'x64': jax.dtypes.canonicalize_dtype('float64') == 'float64', 'cores': _count_cores(),
       'devices': f'{jax.device_count()} × {device.platform}'
                  f' {device.device_kind}'}
+
+
+@functools.cache
+def _find_version(name: str) -> str:
+  try:
+    return metadata.version(name)
+  except metadata.PackageNotFoundError:  # Losses alone need no Flax.
+    return ''
 
 
 def _count_cores() -> int:

@@ -105,7 +105,7 @@ def check_net(root: pathlib.Path, wanted: Wanted) -> kept.Root | None:
 
 
 def write_net(root: pathlib.Path, wanted: Wanted, fitted: Fitted,
-              family: Mapping[str, str], said: Mapping[str, Any], *,
+              family: str, said: Mapping[str, Any], *,
               with_params: bool = True) -> None:
   """Writes a trained net, whole or not at all.
 
@@ -113,7 +113,7 @@ def write_net(root: pathlib.Path, wanted: Wanted, fitted: Fitted,
     root: the work directory.
     wanted: the net.
     fitted: what training made of it.
-    family: digests of what was trained together, by slot.
+    family: the round that it was trained in.
     said: further JSON trees by the names of their files.
     with_params: whether its parameters are kept.
   """

@@ -1,11 +1,11 @@
 """Rounds: the nets that are wanted and not there are trained as families.
 
 A round is a family in training, in `training/KEY` of the work directory: which
-nets it trains and from what is in its `started.json`, and KEY is a digest of
-that. It ends when all its nets have been written as kept folders. One that was
-cut off is ended first, if all of its nets are still wanted; a net whose folder
-was deleted is made again with the family that it was made with, as the same
-bits need the same family.
+nets it trains and from what stands in its `started.json`, and KEY is a digest
+of that. It ends when all its nets have been written as kept folders; then its
+checkpoints are deleted. One that was cut off is ended first, if all of its
+nets are still wanted. A net whose folder was deleted is made again in its old
+round: the same bits need the same family.
 """
 
 from __future__ import annotations
@@ -85,8 +85,7 @@ class Nets:
           f' verified; {len(missing)} to train')
     by_slot = {net.slot: net for net in wanted}
     while missing:
-      family = (_find_begun(root, by_slot, missing, work)
-                or _find_family(by_slot, missing, found)
+      family = (_find_begun(root, by_slot, found, work)
                 or missing[:work.together or len(missing)])
       found |= _make_round(root, family, work)
       missing = [net for net in missing if found[net.slot] is None]
@@ -112,56 +111,52 @@ def _find_all(root: pathlib.Path, wanted: Sequence[Wanted], replace: bool,
 def _make_round(root: pathlib.Path, family: Sequence[Wanted],
                 work: Work) -> dict[str, kept.Root | None]:
   """Trains a family and writes those of its nets that are not there."""
-  digests = {net.slot: net.digest for net in family}
-  begun = {'nets': digests, 'packing': dict(work.packing)}
-  folder = workdir.make_folder(root, root / _FOLDER / _name_round(begun))
+  begun = {'nets': {net.slot: net.digest for net in family},
+           'packing': dict(work.packing)}
+  key = _name_round(begun)
+  folder = workdir.make_folder(root, root / _FOLDER / key)
   kept.start(folder, begun)
-  trained = work.train(family, folder / _CHECKPOINTS, files.digest_json(begun))
+  trained = work.train(family, folder / _CHECKPOINTS, key)
   said = work.judge(family, trained)
   for net, fitted, trees in zip(family, trained, said, strict=True):
     if not (root / net.slot).exists():
-      kept_nets.write_net(root, net, fitted, digests, trees,
+      kept_nets.write_net(root, net, fitted, key, trees,
                           with_params=work.with_params)
-  _end_round(folder)
+  checkpoints.delete_checkpoints(folder / _CHECKPOINTS)
   return {net.slot: kept_nets.check_net(root, net) for net in family}
 
 
 def _name_round(begun: Mapping[str, Any]) -> str:
-  return files.digest_json(begun)[:16]
-
-
-def _end_round(folder: pathlib.Path) -> None:
-  """Deletes a round's checkpoints and its record, and nothing else."""
-  checkpoints.delete_checkpoints(folder / _CHECKPOINTS)
-  with files.clear_disk_errors(folder):
-    (folder / kept.STARTED).unlink(missing_ok=True)
-    for path in (folder, folder.parent):
-      if not any(path.iterdir()):
-        path.rmdir()
+  return files.digest_json(begun)[:32]
 
 
 def _find_begun(root: pathlib.Path, by_slot: Mapping[str, Wanted],
-                missing: Sequence[Wanted], work: Work) -> list[Wanted]:
-  """The nets of a round that was cut off and can be ended; [] for none."""
-  slots = {net.slot for net in missing}
+                found: Mapping[str, kept.Root | None],
+                work: Work) -> list[Wanted]:
+  """The nets of a round in which some are missing; [] for none.
+
+  It was cut off, or they were deleted: the others of it are there, from this
+  round and no other.
+  """
   for folder, begun in _list_rounds(root):
     nets = begun['nets']
-    if (begun['packing'] != dict(work.packing) or not slots & nets.keys()
-        or any(slot not in by_slot or by_slot[slot].digest != digest
-               for slot, digest in nets.items())):
+    if begun['packing'] != dict(work.packing) or any(
+        slot not in by_slot or by_slot[slot].digest != digest
+        for slot, digest in nets.items()):
       continue
-    family = [by_slot[slot] for slot in by_slot if slot in nets]
-    last = family[0].made_from['steps']
-    # Some of its nets are there: ended, but for writing the rest.
-    if len(slots & nets.keys()) == len(nets) or last in checkpoints.steps(
-        folder / _CHECKPOINTS):
+    there = [made for slot in nets if (made := found[slot])]
+    family = [net for slot, net in by_slot.items() if slot in nets]
+    ended = family[0].made_from['steps'] in checkpoints.steps(
+        folder / _CHECKPOINTS)
+    if len(there) < len(nets) and (ended or all(
+        made.family == folder.name for made in there)):
       return family
   return []
 
 
 def _list_rounds(root: pathlib.Path,
                  ) -> Iterator[tuple[pathlib.Path, Mapping[str, Any]]]:
-  """Rounds that were begun and not ended, and what they train.
+  """Rounds that were begun, and what they train.
 
   Raises:
     UserError: the record of one is damaged.
@@ -172,21 +167,9 @@ def _list_rounds(root: pathlib.Path,
     workdir.check_place(root, folder)
     begun = kept.read_started(folder) if folder.is_dir() else None
     if begun is not None:
-      if _name_round(begun) != folder.name:
+      if not {'nets', 'packing'} <= begun.keys() or (
+          _name_round(begun) != folder.name):
         raise errors.UserError(
             f'{folder} holds the training of other nets than its name says;'
             ' delete it')
       yield folder, begun
-
-
-def _find_family(by_slot: Mapping[str, Wanted], missing: Sequence[Wanted],
-                 found: Mapping[str, kept.Root | None]) -> list[Wanted]:
-  """The family that a missing net was once trained with; [] for none."""
-  slots = {net.slot: net.digest for net in missing}
-  for root in found.values():
-    family = root.family if root else {}
-    if any(family.get(slot) == digest for slot, digest in slots.items()) and (
-        all(slot in by_slot and by_slot[slot].digest == digest
-            for slot, digest in family.items())):
-      return [by_slot[slot] for slot in by_slot if slot in family]
-  return []
