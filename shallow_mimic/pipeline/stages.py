@@ -49,13 +49,11 @@ class Stage:
 
   Attributes:
     name: what a user calls it.
-    needs: the stages whose results it reads.
     parts: gives its parts; each is finished before it is asked for the next.
     folders: of the work directory, where it is not the stage's name alone.
   """
 
   name: str
-  needs: tuple[str, ...]
   parts: Callable[[Run], Parts]
   folders: tuple[str, ...] = ()
 
@@ -333,6 +331,7 @@ def make_report(run: Run, *, partial_run: bool = False) -> Part:
   notes = [*report.notes, *registered.say_registered(run.config)]
   if differ := versions.say_differences(shown.made_with):
     notes.append(differ)
+    run.say(differ)
   if shown.missing:
     notes.append(f'{shown.missing} students are not trained yet.')
   told: dict[str, Any] = {
@@ -352,13 +351,12 @@ def make_report(run: Run, *, partial_run: bool = False) -> Part:
 
 
 _STAGES = (
-    Stage('data', (), read_data),
-    Stage('teachers', ('data',), train_teachers, ('realignments', 'teachers')),
-    Stage('ensembles', ('data', 'teachers'), average_teachers),
-    Stage('logits', ('data', 'teachers', 'ensembles'), cache_logits),
-    Stage('students', ('data', 'ensembles', 'logits'), train_students),
-    Stage('latencies', ('data', 'students'), measure_latencies),
-    Stage('curves', ('teachers', 'ensembles', 'students', 'latencies'),
-          draw_curves, ('report',)),
+    Stage('data', read_data),
+    Stage('teachers', train_teachers, ('realignments', 'teachers')),
+    Stage('ensembles', average_teachers),
+    Stage('logits', cache_logits),
+    Stage('students', train_students),
+    Stage('latencies', measure_latencies),
+    Stage('curves', draw_curves, ('report',)),
 )
 STAGES = tuple(stage.name for stage in _STAGES)

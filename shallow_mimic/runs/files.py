@@ -106,19 +106,20 @@ def read_sealed(path: os.PathLike | str) -> dict[str, Any]:
     UserError: it cannot be read, or is not what was written.
   """
   tree = read_json(path)
-  if not isinstance(tree, dict) or 'sha256' not in tree:
+  if isinstance(tree, dict) and 'sha256' in tree:
+    if tree.pop('sha256') == digest_json(tree):
+      return tree
     raise explain_damage(path)
-  if tree.pop('sha256') != digest_json(tree):
-    raise explain_damage(path)
-  return tree
+  raise explain_damage(path, ', or another version of shallow_mimic wrote it')
 
 
-def explain_damage(path: os.PathLike | str) -> errors.UserError:
+def explain_damage(path: os.PathLike | str,
+                   perhaps: str = '') -> errors.UserError:
   """What to say of a root that is not what was written."""
   folder = pathlib.Path(path).parent
   return errors.UserError(
-      f'{path} is damaged: it is not what was written; delete {folder} and run'
-      ' again to make it anew')
+      f'{path} is damaged{perhaps}: it is not what was written; delete'
+      f' {folder} and run again to make it anew')
 
 
 def read_array(path: os.PathLike | str, *, mmap: bool = False) -> np.ndarray:
