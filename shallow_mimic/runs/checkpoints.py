@@ -102,7 +102,6 @@ def write_checkpoint(
 
 def read_checkpoint(
     directory: os.PathLike | str, template: Any, *, identity: str = '',
-    step: int | None = None,
 ) -> tuple[int, Any] | None:
   """Newest good step, as (step, tree), bit for bit what was written.
 
@@ -114,7 +113,6 @@ def read_checkpoint(
     template: pytree of arrays, Python numbers or `jax.ShapeDtypeStruct`: the
       structure, shapes and dtypes that are expected.
     identity: what `write_checkpoint` was given.
-    step: the one to read; None: the newest.
 
   Returns:
     The step and a tree in the template's structure; its leaves are NumPy
@@ -125,18 +123,16 @@ def read_checkpoint(
       other structure, shapes or dtypes than the template.
   """
   failures = {}
-  for number in reversed(steps(directory)):
-    if step not in (None, number):
-      continue
+  for step in reversed(steps(directory)):
     try:
-      tree = _read_verified(directory, number, template, identity)
+      tree = _read_verified(directory, step, template, identity)
     except _DamagedError as damage:
-      failures[number] = damage
+      failures[step] = damage
       continue
     for bad, why in failures.items():
       logging.warning('checkpoint %s/%d is damaged (%s): using step %d',
-                      directory, bad, why, number)
-    return number, tree
+                      directory, bad, why, step)
+    return step, tree
   if not failures:
     return None
   reasons = '; '.join(f'step {bad}: {why}' for bad, why in failures.items())

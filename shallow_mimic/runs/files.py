@@ -84,6 +84,59 @@ def write_array(path: os.PathLike | str, array: np.ndarray) -> None:
   write_bytes(path, buffer.getbuffer())
 
 
+def write_arrays(path: os.PathLike | str, tree: Any) -> None:
+  """Writes the arrays of a pytree as `.npz`, by their paths, whole or not."""
+  arrays: dict[str, Any] = {
+      name: _to_plain(np.asarray(leaf))
+      for name, leaf in _name_leaves(tree).items()}
+  buffer = io.BytesIO()
+  np.savez(buffer, **arrays)
+  write_bytes(path, buffer.getbuffer())
+
+
+def read_arrays(path: os.PathLike | str, template: Any) -> Any:
+  """Reads what `write_arrays` wrote; never unpickled.
+
+  Args:
+    path: of the `.npz` file.
+    template: pytree of arrays or `jax.ShapeDtypeStruct`: what is expected.
+
+  Raises:
+    UserError: it cannot be read, or holds arrays of other names, types or
+      shapes.
+  """
+  wanted, arrays = _name_leaves(template), []
+  try:
+    with np.load(path, allow_pickle=False) as found:
+      if set(found.files) != set(wanted):
+        raise ValueError('it holds other arrays than the net has')
+      for name, leaf in wanted.items():
+        array = found[name]
+        if leaf.dtype.kind == 'V':
+          array = array.view(leaf.dtype)
+        if (array.dtype, array.shape) != (leaf.dtype, leaf.shape):
+          raise ValueError(f'{name} is {array.dtype}{list(array.shape)}')
+        arrays.append(array)
+  except Exception as error:
+    # A damaged header goes through Python's parser, as in `read_array`.
+    raise errors.UserError(
+        f'cannot read {path}: {error}; delete it and run again to make it anew'
+    ) from error
+  return jax.tree.unflatten(jax.tree.structure(template), arrays)
+
+
+def _name_leaves(tree: Any) -> dict[str, Any]:
+  return {jax.tree_util.keystr(path, simple=True, separator='/'): leaf
+          for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _to_plain(array: np.ndarray) -> np.ndarray:
+  """NumPy's format has no name for bfloat16 and the 8-bit floats."""
+  if array.dtype.kind != 'V':
+    return array
+  return array.view(f'u{array.dtype.itemsize}')
+
+
 def read_json(path: os.PathLike | str) -> Any:
   """Reads JSON; UserError that names the file where it is damaged."""
   try:

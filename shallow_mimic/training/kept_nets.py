@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shallow_mimic import errors, models
-from shallow_mimic.runs import checkpoints, files, kept, workdir
+from shallow_mimic.runs import files, kept, workdir
 from shallow_mimic.training import objectives
 from shallow_mimic.training.family import Member, member_net
 from shallow_mimic.training.fit import Fitted
 from shallow_mimic.training.settings import Settings
 
-_FITTED, _PARAMS = 'fitted.json', 'params'
+_FITTED, _PARAMS = 'fitted.json', 'params.npz'
 _STAGES = {'realignments': 'teachers'}  # Of folders that are called otherwise.
 # What a `Fitted` is, beside its parameters.
 _FACTS = tuple(name for name in Fitted._fields if name != 'params')
@@ -123,9 +123,7 @@ def write_net(root: pathlib.Path, wanted: Wanted, fitted: Fitted,
       files.write_json(folder / name, tree)
     identity = {'made_from': wanted.digest}
     if with_params:
-      checkpoints.write_checkpoint(
-          folder / _PARAMS, _last_step(wanted), fitted.params,
-          identity=wanted.digest)
+      files.write_arrays(folder / _PARAMS, fitted.params)
       identity['params'] = digest_params(fitted.params)
     return identity
 
@@ -143,15 +141,13 @@ def read_net(root: pathlib.Path, wanted: Wanted, input_shape: tuple[int, ...],
   """
   identity, folder = require_net(root, wanted).identity, root / wanted.slot
   net = member_net(wanted.member, input_shape, classes)
-  read = checkpoints.read_checkpoint(
-      folder / _PARAMS, models.param_shapes(net), identity=wanted.digest,
-      step=_last_step(wanted))
-  if read is None or digest_params(read[1]) != identity['params']:
+  params = files.read_arrays(folder / _PARAMS, models.param_shapes(net))
+  if digest_params(params) != identity['params']:
     raise errors.UserError(
         f'{folder / _PARAMS} is damaged: its parameters are not those that the'
         f' net was finished with; delete {folder} and run again to make it'
         ' anew')
-  return identity, Fitted(params=read[1], **files.read_json(folder / _FITTED))
+  return identity, Fitted(params=params, **files.read_json(folder / _FITTED))
 
 
 def require_net(root: pathlib.Path, wanted: Wanted) -> kept.Root:
@@ -172,7 +168,3 @@ def _find_stage(wanted: Wanted) -> str:
 def digest_params(params: Any) -> str:
   """SHA-256 of parameters, leaf by leaf."""
   return files.digest_json(files.digest_tree(params))
-
-
-def _last_step(wanted: Wanted) -> int:
-  return wanted.made_from['steps']
