@@ -42,25 +42,6 @@ class Stale(NamedTuple):
   fields: Mapping[str, tuple[Any, Any]]
 
 
-def find_data_origin(run: Run) -> dict[str, Any]:
-  """What the folder of the data is made from.
-
-  Where the source has gone, and the data that were read from it fit, the
-  source is taken to be what it was, and this is told.
-  """
-  settings = data.identify_settings(run.config.data)
-  try:
-    return {'source': data.source_digest(run.config.data),
-            'settings': settings}
-  except errors.MissingError as missing:
-    found = kept.read_root(run.root / 'data')
-    if found is None or kept.find_differences(
-        found.made_from['settings'], settings):
-      raise
-    run.say(f'data: {missing}; what was read from it before is used')
-    return dict(found.made_from)
-
-
 def check_changes(run: Run, chosen: Sequence[str]) -> set[str]:
   """The stages with nets that do not fit and may be moved aside.
 
@@ -112,7 +93,7 @@ def _find_changed_data(run: Run, chosen: Sequence[str],
       'settings': data.identify_settings(run.config.data),
       'source': found.made_from.get('source')}
   if 'data' in chosen:
-    ours = find_data_origin(run)
+    ours = run.data_origin
   named = {}
   for name, pair in kept.find_differences(found.made_from, ours).items():
     if name.startswith('settings'):

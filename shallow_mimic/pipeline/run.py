@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 from shallow_mimic import (
   configs,
+  data,
   ensembles,
+  errors,
   logits,
   students,
   teachers,
@@ -55,6 +57,25 @@ class Run:
   root: pathlib.Path
   say: Callable[[str], None] = print
   replaced: tuple[str, ...] = ()
+
+  @functools.cached_property
+  def data_origin(self) -> dict[str, Any]:
+    """What the folder of the data is made from.
+
+    Where the source has gone, and the data that were read from it fit, the
+    source is taken to be what it was, and this is told.
+    """
+    settings = data.identify_settings(self.config.data)
+    try:
+      return {'source': data.source_digest(self.config.data),
+              'settings': settings}
+    except errors.MissingError as missing:
+      found = kept.read_root(self.root / 'data')
+      if found is None or kept.find_differences(
+          found.made_from['settings'], settings):
+        raise
+      self.say(f'data: {missing}; what was read from it before is used')
+      return dict(found.made_from)
 
   @functools.cached_property
   def dataset(self) -> Dataset:
@@ -178,10 +199,10 @@ class Run:
       return name and {'ensemble': self.identities[name],
                        'train': self._knows_train(taught.get(name, ()))}
 
-    data = mixtures.identify_data(
+    judged = mixtures.identify_data(
         self.dataset, ['train'], ['dev', 'test'])
     return nets, [{
-        'net': kept_nets.require_net(self.root, net).identity, 'data': data,
+        'net': kept_nets.require_net(self.root, net).identity, 'data': judged,
         'model': net.member.model, 'teacher_name': net.member.teacher,
         'teacher': describe(net.member.teacher or main),
         'independent': describe(others.get(net.member.teacher)),

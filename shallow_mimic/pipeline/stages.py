@@ -179,7 +179,7 @@ def read_data(run: Run) -> Parts:
     return {'fingerprint': made.fingerprint}, names
 
   # A file that was refused may have been mended.
-  yield Part('data', run.root / 'data', changes.find_data_origin(run), work,
+  yield Part('data', run.root / 'data', run.data_origin, work,
              resumed=True, discard=parts.discard)
 
 

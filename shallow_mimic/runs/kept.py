@@ -214,7 +214,7 @@ def write_whole(folder: pathlib.Path, write: Callable[[pathlib.Path], Any],
     made_from: see `Root`.
     family: see `Root`.
   """
-  temporary = folder.with_name(f'{folder.name}.tmp')
+  temporary = folder.with_name(f'.{folder.name}.tmp')
   with files.clear_disk_errors(folder):
     if temporary.is_dir() and not temporary.is_symlink():
       shutil.rmtree(temporary)  # Of a run that was killed.

@@ -101,7 +101,8 @@ def check_ours(workdir: os.PathLike | str) -> None:
     return
   if not isinstance(found, dict) or not {'data', 'students'} <= found.keys():
     raise errors.UserError(
-        f'{path} is of some other program; choose another --workdir')
+        f'{path} is of some other program, or damaged; choose another'
+        ' --workdir, or delete it if the directory is one of ours')
 
 
 def check_place(root: pathlib.Path, folder: pathlib.Path) -> None:

@@ -97,8 +97,9 @@ def check_net(root: pathlib.Path, wanted: Wanted) -> kept.Root | None:
         f'{folder / "done.json"} is missing; delete {folder} and run again to'
         ' make it anew')
   if differ := kept.find_differences(found.made_from, wanted.made_from):
+    fields = dict.fromkeys(name.partition('.')[0] for name in differ)
     raise StaleError(
-        f'{folder} was trained with another {", ".join(differ)}; set that back,'
+        f'{folder} was trained with another {", ".join(fields)}; set that back,'
         f' choose another --workdir, or say --redo={_find_stage(wanted)}:'
         f' what no longer fits is moved into {root / "old"} and trained anew')
   return kept.verify(folder)
