@@ -109,7 +109,8 @@ class Run:
   @functools.cached_property
   def identities(self) -> dict[str, dict[str, Any]]:
     """What each ensemble is, once its teachers are trained."""
-    return {name: self.identify_ensemble(name) for name in self.config.ensembles}
+    return {name: self.identify_ensemble(name)
+            for name in self.config.ensembles}
 
   def say_ensemble_origin(self, name: str) -> dict[str, Any]:
     """What an ensemble's folder is made from."""
@@ -227,7 +228,8 @@ class Run:
       return records.read_record(folder)
 
     deep = [read(self.root / net.slot, kept_nets.require_net(self.root, net))
-            for name in self.config.teachers for net in self.list_teachers(name)]
+            for name in self.config.teachers
+            for net in self.list_teachers(name)]
     deep += [read(folder, workdir.require(
         folder, 'ensembles', self.say_ensemble_origin(folder.name)))
              for folder in (self.root / 'ensembles' / name

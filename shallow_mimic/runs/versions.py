@@ -27,7 +27,8 @@ def find_versions() -> dict[str, Any]:
             if (version := _find_version(name))}
   device = jax.devices()[0]
   return found | {
-      'x64': jax.dtypes.canonicalize_dtype('float64') == 'float64', 'cores': _count_cores(),
+      'x64': jax.dtypes.canonicalize_dtype('float64') == 'float64',
+      'cores': _count_cores(),
       'devices': f'{jax.device_count()} × {device.platform}'
                  f' {device.device_kind}'}
 

@@ -62,8 +62,9 @@ def find_slot(phase: str, member: family.Member) -> str:
   ...     objectives.Objective('logit_regression'), 'train'))
   'students/final/SNN-MIMIC%2Fno-pool/width-64,seed-1,rate-0.01,decay-0.0'
   """
-  return (f'students/{phase}/{_name_curve(member.model)}/width-{member.width},seed-{member.seed},'
-          f'rate-{member.learning_rate!r},decay-{member.weight_decay!r}')
+  return (f'students/{phase}/{_name_curve(member.model)}/width-{member.width},'
+          f'seed-{member.seed},rate-{member.learning_rate!r},'
+          f'decay-{member.weight_decay!r}')
 
 
 def _name_curve(name: str) -> str:
