@@ -141,7 +141,7 @@ def read_json(path: os.PathLike | str) -> Any:
   """Reads JSON; UserError that names the file where it is damaged."""
   try:
     return json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RecursionError) as error:  # Or too deep.
     raise errors.UserError(
         f'cannot read {path}: {error}; delete it and run again to make it anew'
     ) from error

@@ -56,7 +56,8 @@ def read_root(folder: os.PathLike | str) -> Root | None:
            'family': str}
   fields = {field.name for field in dataclasses.fields(Root)}
   if tree.keys() != fields or not all(
-      isinstance(tree[name], kind) for name, kind in kinds.items()):
+      isinstance(tree[name], kind) for name, kind in kinds.items()) or any(
+      os.path.isabs(name) or '..' in name.split('/') for name in tree['files']):
     raise files.explain_damage(path)
   return Root(**tree)
 

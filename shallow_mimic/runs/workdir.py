@@ -122,6 +122,9 @@ def check_place(root: pathlib.Path, folder: pathlib.Path) -> None:
           f'{place} is a link to {os.path.realpath(place)}, outside of the work'
           ' directory: nothing is written through it; put the folder itself in'
           ' its place')
+    if place.exists() and not place.is_dir():
+      raise errors.UserError(
+          f'{place} is a file where a folder belongs; move it away')
   raise ValueError(f'{folder} is not below {root}')
 
 
