@@ -313,6 +313,105 @@ def test_digests_of_another_step(directory):
   assert checkpoints.read_checkpoint(directory, small(0))[0] == 10
 
 
+def test_a_step_laid_in_under_another_number(directory, warnings_seen):
+  """A step is its number, too: nothing goes on from a step of elsewhere."""
+  shutil.copytree(directory / '10', directory / '30')
+  assert_same_bits(checkpoints.read_checkpoint(directory, small(0)),
+                   (20, small(20)))
+  assert warnings_seen == [
+      f'checkpoint {directory}/30 is damaged (of another net or step): using'
+      ' step 20']
+
+
+def write_foreign(directory, step):
+  """Whole, intact, of equal shapes: all but its identity is ours."""
+  checkpoints.write_checkpoint(directory, step, small(-step), identity='other')
+
+
+def test_a_step_of_another_identity_is_passed_over(tmp_path, warnings_seen):
+  checkpoints.write_checkpoint(tmp_path, 10, small(10), identity='ours')
+  write_foreign(tmp_path, 20)
+  assert_same_bits(
+      checkpoints.read_checkpoint(tmp_path, small(0), identity='ours'),
+      (10, small(10)))
+  assert warnings_seen == [
+      f'checkpoint {tmp_path}/20 is damaged (of another net or step): using'
+      ' step 10']
+  assert_same_bits(
+      checkpoints.read_checkpoint(tmp_path, small(0), identity='other'),
+      (20, small(-20)))
+
+
+def test_steps_of_another_identity_alone_are_refused(tmp_path, warnings_seen):
+  write_foreign(tmp_path, 20)
+  for identity in ('ours', ''):
+    with pytest.raises(errors.UserError) as caught:
+      checkpoints.read_checkpoint(tmp_path, small(0), identity=identity)
+    assert str(caught.value) == (
+        f'no checkpoint in {tmp_path} is good (step 20: of another net or'
+        ' step); delete that folder and run the same command again to start'
+        ' this part anew')
+  assert warnings_seen == []
+
+
+def test_the_digests_cover_the_identity(tmp_path):
+  write_foreign(tmp_path, 20)
+  path = tmp_path / '20' / 'digests.json'
+  record = json.loads(path.read_text(encoding='utf-8'))
+  assert record['of'] == ['other', 20]
+  path.write_text(json.dumps(record | {'of': ['ours', 20]}), encoding='utf-8')
+  with pytest.raises(errors.UserError, match='digests.json is not what was'):
+    checkpoints.read_checkpoint(tmp_path, small(0), identity='ours')
+
+
+def test_the_step_that_was_asked_for_is_read_and_no_other(
+    directory, warnings_seen):
+  for step in (10, 20):
+    assert_same_bits(
+        checkpoints.read_checkpoint(directory, small(0), step=step),
+        (step, small(step)))
+  assert checkpoints.read_checkpoint(directory, small(0), step=15) is None
+  (directory / '20' / 'digests.json').unlink()
+  with pytest.raises(errors.UserError, match=r'is good \(step 20: unfinished'):
+    checkpoints.read_checkpoint(directory, small(0), step=20)
+  assert warnings_seen == []
+
+
+def test_a_link_to_steps_of_elsewhere_is_not_written_through(
+    directory, tmp_path):
+  link, before = tmp_path / 'link', names_in(directory)
+  link.symlink_to(directory)
+  for call in (lambda: checkpoints.write_checkpoint(link, 30, small(30)),
+               lambda: checkpoints.delete_checkpoints(link)):
+    with pytest.raises(errors.UserError) as caught:
+      call()
+    assert str(caught.value) == (
+        f'{link} is a link; put the folder itself in its place')
+  assert names_in(directory) == before
+
+
+def test_a_step_that_is_a_link_is_none(directory, tmp_path):
+  """Neither read nor counted nor deleted."""
+  (directory / '30').symlink_to(directory / '20')
+  assert checkpoints.steps(directory) == [10, 20]
+  assert checkpoints.read_checkpoint(directory, small(0))[0] == 20
+  checkpoints.delete_checkpoints(directory)
+  assert names_in(directory) == ['30']
+  assert (directory / '30').is_symlink()
+
+
+def test_steps_are_deleted_and_nothing_else(directory):
+  for name in ('40.tmp', '20.old.tmp'):
+    (directory / name).mkdir()
+  (directory / 'mine.txt').write_text('mine', encoding='utf-8')
+  checkpoints.delete_checkpoints(directory)
+  assert names_in(directory) == ['mine.txt']
+  (directory / 'mine.txt').unlink()
+  checkpoints.delete_checkpoints(directory)
+  assert not directory.exists()
+  checkpoints.delete_checkpoints(directory)  # Already gone.
+
+
 def test_two_damaged_steps_are_both_named(directory, warnings_seen):
   checkpoints.write_checkpoint(directory, 30, small(30), keep=3)
   for step in (20, 30):

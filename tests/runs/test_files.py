@@ -1,5 +1,6 @@
 import errno
 import hashlib
+import json
 import os
 import subprocess
 
@@ -108,6 +109,40 @@ def test_read_json_of_a_damaged_file(tmp_path, data):
   assert str(caught.value).endswith(
       '; delete it and run again to make it anew'
   )
+
+
+def test_json_that_is_too_deep_is_one_line(tmp_path):
+  (tmp_path / 'j').write_text('[' * 200_000, encoding='utf-8')
+  with pytest.raises(errors.UserError, match='^cannot read .*/j: .*recursion'):
+    files.read_json(tmp_path / 'j')
+
+
+@pytest.mark.parametrize('tree', [
+    {}, {'b': [1, (2, 3)], 'a': {'d': 'é', 'c': None}}])
+def test_sealed_round_trip(tmp_path, tree):
+  files.write_sealed(tmp_path / 's', tree)
+  assert files.read_sealed(tmp_path / 's') == json.loads(json.dumps(tree))
+  assert files.read_json(tmp_path / 's')['sha256'] == files.digest_json(tree)
+  # Order and white space are of no account; what it says is.
+  text = json.dumps(dict(reversed(files.read_json(tmp_path / 's').items())))
+  (tmp_path / 's').write_text(text, encoding='utf-8')
+  assert files.read_sealed(tmp_path / 's') == json.loads(json.dumps(tree))
+
+
+@pytest.mark.parametrize('change', [
+    lambda tree: tree | {'a': 2}, lambda tree: tree | {'b': 1},
+    lambda tree: {'sha256': tree['sha256']}, lambda tree: {'a': 1},
+    lambda tree: tree | {'sha256': None}, lambda tree: [tree], lambda tree: 3,
+    lambda tree: tree | {'a': 1.0}, lambda tree: tree | {'a': True}])
+def test_a_sealed_file_that_was_changed_is_damaged(tmp_path, change):
+  path = tmp_path / 's'
+  files.write_sealed(path, {'a': 1})
+  files.write_json(path, change(files.read_json(path)))
+  with pytest.raises(errors.UserError) as caught:
+    files.read_sealed(path)
+  assert str(caught.value) == (
+      f'{path} is damaged: it is not what was written; delete {tmp_path} and'
+      ' run again to make it anew')
 
 
 @pytest.mark.parametrize('read', [files.read_json, files.read_array])
