@@ -14,6 +14,7 @@ from shallow_mimic import (
   ensembles,
   errors,
   logits,
+  models,
   students,
   teachers,
   training,
@@ -247,10 +248,50 @@ class Run:
           raise
     found = [*deep, *students.mark_selected(searched, rates), *shallow]
     if self.config.report.latency:
-      workdir.require(self.root / 'latencies', 'latencies')
-      found = latencies.add_latencies(self.root / 'latencies', found)
+      found = self._add_latencies(found, partial)
     return Shown(found, list(made_with.values()),
                  self._count_students() - len(shallow))
+
+  def _add_latencies(self, found: list[Record], partial: bool) -> list[Record]:
+    folder = self.root / 'latencies'
+    try:
+      workdir.require(folder, 'latencies', self.say_latency_origin())
+    except workdir.UnfinishedError:
+      if not partial:
+        raise
+      return found
+    return latencies.add_latencies(folder, found)
+
+  def say_latency_origin(self) -> dict[str, Any]:
+    """What the times of nets are made from."""
+    return {'nets': files.digest_json([
+        [list(key), repr(forms)]
+        for key, forms in self.find_subjects().items()])}
+
+  def find_subjects(
+      self,
+  ) -> dict[tuple[str, str, int], dict[str, latencies.Subject]]:
+    """What is timed: teachers, ensembles, students without bottlenecks."""
+    problem = self.dataset.input_shape, self.dataset.classes
+    subjects, deep = {}, {}
+    for name, group in self.config.teachers.items():
+      deep[name] = [family.member_net(member, *problem)
+                    for member in teachers.make_members(name, group)]
+      subjects['teacher', name, 0] = {
+          '': latencies.make_subject(deep[name][:1])}
+    for name, ensemble in self.config.ensembles.items():
+      nets = [net for text in ensemble.members
+              for net in ensembles.pick_members(deep, text)]
+      subjects['ensemble', name, 0] = {'': latencies.make_subject(
+          nets * (1 + ensemble.mirror), ensemble.space)}
+    for member in self.find_members(seeds=1):
+      net = family.member_net(member, *problem)
+      absorbed = models.without_bottlenecks(net)
+      forms = {'': latencies.make_subject([absorbed])}
+      if absorbed != net:
+        forms['_factored'] = latencies.make_subject([net])
+      subjects['student', member.model, member.width] = forms
+    return subjects
 
   def read_scores(self) -> list[Record]:
     """The records of all final students, in the order of `list_students`."""

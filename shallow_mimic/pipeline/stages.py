@@ -21,7 +21,6 @@ from shallow_mimic import (
   ensembles,
   errors,
   logits,
-  models,
   students,
   teachers,
   training,
@@ -35,7 +34,7 @@ from shallow_mimic.runs import files, parts, versions, workdir
 from shallow_mimic.runs.workdir import Part
 from shallow_mimic.students import Scores
 from shallow_mimic.teachers import realignment
-from shallow_mimic.training import family, kept_nets, parallel
+from shallow_mimic.training import kept_nets, parallel
 from shallow_mimic.training.kept_nets import Wanted
 from shallow_mimic.training.rounds import Nets
 
@@ -280,37 +279,9 @@ def measure_latencies(run: Run) -> Parts:
   """Times every net, where `report.latency` asks for it."""
   if not run.config.report.latency:
     return
-  subjects = find_subjects(run)
-  made_from = {'nets': files.digest_json(
-      [[list(key), repr(forms)] for key, forms in subjects.items()])}
-  yield Part('latencies', run.root / 'latencies', made_from, partial(
-      latencies.write_latencies, subjects=subjects,
-      combine=ensembles.ensemble_logits))
-
-
-def find_subjects(
-    run: Run,
-) -> dict[tuple[str, str, int], dict[str, latencies.Subject]]:
-  """What is timed: teachers, ensembles, students with bottleneck absorbed."""
-  problem = run.dataset.input_shape, run.dataset.classes
-  subjects, deep = {}, {}
-  for name, group in run.config.teachers.items():
-    deep[name] = [family.member_net(member, *problem)
-                  for member in teachers.make_members(name, group)]
-    subjects['teacher', name, 0] = {'': latencies.make_subject(deep[name][:1])}
-  for name, ensemble in run.config.ensembles.items():
-    nets = [net for text in ensemble.members
-            for net in ensembles.pick_members(deep, text)]
-    subjects['ensemble', name, 0] = {'': latencies.make_subject(
-        nets * (1 + ensemble.mirror), ensemble.space)}
-  for member in run.find_members(seeds=1):
-    net = family.member_net(member, *problem)
-    absorbed = models.without_bottlenecks(net)
-    forms = {'': latencies.make_subject([absorbed])}
-    if absorbed != net:
-      forms['_factored'] = latencies.make_subject([net])
-    subjects['student', member.model, member.width] = forms
-  return subjects
+  yield Part('latencies', run.root / 'latencies', run.say_latency_origin(),
+             partial(latencies.write_latencies, subjects=run.find_subjects(),
+                     combine=ensembles.ensemble_logits))
 
 
 def draw_curves(run: Run) -> Parts:

@@ -14,7 +14,8 @@ import report_records
 from shallow_mimic import curves, errors
 from shallow_mimic.curves import Context, drawing, report, results
 from shallow_mimic.curves.sections import overfitting
-from shallow_mimic.evaluation.records import Record, write_records
+from shallow_mimic.evaluation.records import Record
+from shallow_mimic.runs import files
 
 pytestmark = pytest.mark.filterwarnings('error')
 COLUMNS = [
@@ -212,15 +213,16 @@ def test_a_full_disk_is_the_users_to_mend(tmp_path):
     'module://matplotlib_inline.backend_inline', 'nonsense'])
 def test_the_environment_does_not_change_the_report(usual, tmp_path, backend):
   path, records = usual
-  write_records(tmp_path / 'records.json', records)
+  files.write_json(tmp_path / 'records.json', [r.to_json() for r in records])
   code = (
-      'import sys\n'
+      'import json, pathlib, sys\n'
       'from shallow_mimic import curves\n'
-      'from shallow_mimic.evaluation.records import read_records\n'
+      'from shallow_mimic.evaluation.records import Record\n'
+      'trees = json.loads(pathlib.Path(sys.argv[2]).read_bytes())\n'
       'from shallow_mimic.runs.headless import import_headless\n'
       'import_headless("mnist1d.data")\n'  # Brings pyplot, as a run's data do.
       'curves.write_report(\n'
-      '    sys.argv[1], read_records(sys.argv[2]), title="Tiny",\n'
+      '    sys.argv[1], list(map(Record.from_json, trees)), title="Tiny",\n'
       '    notes=["One note."], figure_width=None)')
   done = subprocess.run(
       [sys.executable, '-c', code, str(tmp_path / 'report'),

@@ -9,7 +9,7 @@ import pytest
 from shallow_mimic import errors
 from shallow_mimic.data import dataset, preprocessing, store
 from shallow_mimic.data.dataset import Examples
-from shallow_mimic.runs import files, workdir
+from shallow_mimic.runs import files, kept
 
 
 @pytest.fixture(name='made')
@@ -52,7 +52,8 @@ def test_fitted_preprocessing_comes_back(made, tmp_path):
 
 
 def write_once(folder, made):
-  workdir.run_once(folder, {}, lambda folder: store.write_dataset(folder, made))
+  names = store.write_dataset(folder, made)
+  kept.finish(folder, {}, made.fingerprint, names)
 
 
 def test_flipped_bit_is_found_and_named(made, tmp_path):
@@ -65,7 +66,7 @@ def test_flipped_bit_is_found_and_named(made, tmp_path):
   message = (f'{path} is damaged: its SHA-256 is not the one it was written'
              f' with; delete {tmp_path} and run again to make it anew')
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
-    workdir.verify(tmp_path)
+    kept.verify(tmp_path)
 
 
 def test_missing_file_is_named(made, tmp_path):
@@ -75,7 +76,7 @@ def test_missing_file_is_named(made, tmp_path):
   message = (f'{path} is missing; delete {tmp_path} and run again to make it'
              ' anew')
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
-    workdir.verify(tmp_path)
+    kept.verify(tmp_path)
   with pytest.raises(errors.UserError, match=re.escape(f'cannot read {path}')):
     store.read_dataset(tmp_path)
 

@@ -8,7 +8,7 @@ import pytest
 import small_family as small
 import tiny_experiment
 
-from shallow_mimic import configs, ensembles, evaluation
+from shallow_mimic import configs, ensembles, evaluation, training
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Examples, make_dataset
 from shallow_mimic.data.mixtures import Targets
@@ -52,8 +52,10 @@ def judge(independent):
   bench = fidelity.make_bench(dataset, targets, theirs, independent, 0)
   net = family.member_net(MEMBERS[0], (small.FEATURES,), small.CLASSES)
   params = jax.vmap(net.init)(jax.random.split(jax.random.key(1), 3))
+  inputs = small.make_inputs()
   values, bins = fidelity.judge(
-      net, params, MEMBERS, small.make_inputs(), bench)
+      net, params, MEMBERS,
+      [training.choose_normalizer(m, inputs) for m in MEMBERS], bench)
   return net, params, bench, values, bins
 
 

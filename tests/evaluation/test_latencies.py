@@ -10,15 +10,13 @@ import numpy as np
 import pytest
 import report_records
 import tiny_experiment
+from work_dirs import copy_run, read_all
 
-from shallow_mimic import configs, errors, models, pipeline
+from shallow_mimic import errors, models, pipeline, students
 from shallow_mimic.curves import Context, results
 from shallow_mimic.curves.section import make_part
 from shallow_mimic.curves.sections import latency
-from shallow_mimic.data import store
 from shallow_mimic.evaluation import latencies
-from shallow_mimic.pipeline import stages
-from shallow_mimic.runs import files, workdir
 
 
 def make_net(text='6', **options):
@@ -91,12 +89,18 @@ def test_each_shape_is_timed_once_and_all_of_its_nets_are_told(
           'latency_device': device}}
 
 
-def test_subjects_are_all_nets_students_absorbed(finished):
+def test_subjects_are_all_nets_students_absorbed(finished, monkeypatch):
   npz, root = finished
   config = tiny_experiment.make_config(npz)
   config.students.architecture = '2L-H'
-  subjects = stages.find_subjects(
-      stages.Run(config, root), store.read_dataset(root / 'data'))
+  run = pipeline.read_run(root, config=config)
+  # No search was run of such students.
+  monkeypatch.setattr(type(run), 'find_members', lambda run, seeds: (
+      students.make_members(
+          run.config.students, (4,), 3, seeds=seeds, rates={
+              (name, width): (0.01, 0.0) for name in ('SNN', 'SNN-MIMIC')
+              for width in (3, 5)})))
+  subjects = run.find_subjects()
   named = {key: {end: [str(net.architecture) for net in subject.nets]
                  for end, subject in forms.items()}
            for key, forms in subjects.items()}
@@ -109,31 +113,36 @@ def test_subjects_are_all_nets_students_absorbed(finished):
   assert subjects['ensemble', 'EDNN', 0][''].space == 'logits'
 
 
-def test_a_run_that_times_reads_its_times_back(finished, tmp_path,
-                                               monkeypatch):
-  npz, root = finished
+def make_config(npz):
+  """The tiny experiment, timed."""
   config = tiny_experiment.make_config(npz)
   config.report.latency = True
-  workdir.claim(tmp_path, configs.to_json(config))
-  for name in ('data', 'teachers', 'ensembles', 'students', 'logits'):
-    (tmp_path / name).symlink_to(root / name)
+  return config
+
+
+def measure_places(calls, _):
+  """A stub that gives each call its place as its time."""
+  return {one: 1.0 + place for place, one in enumerate(calls)}
+
+
+def test_a_run_that_times_reads_its_times_back(finished, tmp_path,
+                                               monkeypatch):
+  npz, root = copy_run(finished, tmp_path)
 
   def run(*stages):
     return pipeline.run(
-        config, tmp_path, stages=stages, say=lambda _: None)
+        make_config(npz), root, stages=stages, say=lambda _: None)
 
   with pytest.raises(errors.UserError) as error:
     run('curves')
-  assert str(error.value) == (f'{tmp_path}/latencies is not finished; run the'
-                              ' stage `latencies` first')
-  monkeypatch.setattr(latencies, 'measure', lambda calls, _: {
-      one: 1.0 + place for place, one in enumerate(calls)})
+  assert str(error.value) == (
+      f'{root}/latencies is not finished; run the stage `latencies` first')
+  monkeypatch.setattr(latencies, 'measure', measure_places)
   run('latencies', 'curves')
   monkeypatch.setattr(latencies, 'measure', None)
   run('latencies', 'curves')
   rows = list(csv.DictReader(
-      (tmp_path / 'report/results.csv').read_text(
-          encoding='utf-8').splitlines()))
+      (root / 'report/results.csv').read_text(encoding='utf-8').splitlines()))
   timed = [row for row in rows if row['metric'].startswith('latency_ms_')]
   # Two teachers, one ensemble, eight students; two sizes of batch.
   assert len(timed) == 2 * (2 + 1 + 8)
@@ -142,8 +151,38 @@ def test_a_run_that_times_reads_its_times_back(finished, tmp_path,
       'latency_ms_1', 'latency_ms_256'}
   ensemble = [row['value'] for row in timed if row['role'] == 'ensemble']
   assert ensemble == ['2.0', '2.0']
-  assert (tmp_path / 'report/figures/figure_latency.png').exists()
-  assert not (root / 'report/figures/figure_latency.png').exists()
+  assert (root / 'report/figures/figure_latency.png').exists()
+  assert not (finished[1] / 'report/figures/figure_latency.png').exists()
+
+
+def test_other_nets_than_those_timed_are_timed_anew(finished, tmp_path,
+                                                    monkeypatch):
+  npz, root = copy_run(finished, tmp_path)
+  monkeypatch.setattr(latencies, 'measure', measure_places)
+  config = make_config(npz)
+  pipeline.run(config, root, say=lambda _: None)
+  before = read_all(root / 'latencies')
+  # A net less: the times that are there are not of these nets.
+  config.students.widths = (5,)
+  with pytest.raises(errors.UserError) as error:
+    pipeline.run(config, root, stages=('curves',), say=lambda _: None)
+  assert str(error.value) == (
+      f'{root}/latencies was made from another nets; run the stage `latencies`'
+      ' first')
+  said = []
+  pipeline.run(config, root, say=said.append)
+  assert (f'latencies: made from other things before; that is now {root}/old/1/'
+          'latencies' in said) and 'latencies: done' in said
+  assert read_all(root / 'old/1/latencies') == before
+  assert {key[2] for key in latencies.read_latencies(root / 'latencies')} == {
+      0, 5}
+
+
+def test_a_report_of_what_is_there_does_without_times(finished, tmp_path):
+  npz, root = copy_run(finished, tmp_path)
+  pipeline.write_report(root, config=make_config(npz))
+  assert 'latency_ms_1' not in (root / 'report/results.csv').read_text(
+      encoding='utf-8')
 
 
 def make_timed():
@@ -193,17 +232,3 @@ def test_without_times_there_is_no_figure_and_no_row():
   assert '(cpu: mine)' in part.caption and part.image.svg
   rows = csv.DictReader(io.StringIO(results.format_csv(records)))
   assert not [row for row in rows if 'latency' in row['metric']]
-
-
-def test_other_nets_than_those_timed_are_refused(finished, tmp_path):
-  npz, root = finished
-  config = tiny_experiment.make_config(npz)
-  config.report.latency = True
-  workdir.claim(tmp_path, configs.to_json(config))
-  for name in ('data', 'teachers', 'ensembles', 'students', 'logits'):
-    (tmp_path / name).symlink_to(root / name)
-  files.write_json(tmp_path / 'latencies/started.json', {'nets': 'others'})
-  with pytest.raises(errors.UserError) as error:
-    pipeline.run(config, tmp_path, stages=('latencies',))
-  assert str(error.value).startswith(
-      f'{tmp_path}/latencies was made from another nets; delete it')

@@ -12,6 +12,8 @@ from shallow_mimic import configs, pipeline
 from shallow_mimic.data import utterances
 from shallow_mimic.data.dataset import Dataset, Examples
 from shallow_mimic.evaluation import metrics, recognition
+from shallow_mimic.evaluation.records import Record, read_record
+from shallow_mimic.runs import kept as kept_folders
 from shallow_mimic.speech import hmm, phones, viterbi
 
 GRID = hmm.Weights.grid(language=(0.5, 2.0), insertion=(-3.0, 0.0),
@@ -59,17 +61,20 @@ def make_record(**changes):
       'SNN', metrics={'dev': {}, 'test': {}}, **changes)
 
 
-def score(directory, dataset, *nets):
+def score(dataset, *nets):
+  """Records of some nets, and what is kept of each, as it is read back."""
   records = [make_record(seed=i) for i in range(len(nets))]
-  scored = recognition.score_phones(
-      directory, records, dataset, lambda i, split: nets[i][split])
+  trees = recognition.score_phones(
+      records, dataset, lambda i, split: nets[i][split])
   assert records == [make_record(seed=i) for i in range(len(nets))]
-  kept = json.loads((directory / 'phone_errors.json').read_text('utf-8'))
-  return scored, kept
+  assert {tuple(one) for one in trees} == {('record.json', 'phone_errors.json')}
+  trees = json.loads(json.dumps(trees))
+  return ([Record.from_json(one['record.json']) for one in trees],
+          [one['phone_errors.json'] for one in trees])
 
 
-def test_an_oracle_makes_no_error(tmp_path, dataset):
-  [record], kept = score(tmp_path, dataset, make_logits(dataset, 60))
+def test_an_oracle_makes_no_error(dataset):
+  [record], [kept] = score(dataset, make_logits(dataset, 60))
   for split in ('dev', 'test'):
     got = record.metrics[split]
     assert got['per'] == got['per_silence_forgiven'] == 0
@@ -78,16 +83,17 @@ def test_an_oracle_makes_no_error(tmp_path, dataset):
   assert kept['utterances'] == [f'speaker2/s{i}' for i in range(7)]
 
 
-def test_metrics_are_sums_of_what_is_kept(tmp_path, dataset):
+def test_metrics_are_sums_of_what_is_kept(dataset):
   nets = [make_logits(dataset, sharp, seed) for seed, sharp in
           enumerate((2, 4))]
-  records, kept = score(tmp_path, dataset, *nets)
-  assert [net['seed'] for net in kept['nets']] == [0, 1]
-  assert {key: kept['nets'][0][key] for key in records[0].identity} == {
+  records, kept = score(dataset, *nets)
+  kept = [tree['net'] for tree in kept]
+  assert [net['seed'] for net in kept] == [0, 1]
+  assert {key: kept[0][key] for key in records[0].identity} == {
       'model': 'SNN', 'role': 'student', 'objective': 'cross_entropy',
       'mixture': 'train', 'teacher': '', 'architecture': '64', 'width': 64,
       'seed': 0, 'diverged': False}
-  for record, net, logits in zip(records, kept['nets'], nets, strict=True):
+  for record, net, logits in zip(records, kept, nets, strict=True):
     got = record.metrics['test']
     assert 0 < got['per'] < 2
     errors = sum(net['scored'][name][u] for u in range(7) for name in (
@@ -185,9 +191,9 @@ def test_the_decoder_is_counted_in_train_alone(dataset):
   assert all(map(np.array_equal, jax.tree.leaves(got), jax.tree.leaves(want)))
 
 
-def test_a_record_tells_the_weights_that_were_chosen(tmp_path, dataset):
+def test_a_record_tells_the_weights_that_were_chosen(dataset):
   net = make_logits(dataset, 3)
-  [record], _ = score(tmp_path, dataset, net)
+  [record], _ = score(dataset, net)
   chosen = recognition.choose_weights(
       net['dev'], dataset.sequences['dev'], recognition.fit_decoder(dataset))
   got = [record.fact(name) for name in (
@@ -196,10 +202,10 @@ def test_a_record_tells_the_weights_that_were_chosen(tmp_path, dataset):
   assert len(set(got)) == 3  # Each under its own name.
 
 
-def test_test_changes_no_choice(tmp_path, dataset):
+def test_test_changes_no_choice(dataset):
   net, other = make_logits(dataset, 3), make_logits(dataset, 1, seed=5)
   [one, two, third], _ = score(
-      tmp_path, dataset, net, net | {'test': other['test']},
+      dataset, net, net | {'test': other['test']},
       {'dev': other['dev'], 'test': net['test']})
   def choice(record):
     return [record.fact(name) for name in (
@@ -218,14 +224,14 @@ def test_batches_do_not_matter(monkeypatch, dataset):
   assert recognition.decode(logits, part, model, GRID) == together
 
 
-def test_a_net_that_gives_nan_recognises_nothing(tmp_path, dataset):
+def test_a_net_that_gives_nan_recognises_nothing(dataset):
   nothing = {split: np.full_like(logits, np.nan) for split, logits in
              make_logits(dataset, 3).items()}
-  [record], kept = score(tmp_path, dataset, nothing)
+  [record], [kept] = score(dataset, nothing)
   got = record.metrics['test']
   assert got['per'] == got['deletions'] == 1
   assert got['phone_accuracy'] == 0 and np.isnan(got['phone_nll'])
-  assert sum(kept['nets'][0]['right']) == 0
+  assert sum(kept['net']['right']) == 0
   # Not even where state 0, the first of all, is what is right.
   first = recognition.count_frames(
       nothing['test'], np.zeros_like(dataset.test.y),
@@ -240,14 +246,14 @@ def test_confusions():
       ['s', 'z', 2], ['', 'iy', 1]]
 
 
-def test_data_without_utterances(tmp_path):
+def test_data_without_utterances():
   part = Examples(np.zeros((2, 4), np.float32), np.zeros(2, np.int32))
   plain = Dataset(name='made', classes=3, train=part, dev=part, test=part,
                   transfer={}, preprocessing={}, fingerprint='f')
   record = make_record()
-  scored = recognition.score_phones(tmp_path, [record], plain, None)
-  assert scored == [record] == [make_record()]
-  assert not list(tmp_path.iterdir())
+  trees = recognition.score_phones([record], plain, None)
+  assert trees == [{'record.json': record.to_json()}]
+  assert record == make_record()
 
 
 def make_experiment(folder):
@@ -281,38 +287,43 @@ def test_every_stage_scores_phones(tmp_path):
   config = make_experiment(tmp_path / 'corpus')
   pipeline.run(config, tmp_path, stages=pipeline.STAGES[:-1],
                say=lambda line: None)
-  names = []
-  for folder in ('teachers/DNN', 'ensembles/EDNN', 'ensembles/EDNN-all',
-                 'students/final'):
-    records = json.loads((tmp_path / folder / 'records.json').read_text(
+  names, held_out = [], []
+  counts = pipeline.read_run(tmp_path).read_counts()
+  folders = [path.parent for stage in (
+      'teachers', 'ensembles', 'students/scores')
+             for path in sorted((tmp_path / stage).rglob('phone_errors.json'))]
+  assert len(counts) == len(folders)
+  for folder, tree in zip(folders, counts, strict=True):
+    record = read_record(folder)
+    assert tree == json.loads((folder / 'phone_errors.json').read_text(
         encoding='utf-8'))
-    kept = json.loads((tmp_path / folder / 'phone_errors.json').read_text(
-        encoding='utf-8'))
-    assert len(kept['utterances']) == 8
+    assert len(tree['utterances']) == 8
     # One model for the report, whatever each of its teachers left out.
-    assert {record['mixture'] for record in records} <= {'train', ''}
-    if folder == 'teachers/DNN':
-      assert [record['held_out'] for record in records] == [0, 1]
-    for record, net in zip(records, kept['nets'], strict=True):
-      names.append((net['model'], net['width'], net['seed']))
-      got = record['metrics']['test']
-      # Of the net's own logits: not of another's, and not normalised.
-      frames = sum(net['frames'])
-      assert sum(net['right']) / frames == pytest.approx(got['accuracy'])
-      assert sum(net['nll']) / frames == pytest.approx(got['nll'], rel=1e-4)
-      assert 0 <= got['phone_accuracy'] <= 1
-      assert got['per'] == pytest.approx(sum(
-          sum(net['scored'][name]) for name in (
-              'substitutions', 'deletions', 'insertions'))
-          / sum(net['scored']['phones']))
-      assert 0 <= record['metrics']['dev']['per_silence_forgiven'] <= 3
+    assert record.mixture in ('train', '')
+    if record.role == 'teacher':
+      held_out.append(record.held_out)
+    net = tree['net']
+    names.append((net['model'], net['width'], net['seed']))
+    assert names[-1] == (record.model, record.width, record.seed)
+    got = record.metrics['test']
+    # Of the net's own logits: not of another's, and not normalised.
+    frames = sum(net['frames'])
+    assert sum(net['right']) / frames == pytest.approx(got['accuracy'])
+    assert sum(net['nll']) / frames == pytest.approx(got['nll'], rel=1e-4)
+    assert 0 <= got['phone_accuracy'] <= 1
+    assert got['per'] == pytest.approx(sum(
+        sum(net['scored'][name]) for name in (
+            'substitutions', 'deletions', 'insertions'))
+        / sum(net['scored']['phones']))
+    assert 0 <= record.metrics['dev']['per_silence_forgiven'] <= 3
+  assert held_out == [0, 1]
   assert names == [
       ('DNN', 0, 0), ('DNN', 0, 1), ('EDNN', 0, 0), ('EDNN-all', 0, 0),
       ('SNN', 4, 0), ('SNN-MIMIC', 4, 0), ('SNN-MIMIC-all', 4, 0)]
-  labelled = {name: json.loads(
-      (tmp_path / 'logits' / name / 'manifest.json').read_text(
-          encoding='utf-8'))['origin'][
-          'labelled_by'] for name in ('EDNN', 'EDNN-all')}
+  labelled = {}
+  for name in ('EDNN', 'EDNN-all'):
+    folder = next((tmp_path / 'logits' / name).rglob('done.json')).parent
+    labelled[name] = kept_folders.verify(folder).made_from['labelled_by']
   both = ['DNN:0', 'DNN:1']
   assert labelled == {
       'EDNN': {'fold 0': ['DNN:0'], 'fold 1': ['DNN:1'], 'others': both},

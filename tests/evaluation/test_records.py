@@ -8,7 +8,8 @@ import pytest
 import report_records
 
 from shallow_mimic import errors
-from shallow_mimic.evaluation.records import Record, read_records, write_records
+from shallow_mimic.evaluation.records import RECORD, Record, read_record
+from shallow_mimic.runs import files
 
 # What every record's file says, as it always has.
 FIELDS = {
@@ -31,11 +32,11 @@ FIELDS = {
      {'language_weight': 0.5, 'confusions': []})], ids=str)
 def test_a_file_holds_what_there_is_and_reads_back(tmp_path, changes, more):
   record = report_records.make_record('SNN', **changes)
-  write_records(tmp_path / 'records.json', [record])
-  [tree] = json.loads((tmp_path / 'records.json').read_text(encoding='utf-8'))
+  files.write_json(tmp_path / RECORD, record.to_json())
+  tree = json.loads((tmp_path / 'record.json').read_text(encoding='utf-8'))
   assert tree.keys() == FIELDS | more.keys()
   assert {key: tree[key] for key in more} == more
-  assert read_records(tmp_path / 'records.json') == [record]
+  assert read_record(tmp_path) == record
 
 
 def test_a_records_facts_are_its_fields_and_its_losss_constants():
@@ -58,22 +59,22 @@ def change(tree, **changes):
      "it has the unknown 'colour', 'heat'"),
     (lambda tree: 'SNN', "it is no record but 'SNN'")])
 def test_other_fields_are_refused_in_one_line(tmp_path, spoil, said):
-  path = tmp_path / 'stage' / 'records.json'
-  trees = [report_records.make_record(name).to_json() for name in 'AB']
-  path.parent.mkdir()
-  path.write_text(json.dumps([trees[0], spoil(trees[1])]), encoding='utf-8')
+  path = tmp_path / 'net' / 'record.json'
+  files.write_json(
+      path, spoil(report_records.make_record('SNN').to_json()))
   with pytest.raises(errors.UserError) as error:
-    read_records(path)
+    read_record(path.parent)
   assert str(error.value) == (
-      f'cannot read record 1 of {path}: {said}; another version of'
-      f' shallow_mimic wrote it: use that one, or delete {path.parent} and run'
-      ' again to make it anew')
+      f'cannot read {path}: {said}; another version of shallow_mimic wrote it:'
+      f' use that one, or delete {path.parent} and run again to make it anew')
 
 
-def test_a_file_that_holds_no_list_is_refused(tmp_path):
-  (tmp_path / 'records.json').write_text('{"model": "SNN"}', encoding='utf-8')
-  with pytest.raises(errors.UserError, match=r'record 0 of .*: it lacks '):
-    read_records(tmp_path / 'records.json')
+@pytest.mark.parametrize('data', ['[]', '3', 'null', '[{"model": "SNN"}]', '{'])
+def test_a_file_that_holds_no_record_is_refused(tmp_path, data):
+  (tmp_path / 'record.json').write_text(data, encoding='utf-8')
+  with pytest.raises(errors.UserError, match=f'^cannot read {tmp_path}') as one:
+    read_record(tmp_path)
+  assert '\n' not in str(one.value)
 
 
 def test_every_field_is_told_and_none_can_be_changed():

@@ -360,7 +360,7 @@ def test_the_digests_cover_the_identity(tmp_path):
   record = json.loads(path.read_text(encoding='utf-8'))
   assert record['of'] == ['other', 20]
   path.write_text(json.dumps(record | {'of': ['ours', 20]}), encoding='utf-8')
-  with pytest.raises(errors.UserError, match='digests.json is not what was'):
+  with pytest.raises(errors.UserError, match=r'digests\.json is not what was'):
     checkpoints.read_checkpoint(tmp_path, small(0), identity='ours')
 
 

@@ -113,7 +113,7 @@ def test_read_json_of_a_damaged_file(tmp_path, data):
 
 def test_json_that_is_too_deep_is_one_line(tmp_path):
   (tmp_path / 'j').write_text('[' * 200_000, encoding='utf-8')
-  with pytest.raises(errors.UserError, match='^cannot read .*/j: .*recursion'):
+  with pytest.raises(errors.UserError, match=r'^cannot read .*/j: .*recursion'):
     files.read_json(tmp_path / 'j')
 
 
