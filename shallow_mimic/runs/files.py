@@ -107,7 +107,8 @@ def read_arrays(path: os.PathLike | str, template: Any) -> Any:
   """
   wanted, arrays = _name_leaves(template), []
   try:
-    with np.load(path, allow_pickle=False) as found:
+    # Opened here, as NumPy leaves what is no archive open.
+    with open(path, 'rb') as file, np.load(file, allow_pickle=False) as found:
       if set(found.files) != set(wanted):
         raise ValueError('it holds other arrays than the net has')
       for name, leaf in wanted.items():

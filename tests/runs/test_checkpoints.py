@@ -364,19 +364,6 @@ def test_the_digests_cover_the_identity(tmp_path):
     checkpoints.read_checkpoint(tmp_path, small(0), identity='ours')
 
 
-def test_the_step_that_was_asked_for_is_read_and_no_other(
-    directory, warnings_seen):
-  for step in (10, 20):
-    assert_same_bits(
-        checkpoints.read_checkpoint(directory, small(0), step=step),
-        (step, small(step)))
-  assert checkpoints.read_checkpoint(directory, small(0), step=15) is None
-  (directory / '20' / 'digests.json').unlink()
-  with pytest.raises(errors.UserError, match=r'is good \(step 20: unfinished'):
-    checkpoints.read_checkpoint(directory, small(0), step=20)
-  assert warnings_seen == []
-
-
 def test_a_link_to_steps_of_elsewhere_is_not_written_through(
     directory, tmp_path):
   link, before = tmp_path / 'link', names_in(directory)

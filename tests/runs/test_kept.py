@@ -23,7 +23,7 @@ def write_two(folder):
 @pytest.fixture(name='folder')
 def fixture_folder(tmp_path):
   """A finished folder of two files."""
-  kept.write_whole(tmp_path / 'it', write_two, MADE_FROM, family={'x': 'y'})
+  kept.write_whole(tmp_path / 'it', write_two, MADE_FROM, family='ab')
   return tmp_path / 'it'
 
 
@@ -44,7 +44,7 @@ def test_a_root_says_what_it_was_written_with(folder):
       made_from=MADE_FROM, identity={'identity': 7},
       files={name: files.digest_file(folder / name)
              for name in ('a.txt', 'sub/b.txt')},
-      made_with=versions.find_versions(), family={'x': 'y'})
+      made_with=versions.find_versions(), family='ab')
   assert kept.is_intact(folder)
 
 
@@ -119,7 +119,7 @@ def test_json_of_another_shape_is_one_line(folder, name, data):
     ({'files': 'a.txt'}, 'done.json is damaged: it is not what'),
     ({'made_from': None}, 'done.json is damaged: it is not what'),
     ({'made_with': []}, 'done.json is damaged: it is not what'),
-    ({'family': 1}, 'done.json is damaged: it is not what'),
+    ({'family': {}}, 'done.json is damaged: it is not what'),
     ({'more': {}}, 'done.json is damaged: it is not what'),
     ({'files': {}}, 'a.txt is not a file that'),
     ({'files': {'a.txt': ['ab'], 'sub/b.txt': 3}}, 'a.txt is damaged: its SHA'),
@@ -319,7 +319,7 @@ def test_write_whole_does_not_replace_a_folder_with_a_file_of_someone_else(
 def test_a_temporary_that_is_a_link_is_not_followed(tmp_path):
   outside = tmp_path / 'outside'
   write_two(outside)
-  (tmp_path / 'it.tmp').symlink_to(outside)
+  (tmp_path / '.it.tmp').symlink_to(outside)
   refused(kept.write_whole, tmp_path / 'it', write_two, MADE_FROM)
   assert list_names(outside) == ['a.txt', 'sub', 'sub/b.txt']
 

@@ -155,8 +155,8 @@ def test_the_config_of_another_program_is_not_taken_over(tmp_path, theirs):
   with pytest.raises(errors.UserError) as error:
     workdir.check_ours(tmp_path)
   assert str(error.value) == (
-      f'{tmp_path}/config.json is of some other program; choose another'
-      ' --workdir')
+      f'{tmp_path}/config.json is of some other program, or damaged; choose'
+      ' another --workdir, or delete it if the directory is one of ours')
   assert (tmp_path / 'config.json').read_text(encoding='utf-8') == text
 
 
