@@ -247,7 +247,10 @@ def _name_field(name: str, place: str, net: Wanted) -> str:
   if key == 'data':
     return 'the data'
   if key == 'targets':
-    return f'the teacher {net.member.teacher}'
+    teacher = net.member.teacher
+    return {'targets.dtype': 'config.logits.dtype',
+            'targets.ensemble.space': f'config.ensembles.{teacher}.space',
+            }.get(name, f'the teacher {teacher}')
   if net.slot.startswith('students/'):
     if key in _FAMILY:
       search = key == 'steps' and net.slot.startswith('students/search/')

@@ -82,6 +82,11 @@ def run(config: configs.Given, directory: str | pathlib.Path, *,
   """
   chosen = choose_stages(STAGES if stages is None else stages)
   again = choose_stages(redo) if redo else []
+  for stage in again:
+    if stage not in chosen:
+      raise errors.UserError(
+          f'the stage `{stage.name}` is to be done again, but is not among'
+          f' those that are to run: {", ".join(one.name for one in chosen)}')
   config = validation.check_config(config)
   root = pathlib.Path(directory).resolve()
   with workdir.hold(root):
