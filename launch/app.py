@@ -13,10 +13,11 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 
 from shallow_mimic import errors, packages
+from shallow_mimic.runs import stopping
 
 from . import terminal, usage
 
-_USAGE_ERROR, _INTERRUPTED = 2, 130
+_USAGE_ERROR = 2
 _NO_CONFIG = (
     'the config file needs a function get_config() that returns a changed'
     ' configs.default_config(), as those in launch/configs do')
@@ -40,7 +41,8 @@ def start(main: Callable[[], None], default: str = 'mnist1d') -> None:
 
   --help and its like print what the script does and exit with 0. A UserError,
   a flag that cannot be parsed, and what the machine refuses are one line and
-  status 2; Ctrl-C is one line and status 130.
+  status 2; SIGTERM and SIGUSR1 are one line and status 75, Ctrl-C is one line
+  and status 130.
 
   Args:
     main: the work of the script; the docstring of its module is its help.
@@ -49,7 +51,7 @@ def start(main: Callable[[], None], default: str = 'mnist1d') -> None:
   """
   logging.set_verbosity(logging.WARNING)
   doc = sys.modules[main.__module__].__doc__ or ''
-  with terminal.readable():
+  with terminal.readable(), stopping.end_at_once():
     app.run(functools.partial(_run, main, default),
             flags_parser=functools.partial(_parse, doc, default))
 
@@ -65,8 +67,11 @@ def _run(main: Callable[[], None], default: str,
     main()
   except errors.UserError as error:
     leave(error)
+  except errors.Stopped as stop:
+    leave(stop, stop.status)
   except KeyboardInterrupt:
-    leave('interrupted; start the same command again to go on', _INTERRUPTED)
+    leave('stopped; start the same command again to go on',
+          stopping.INTERRUPTED)
   except (MemoryError, RuntimeError) as error:
     first, _, _ = str(error).partition('\n')
     # What JAX raises of a device is a RuntimeError.
@@ -179,5 +184,6 @@ def leave(message: object, status: int = _USAGE_ERROR) -> NoReturn:
                   if line.strip()] or ['unknown error']
   # What went wrong inside a config file comes last, below its traceback.
   reason = f' {rest[-1]}' if rest and first.endswith(':') else ''
-  print(f'error: {first}{reason}', file=sys.stderr)
+  kind = 'error: ' if status == _USAGE_ERROR else ''
+  print(f'{kind}{first}{reason}', file=sys.stderr)
   sys.exit(status)

@@ -32,6 +32,8 @@ _COMMON = """\
       Flags from a file, one a line, --config=NAME among them.
   --help, --helpfull, --version
       This text, with the flags of absl, or the version; nothing is run.
+
+Exit status: 0 done, 2 a mistake or a fault, 75 stopped by a signal, 130 Ctrl-C.
 """
 
 

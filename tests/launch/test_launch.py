@@ -145,8 +145,7 @@ def test_ctrl_c(launch):
 
   status, _, stderr = launch(main)
   assert status == 130
-  assert stderr == (
-      'error: interrupted; start the same command again to go on\n')
+  assert stderr == 'stopped; start the same command again to go on\n'
 
 
 def test_faults_of_our_own_are_not_hidden():
