@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from shallow_mimic import configs, curves, data, models
-from shallow_mimic.training import objectives
+import os
+from collections.abc import Iterable, Mapping
+
+from shallow_mimic import configs, curves, data, errors, models, registry
+from shallow_mimic.training import LossSpec, objectives
 
 
 def find_registered(config: configs.Config) -> dict[str, str]:
@@ -40,3 +43,22 @@ def make_identity(config: configs.Config) -> dict[str, object]:
   versions = find_registered(config)
   also = {'registered': versions} if versions else {}
   return configs.to_json(config) | also
+
+
+def require_registered(names: Iterable[str], place: os.PathLike | str) -> None:
+  """UserError unless all is registered that a configuration was run with.
+
+  Args:
+    names: as `find_registered` has them: 'loss huber'.
+    place: the configuration's file.
+  """
+  registry.load_plugins()
+  known: dict[str, Mapping] = {
+      'source': data.Source.registry, 'layer': models.Layer.registry,
+      'loss': LossSpec.registry}
+  lost = [text for text in names for kind, _, name in [text.partition(' ')]
+          if name not in known.get(kind, ())]
+  if lost:
+    raise errors.UserError(
+        f'{place} uses the {" and the ".join(lost)}, which nobody has'
+        ' registered; name the file that does so with --config=FILE')

@@ -28,6 +28,7 @@ from shallow_mimic import (
 from shallow_mimic.data import store
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.evaluation import fidelity, latencies
+from shallow_mimic.evaluation.records import Record
 from shallow_mimic.pipeline import changes, registered, validation
 from shallow_mimic.pipeline.run import Run
 from shallow_mimic.runs import files, parts, versions, workdir
@@ -119,7 +120,8 @@ def read_run(directory: str | pathlib.Path, *,
   root = pathlib.Path(directory).resolve()
   found = workdir.read_config(root)
   if config is None:
-    found.pop('registered', None)
+    registered.require_registered(
+        found.pop('registered', {}), root / 'config.json')
     config = configs.from_json(found)
   here = Run(validation.check_config(config), root, say)
   workdir.require(root / 'data', 'data')
@@ -292,7 +294,20 @@ def draw_curves(run: Run) -> Parts:
 
 
 def make_report(run: Run, *, partial_run: bool = False) -> Part:
-  """The report of a work directory.
+  """The report of a work directory; see `find_contents`."""
+  told = find_contents(run, partial_run=partial_run)
+  made_from = {**told, 'records': digest_records(told['records']),
+               'sections': curves.find_versions()}
+
+  def work(directory: pathlib.Path) -> str:
+    curves.write_report(directory, **told)
+    return made_from['records']
+
+  return Part('curves', run.root / 'report', made_from, work, redrawn=True)
+
+
+def find_contents(run: Run, *, partial_run: bool = False) -> dict[str, Any]:
+  """What `curves.write_report` is told of a work directory, by name.
 
   Args:
     run: what it is of.
@@ -305,20 +320,16 @@ def make_report(run: Run, *, partial_run: bool = False) -> Part:
     run.say(differ)
   if shown.missing:
     notes.append(f'{shown.missing} students are not trained yet.')
-  told: dict[str, Any] = {
-      'title': run.config.title or run.root.name, 'notes': tuple(notes),
-      'figure_width': report.figure_width or None,
+  return {
+      'records': shown.records, 'title': run.config.title or run.root.name,
+      'notes': tuple(notes), 'figure_width': report.figure_width or None,
       'paper_rows': tuple(map(dict, report.paper)),
       'main_teacher': students.rank_teachers(run.config)[0]}
-  made_from = {
-      'records': files.digest_json([r.to_json() for r in shown.records]),
-      'sections': curves.find_versions(), **told}
 
-  def work(directory: pathlib.Path) -> str:
-    curves.write_report(directory, shown.records, **told)
-    return made_from['records']
 
-  return Part('curves', run.root / 'report', made_from, work, redrawn=True)
+def digest_records(records: Sequence[Record]) -> str:
+  """SHA-256 of records, in their order."""
+  return files.digest_json([r.to_json() for r in records])
 
 
 _STAGES = (
