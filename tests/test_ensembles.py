@@ -11,7 +11,7 @@ from scipy import special
 from shallow_mimic import ensembles, errors, models
 from shallow_mimic.data.dataset import Dataset, Examples
 from shallow_mimic.evaluation import describe, metrics
-from shallow_mimic.runs import files, workdir
+from shallow_mimic.runs import files
 
 
 def make_logits(teachers=4, rows=6, classes=5, scale=3.0):
@@ -160,13 +160,13 @@ def make_nets():
 
 def test_what_is_written(tmp_path, dataset):
   nets = make_nets()
-  ensembles.write_ensemble(tmp_path, 'E', 'logits', nets, dataset)
+  identity = ensembles.write_ensemble(tmp_path, 'E', 'logits', nets, dataset)
   for split, part in (('dev', dataset.dev), ('test', dataset.test)):
     theirs = np.mean([one.net.apply(one.params, jnp.asarray(part.x))
                       for one in nets.values()], axis=0)
     ours = ensembles.read_ensemble_logits(tmp_path, split)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-  [record] = files.read_json(tmp_path / 'records.json')
+  record = files.read_json(tmp_path / 'record.json')
   assert (record['role'], record['model']) == ('ensemble', 'E')
   assert record['architecture'] == '2 × 5, 6-7'
   assert record['parameters'] == (4 * 5 + 5 + 5 * 3 + 3) + (
@@ -176,7 +176,7 @@ def test_what_is_written(tmp_path, dataset):
   logits = ensembles.read_ensemble_logits(tmp_path, 'test')
   assert record['metrics']['test']['accuracy'] == pytest.approx(
       np.mean(logits.argmax(-1) == dataset.test.y))
-  assert workdir.read_identity(tmp_path) == {
+  assert identity == ensembles.identify('logits', nets) == {
       'space': 'logits', 'teachers': {'A:0': 'x', 'B:0': 'y'}}
 
 
@@ -213,8 +213,8 @@ def test_an_input_is_labelled_by_those_who_never_saw_it(dataset, space):
 
 def test_who_held_out_what_is_part_of_an_ensemble(tmp_path, dataset):
   teachers = {f'CNN:{i}': one for i, one in enumerate(make_folds())}
-  ensembles.write_ensemble(tmp_path, 'E', 'logits', teachers, dataset)
-  assert workdir.read_identity(tmp_path) == {
+  assert ensembles.write_ensemble(
+      tmp_path, 'E', 'logits', teachers, dataset) == {
       'space': 'logits', 'teachers': {f'CNN:{i}': str(i) for i in range(4)},
       'held_out': {'CNN:0': 0, 'CNN:1': 1, 'CNN:2': 0}}
 

@@ -115,8 +115,9 @@ def change_order(origin):
 
 
 @pytest.mark.parametrize('change, named', [
-    (change_teacher, 'teacher'), (change_space, 'teacher'),
-    (change_fingerprint, 'data'), (change_preprocessing, 'data'),
+    (change_teacher, 'teacher.teachers.CNN:1'),
+    (change_space, 'teacher.space'), (change_fingerprint, 'data.fingerprint'),
+    (change_preprocessing, 'data.preprocessing.steps'),
     (change_sets, 'sets'), (change_order, 'sets'),
 ])
 @pytest.mark.parametrize('interrupted', [False, True])

@@ -1,5 +1,8 @@
 """Tests of the family: its members, and how learning rates are chosen."""
 
+import dataclasses
+import pathlib
+
 import numpy as np
 import pytest
 import small_family
@@ -7,8 +10,8 @@ import tiny_experiment
 
 from shallow_mimic import configs, errors, students
 from shallow_mimic.data.dataset import Dataset, Examples
+from shallow_mimic.evaluation.records import Record
 from shallow_mimic.pipeline import validation
-from shallow_mimic.runs import files
 from shallow_mimic.students import train
 from shallow_mimic.training import fit
 
@@ -34,65 +37,91 @@ def make_members(section, **options):
   return students.make_members(section, (4,), 3, **options)
 
 
-def search(monkeypatch, directory, dataset, members, outcome):
-  """A search in which each member ends as `outcome(member)` says:
-  (dev accuracy, diverged)."""
-  def fake_fit(members, inputs, settings, directory, *, stage):
+def search(monkeypatch, dataset, members, outcome):
+  """The records of a search in which each member ends as `outcome(member)`
+  says: (dev accuracy, diverged)."""
+  def fake_fit(members, inputs, settings, directory, *, stage, identity):
+    assert (stage, directory, identity) == ('students search', 'DIR', 'round')
     return [fit.Fitted({}, *outcome(m)[:1], 5, outcome(m)[1], [5], [0.0], [0.0])
             for m in members]
 
   monkeypatch.setattr(fit, 'fit', fake_fit)
-  students.write_search(directory, members, dataset, {},
-                        small_family.make_settings())
+  settings = small_family.make_settings()
+  nets = students.list_students('search', members, dataset, {}, settings)
+  work = students.plan_search(dataset, lambda _: {}, settings)
+  assert not work.with_params  # Their records alone are kept.
+  trees = work.judge(nets, work.train(nets, 'DIR', 'round'))
+  assert {tuple(tree) for tree in trees} == {('record.json',)}
+  return [Record.from_json(tree['record.json']) for tree in trees]
 
 
-def test_search_picks_the_best_mean_of_dev(monkeypatch, tmp_path, dataset,
-                                           section):
+def test_search_picks_the_best_mean_of_dev(monkeypatch, dataset, section):
   # The best seed, or seed 0 alone, would choose the other rates.
   table = {(3, 0.01): [0.7, 0.7], (3, 0.05): [0.9, 0.3],
            (5, 0.01): [0.4, 0.4], (5, 0.05): [0.3, 0.6]}
   members = make_members(section, seeds=2)
-  search(monkeypatch, tmp_path, dataset, members,
-         lambda m: (table[m.width, m.learning_rate][m.seed], False))
-  assert students.read_rates(tmp_path) == {
-      ('SNN', 3): (0.01, 0.0), ('SNN', 5): (0.05, 0.0)}
-  records = files.read_json(tmp_path / 'records.json')
+  records = search(
+      monkeypatch, dataset, members,
+      lambda m: (table[m.width, m.learning_rate][m.seed], False))
+  rates = students.choose_rates(records)
+  assert rates == {('SNN', 3): (0.01, 0.0), ('SNN', 5): (0.05, 0.0)}
   assert len(records) == 8
-  assert {(r['width'], r['learning_rate']) for r in records
-          if r['selected']} == {(3, 0.01), (5, 0.05)}
-  assert {r['phase'] for r in records} == {'search'}
-  assert all(set(r['metrics']) == {'dev'} for r in records)
+  assert not any(r.selected for r in records)
+  marked = students.mark_selected(records, rates)
+  assert {(r.width, r.learning_rate) for r in marked
+          if r.selected} == {(3, 0.01), (5, 0.05)}
+  assert {r.phase for r in records} == {'search'}
+  assert all(set(r.metrics) == {'dev'} for r in records)
 
 
-def test_search_never_picks_what_diverged(monkeypatch, tmp_path, dataset,
-                                          section):
-  members = make_members(section, seeds=1)
-  search(monkeypatch, tmp_path, dataset, members,
-         lambda m: (0.9, True) if m.learning_rate == 0.05 else (0.1, False))
-  assert set(students.read_rates(tmp_path).values()) == {(0.01, 0.0)}
+def test_search_never_picks_what_diverged(monkeypatch, dataset, section):
+  records = search(
+      monkeypatch, dataset, make_members(section, seeds=1),
+      lambda m: (0.9, True) if m.learning_rate == 0.05 else (0.1, False))
+  assert set(students.choose_rates(records).values()) == {(0.01, 0.0)}
 
 
-def test_search_in_which_all_diverge(monkeypatch, tmp_path, dataset, section):
-  members = make_members(section, seeds=1)
+def test_search_in_which_all_diverge(monkeypatch, dataset, section):
+  records = search(monkeypatch, dataset, make_members(section, seeds=1),
+                   lambda m: (0.9, m.width == 5))
   with pytest.raises(errors.UserError) as error:
-    search(monkeypatch, tmp_path, dataset, members,
-           lambda m: (0.9, m.width == 5))
+    students.choose_rates(records)
   assert str(error.value) == (
       'SNN of width 5 diverges at every learning rate of'
       ' students.learning_rates; add smaller ones')
-  assert not (tmp_path / 'identity.json').exists()
 
 
-def test_search_chooses_weight_decay_with_the_rate(monkeypatch, tmp_path,
-                                                   dataset, section):
+def test_search_chooses_weight_decay_with_the_rate(monkeypatch, dataset,
+                                                   section):
   section.curves.SNN.weight_decays = (0.0, 0.1)
   members = make_members(section, seeds=1)
   assert len(members) == 2 * 2 * 2
   best = {3: (0.05, 0.1), 5: (0.01, 0.1)}
-  search(monkeypatch, tmp_path, dataset, members, lambda m: (
+  records = search(monkeypatch, dataset, members, lambda m: (
       float((m.learning_rate, m.weight_decay) == best[m.width]), False))
-  assert students.read_rates(tmp_path) == {
+  assert students.choose_rates(records) == {
       ('SNN', 3): best[3], ('SNN', 5): best[5]}
+
+
+@pytest.mark.parametrize('name', [
+    'SNN', 'SNN-MIMIC/no-pool', '..', '.', '...', 'a/../../b', '/etc', 'a%2Fb',
+    '教师', 'x' * 200, 'x' * 201, '/' * 100, 'a\\b', 'a b', 'CON', '~'])
+def test_a_student_has_a_folder_of_its_own_below_its_phase(section, name):
+  def find(name, **changes):
+    member = dataclasses.replace(
+        make_members(section, seeds=1)[0], model=name, **changes)
+    return train.find_slot('final', member)
+
+  slot = find(name)
+  parts = pathlib.PurePosixPath(slot).parts
+  assert parts[:2] == ('students', 'final') and len(parts) == 4
+  assert set(parts[2]) - {'.'} and len(parts[2].encode()) <= 200
+  others = [find(f'{name}!'), find(f'!{name}'), find(name.replace('/', '-')
+                                                     + '-'),
+            *(find(name, **{field: value}) for field, value in (
+                ('width', 4), ('seed', 7), ('learning_rate', 0.3),
+                ('weight_decay', 0.3)))]
+  assert len({slot, *others}) == 1 + len(others)
 
 
 def test_members_of_a_search_are_the_whole_grid(section):
@@ -129,19 +158,18 @@ def test_a_curve_may_have_an_architecture_of_its_own(section):
 
 
 def test_rates_of_two_architectures_are_chosen_apart(
-    monkeypatch, tmp_path, dataset, section):
+    monkeypatch, dataset, section):
   section.curves.deep = configs.make_curve(
       objective='cross_entropy', architecture='H-H', widths=(3,))
   section.curves.SNN.widths = (3,)
   best = {'H': 0.01, 'H-H': 0.05}
   members = make_members(section, seeds=1)
-  search(monkeypatch, tmp_path, dataset, members, lambda m: (
+  records = search(monkeypatch, dataset, members, lambda m: (
       float(m.learning_rate == best[m.architecture]), False))
-  assert students.read_rates(tmp_path) == {
+  assert students.choose_rates(records) == {
       ('SNN', 3): (0.01, 0.0), ('deep', 3): (0.05, 0.0)}
-  records = files.read_json(tmp_path / 'records.json')
-  assert {(r['model'], r['architecture'], r['parameters'])
-          for r in records} == {('SNN', '3', 27), ('deep', '3-3', 39)}
+  assert {(r.model, r.architecture, r.parameters) for r in records} == {
+      ('SNN', '3', 27), ('deep', '3-3', 39)}
 
 
 def test_a_student_of_labels_has_no_teacher():

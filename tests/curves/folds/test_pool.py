@@ -12,7 +12,6 @@ import tiny_speech
 from launch import folds as script
 from shallow_mimic import errors
 from shallow_mimic.curves.folds import pool, tables
-from shallow_mimic.runs import files
 
 SEEDS = (3, 5)
 NETS = (
@@ -50,29 +49,24 @@ def make_net(rng, row, seed, utterances):
       'phone_nll': (frames * rng.uniform(1, 2 - level, utterances)).tolist()}
 
 
-def write_fold(root, fold, speakers=2, nets=NETS):
+def make_fold(fold, speakers=2, nets=NETS):
+  """What recognition counted of each net of a fold."""
   rng = np.random.default_rng(fold)
   names = [f'fabc{2 * fold + speaker}/sx{i}'
            for speaker in range(speakers) for i in range(4)]
-  trees = {}
-  for row in nets:
-    folder = {'teacher': 'teachers/CNN', 'ensemble': 'ensembles/ECNN',
-              'student': 'students/final'}[row[0]]
-    tree = trees.setdefault(folder, {'utterances': names, 'nets': []})
-    for seed in SEEDS[:1 if row[0] == 'ensemble' else 2]:
-      tree['nets'].append(make_net(rng, row, seed, len(names)))
-  for folder, tree in trees.items():
-    files.write_json(root / folder / 'phone_errors.json', tree)
-  return root
+  return [{'utterances': names, 'net': make_net(rng, row, seed, len(names))}
+          for row in nets
+          for seed in SEEDS[:1 if row[0] == 'ensemble' else 2]]
 
 
-@pytest.fixture(name='roots')
-def fixture_roots(tmp_path):
-  return [write_fold(tmp_path / f'fold-{k}', k) for k in range(3)]
+@pytest.fixture(name='folds')
+def fixture_folds():
+  return [make_fold(k) for k in range(3)]
 
 
-def _pool(roots):
-  return pool.pool([pool.read_fold(root) for root in roots])
+def _pool(folds):
+  return pool.pool([pool.join_counts(trees, f'fold-{k}')
+                    for k, trees in enumerate(folds)])
 
 
 def _net(pooled, model, width):
@@ -80,22 +74,21 @@ def _net(pooled, model, width):
   return net
 
 
-def _raw(roots, model, width, seed):
+def _raw(folds, model, width, seed):
   """The JSON of one net in every fold."""
-  for root in roots:
-    for path in root.rglob('phone_errors.json'):
-      for net in files.read_json(path)['nets']:
-        if (net['model'], net['width'], net['seed']) == (model, width, seed):
-          yield net
+  for tree in [tree for trees in folds for tree in trees]:
+    net = tree['net']
+    if (net['model'], net['width'], net['seed']) == (model, width, seed):
+      yield net
 
 
-def test_pooled_rates_are_sums_over_sums(roots):
-  pooled = _pool(roots)
+def test_pooled_rates_are_sums_over_sums(folds):
+  pooled = _pool(folds)
   assert len(pooled.utterances) == 24
   counts = pooled.nets[_net(pooled, 'SNN', 16)]
   assert counts.seeds == SEEDS
   for place, seed in enumerate(SEEDS):
-    raw = list(_raw(roots, 'SNN', 16, seed))
+    raw = list(_raw(folds, 'SNN', 16, seed))
     assert len(raw) == 3
 
     def total(field, raw=raw):
@@ -114,20 +107,16 @@ def test_pooled_rates_are_sums_over_sums(roots):
   assert score.sd == pytest.approx(np.std(pool.rates(counts, 'per'), ddof=1))
 
 
-def _mark_diverged(root, model, width, seed):
-  path, = root.glob('students/final/phone_errors.json')
-  tree = files.read_json(path)
-  for net in tree['nets']:
-    if (net['model'], net['width'], net['seed']) == (model, width, seed):
-      net |= {'diverged': True, 'phone_nll': [float('nan')] * 8}
-  files.write_json(path, tree)
+def _mark_diverged(trees, model, width, seed):
+  [net] = _raw([trees], model, width, seed)
+  net |= {'diverged': True, 'phone_nll': [float('nan')] * 8}
 
 
-def test_a_seed_that_diverged_in_a_fold_is_left_out_of_all(roots, caplog):
-  whole = _pool(roots)
+def test_a_seed_that_diverged_in_a_fold_is_left_out_of_all(folds, caplog):
+  whole = _pool(folds)
   net = _net(whole, 'SNN', 16)
-  _mark_diverged(roots[1], 'SNN', 16, SEEDS[0])
-  pooled = _pool(roots)
+  _mark_diverged(folds[1], 'SNN', 16, SEEDS[0])
+  pooled = _pool(folds)
   assert pooled.nets[net].seeds == SEEDS[1:]
   for metric in pool.METRICS:
     assert pool.rates(pooled.nets[net], metric) == pytest.approx(
@@ -135,36 +124,36 @@ def test_a_seed_that_diverged_in_a_fold_is_left_out_of_all(roots, caplog):
   assert ('SNN of width 16: left out, as they diverged in a fold: seeds 3'
           in caplog.text)
   # None of its seeds is left: the others are pooled as before.
-  _mark_diverged(roots[0], 'SNN', 16, SEEDS[1])
-  pooled = _pool(roots)
+  _mark_diverged(folds[0], 'SNN', 16, SEEDS[1])
+  pooled = _pool(folds)
   assert set(pooled.nets) == set(whole.nets) - {net}
   assert pooled.lost[net] == SEEDS
 
 
-def test_what_diverged_is_told_and_left_out_of_the_figure(roots, tmp_path):
-  whole = _pool(roots)
-  _mark_diverged(roots[1], 'SNN', 16, SEEDS[0])
-  some = _pool(roots)
+def test_what_diverged_is_told_and_left_out_of_the_figure(folds, tmp_path):
+  whole = _pool(folds)
+  _mark_diverged(folds[1], 'SNN', 16, SEEDS[0])
+  some = _pool(folds)
   rows = {row[:2]: row[2] for row in tables.make_table(some, 0).rows}
   assert rows['SNN', '16'] == '1 (1 diverged)'
   assert rows['SNN', '8'] == '2'
-  _mark_diverged(roots[1], 'SNN', 16, SEEDS[1])
-  found = {4: whole, 6: _pool(roots)}
+  _mark_diverged(folds[1], 'SNN', 16, SEEDS[1])
+  found = {4: whole, 6: _pool(folds)}
   tables.write_pooled(tmp_path / 'pooled', found, seed=0)
   svg = (tmp_path / 'pooled' / 'learning.svg').read_text(encoding='utf-8')
   assert 'SNN-MIMIC' in svg
 
 
-def test_pairs_are_of_equal_nets(roots):
-  pairs = list(pool.find_pairs(pool.sort_nets(_pool(roots).nets)))
+def test_pairs_are_of_equal_nets(folds):
+  pairs = list(pool.find_pairs(pool.sort_nets(_pool(folds).nets)))
   assert [(a.model, a.width, b.model, b.width) for a, b in pairs] == [
       ('ECNN', 0, 'SNN', 8), ('ECNN', 0, 'SNN', 16),
       ('SNN-MIMIC', 8, 'SNN', 8), ('SNN-MIMIC', 16, 'SNN', 16)]
 
 
 @pytest.mark.parametrize('metric', pool.METRICS)
-def test_intervals_agree_with_scipy(roots, metric):
-  pooled = _pool(roots)
+def test_intervals_agree_with_scipy(folds, metric):
+  pooled = _pool(folds)
   mimic, plain = (_net(pooled, name, 8) for name in ('SNN-MIMIC', 'SNN'))
   gain = pool.compare(pooled, mimic, plain, metric, seed=1)
   ours, theirs = (pooled.nets[net].parts[metric].mean(0)
@@ -186,8 +175,8 @@ def test_intervals_agree_with_scipy(roots, metric):
   assert gain == pool.compare(pooled, mimic, plain, metric, seed=1)
 
 
-def test_files(roots, tmp_path):
-  pooled = _pool(roots)
+def test_files(folds, tmp_path):
+  pooled = _pool(folds)
   text = tables.write_pooled(tmp_path / 'p', {0: pooled}, seed=0)
   assert (tmp_path / 'p/table.txt').read_text(encoding='utf-8') == text
   assert not (tmp_path / 'p/learning.png').exists()
@@ -208,12 +197,12 @@ def test_files(roots, tmp_path):
              <= float(row['high']) for row in rows)
 
 
-def test_the_learning_curve(roots, tmp_path, monkeypatch):
+def test_the_learning_curve(folds, tmp_path, monkeypatch):
   drawn = []
   monkeypatch.setattr(
       tables.drawing, 'draw_bars',
       lambda axes, x, y, style: drawn.append((x, [s.mean for s in y])))
-  few, more = _pool(roots[:2]), _pool(roots)
+  few, more = _pool(folds[:2]), _pool(folds)
   tables.write_pooled(tmp_path, {3: few, 9: more}, seed=0)
   assert (tmp_path / 'learning.png').read_bytes().startswith(b'\x89PNG')
   mimic = _net(more, 'SNN-MIMIC', 16)
@@ -223,33 +212,25 @@ def test_the_learning_curve(roots, tmp_path, monkeypatch):
   assert len(drawn) == 3  # ECNN, SNN and SNN-MIMIC of 16 units.
 
 
-def test_one_utterance_in_two_folds(roots):
+def test_one_utterance_in_two_folds(folds):
   with _refused('utterance fabc0/sx0 is tested in two folds'):
-    _pool([roots[0], roots[1], roots[0]])
+    _pool([folds[0], folds[1], folds[0]])
 
 
-def test_a_net_that_is_not_in_all_folds(roots, tmp_path):
-  other = write_fold(tmp_path / 'other', 7, nets=NETS[:-1])
+def test_a_net_that_is_not_in_all_folds(folds):
+  other = make_fold(7, nets=NETS[:-1])
   with _refused('SNN-MIMIC of width 16 is not in all 2 folds with the same'
                 ' seeds; run them with one configuration'):
-    _pool([roots[0], other])
+    _pool([folds[0], other])
 
 
-def test_a_folder_without_phone_errors(tmp_path):
-  with _refused(f'{tmp_path} has no phone_errors.json; folds are pooled of'
-                ' speech that was run to its end'):
-    pool.read_fold(tmp_path)
-
-
-def test_stages_of_other_utterances(roots, tmp_path):
-  path = roots[0] / 'students/final/phone_errors.json'
-  tree = files.read_json(path)
-  files.write_json(path, tree | {'utterances': tree['utterances'][::-1]})
+def test_nets_of_other_utterances(folds):
+  tree = folds[0][-1]
+  tree['utterances'] = tree['utterances'][::-1]
   with _refused(
-      f'{path} is of other utterances than'
-      f' {roots[0]}/teachers/CNN/phone_errors.json; delete {roots[0]} and run'
-      ' again to make it anew'):
-    pool.read_fold(roots[0])
+      'SNN-MIMIC of fold-0 was tested on other utterances than CNN; delete'
+      ' fold-0 and run again to make it anew'):
+    _pool(folds)
 
 
 def test_configurations_of_the_folds(tmp_path):
