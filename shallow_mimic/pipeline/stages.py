@@ -177,7 +177,7 @@ def read_data(run: Run) -> Parts:
     validation.check_inputs(run.config, made)
     validation.check_nets(run.config, made)
     names = store.write_dataset(directory, made)
-    return {'fingerprint': made.fingerprint}, names
+    return {'digests': dict(made.digests)}, names
 
   # A file that was refused may have been mended.
   yield Part('data', run.root / 'data', run.data_origin, work,

@@ -266,13 +266,3 @@ def digest_tree(tree: Any) -> dict[str, str]:
   leaves = jax.tree_util.tree_leaves_with_path(tree)
   return {jax.tree_util.keystr(path): digest_array(leaf)
           for path, leaf in leaves}
-
-
-def describe_file(path: os.PathLike | str) -> list[Any]:
-  """A file's name, size and time, as JSON; its name alone if it is missing."""
-  path = pathlib.Path(path)
-  try:
-    status = path.stat()
-  except OSError:
-    return [path.name]
-  return [path.name, status.st_size, status.st_mtime_ns]

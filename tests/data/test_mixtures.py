@@ -170,3 +170,64 @@ def test_a_fold_is_left_out_with_the_views_that_come_from_it():
   assert str(error.value) == (
       "inputs 'train+views!3': fold 3 is none of theirs, or all of them; the"
       ' data have 3 folds (config.data.folds)')
+
+
+# What a net depends on -------------------------------------------------------
+
+
+def make_folded(**changes):
+  made = make_data()
+  parts = {'train': made.train, 'dev': made.dev, 'test': made.test,
+           'transfer': made.transfer, 'folds': {
+               'train': np.arange(5) % 2, 'transfer.views': np.arange(3) % 2}}
+  return make_dataset(name='toy', classes=3, **(parts | changes))
+
+
+@pytest.mark.parametrize(('texts', 'keys'), [
+    (['train'], {'train'}),
+    (['train+views[:2]'], {'train', 'transfer.views'}),
+    (['train', 'generated[:3]'], {'train', 'transfer.generated'}),
+    (['train!1'], {'train', 'folds.train'}),
+    (['train+views+generated!0', 'train'],
+     {'train', 'transfer.views', 'transfer.generated', 'folds.train',
+      'folds.transfer.views'}),
+    ([], set())])
+def test_a_net_depends_on_its_own_sets(texts, keys):
+  made = make_folded()
+  found = mixtures.identify_data(made, texts)
+  assert found == {
+      'classes': 3, 'dev': made.digests['dev'],
+      **{key: made.digests[key] for key in keys}}
+  more = mixtures.identify_data(made, texts, splits=('dev', 'test'))
+  assert more == {**found, 'test': made.digests['test']}
+
+
+@pytest.mark.parametrize('texts', [['train'], ['views[:2]', 'train!1']])
+def test_what_a_net_does_not_use_changes_nothing_for_it(texts):
+  before = make_folded()
+  other = before.transfer['generated']
+  after = make_folded(
+      test=Examples(before.test.x + 1, before.test.y),
+      transfer={'new': other, 'views': before.transfer['views'],
+                'generated': other._replace(x=other.x + 1)},
+      folds={'train': np.arange(5) % 2, 'transfer.views': np.arange(3) % 3})
+  assert mixtures.identify_data(before, texts) == mixtures.identify_data(
+      after, texts)
+  for changes in ({'train': Examples(before.train.x + 1, before.train.y)},
+                  {'dev': Examples(before.dev.x + 1, before.dev.y)}):
+    assert mixtures.identify_data(before, texts) != mixtures.identify_data(
+        make_folded(**changes), texts)
+
+
+def test_a_fold_that_is_left_out_is_part_of_it():
+  before, after = make_folded(), make_folded(folds={
+      'train': np.arange(5) % 3, 'transfer.views': np.arange(3) % 2})
+  for text, same in (('train', True), ('train!0', False), ('views!0', True)):
+    one, other = (mixtures.identify_data(made, [text])
+                  for made in (before, after))
+    assert (one == other) == same
+
+
+def test_mixtures_of_unknown_sets_are_refused():
+  with pytest.raises(errors.UserError, match="there is no set 'new'"):
+    mixtures.identify_data(make_data(), ['train+new'])
