@@ -21,7 +21,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import damages_kills
 import damages_server
@@ -46,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
           ' differ from run to run: ', *sorted(loose), sep='\n  ')
     outcomes = try_damages(pool, templates, scratch, chosen)
     print(format_table(outcomes))
-    print(format_faults(outcomes))
+    print(format_outcomes(outcomes, {
+        name: VERDICTS[name] for name in ('harmless', 'stuck')}))
+    print(format_outcomes(outcomes, FAULTS))
     kills = damages_kills.try_kills(
         pool, templates, scratch, chosen.kills, seed=chosen.seed)
     print(damages_kills.format_kills(kills))
@@ -118,10 +120,11 @@ def format_table(outcomes: Sequence[Outcome]) -> str:
   return '\n'.join('  '.join(f'{cell:>9}' for cell in row) for row in rows)
 
 
-def format_faults(outcomes: Sequence[Outcome]) -> str:
-  """Where the program was at fault, by verdict."""
+def format_outcomes(outcomes: Sequence[Outcome],
+                    meanings: Mapping[str, str]) -> str:
+  """Each damage that came to one of some verdicts, and why."""
   lines = []
-  for verdict, meaning in FAULTS.items():
+  for verdict, meaning in meanings.items():
     found = [outcome for outcome in outcomes if outcome.verdict == verdict]
     lines += [f'\n{verdict}: {meaning}'] if found else []
     for outcome in found:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import damages_templates
 
-_AIMED = 16
+_AIMED = 24
 # What a step that is written again goes by before it is removed.
 _OLD_STEP = {'fatal': ('.old.tmp', 1)}
 
@@ -34,17 +34,19 @@ class Kill:
 
 def try_kills(pool: damages_templates.Pool,
               templates: damages_templates.Templates, folder: pathlib.Path,
-              count: int, *, aimed: int | None = None,
+              count: int, *, aimed: int = _AIMED,
               seed: int = 0) -> list[Kill]:
-  """Kills runs at `count` random moments and at `aimed` ones."""
-  if not count and not aimed:
+  """Kills runs at `count` random moments and at `aimed` ones.
+
+  The last of those is the replacement of a checkpoint by the same step.
+  """
+  if not count:
     return []
   rng = random.Random(seed)
   options: list[dict] = [
       {'kill_after': rng.uniform(0, templates.seconds)} for _ in range(count)]
   options += [{'fatal': move} for move in choose_aims(
-      templates.moves, _AIMED if aimed is None else aimed, rng)]
-  replacing = [_OLD_STEP] * (aimed is None or aimed > 12)
+      templates.moves, aimed - 1, rng)] + [_OLD_STEP]
 
   def kill(numbered: tuple[int, dict]) -> Kill:
     number, option = numbered
@@ -61,7 +63,7 @@ def try_kills(pool: damages_templates.Pool,
     shutil.rmtree(run.parent)
     return Kill(moment, result.status == -9, tuple(wrong))
 
-  return pool.map(kill, enumerate(options + replacing))
+  return pool.map(kill, enumerate(options))
 
 
 def choose_aims(moves: Sequence[tuple[str, int]], count: int,
@@ -74,7 +76,7 @@ def choose_aims(moves: Sequence[tuple[str, int]], count: int,
   for kind, number in moves:
     operation, _, path = kind.partition(' ')
     name = re.sub(r'^.*/', '', path)
-    name = re.sub(r'^[^#]*(?=\.(npy|svg|png))', '*', name)
+    name = re.sub(r'^[^#]*(?=\.npy)|^.*(?=\.(svg|png)$)', '*', name)
     by_name[operation, name].append((kind, number))
   names = rng.sample(sorted(by_name), len(by_name))
   return [rng.choice(by_name[name]) for name in names[:count]]

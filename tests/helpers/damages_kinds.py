@@ -55,11 +55,12 @@ def _equal(path: pathlib.Path, other: pathlib.Path) -> bool:
 
 
 def remove(path: pathlib.Path) -> None:
-  """Deletes a file, a link or a folder."""
+  """Deletes a file, a link or a folder; makes the folder it was in."""
+  path.parent.mkdir(parents=True, exist_ok=True)
   if path.is_dir() and not path.is_symlink():
     shutil.rmtree(path)
   else:
-    path.unlink()
+    path.unlink(missing_ok=True)
 
 
 def _flip(place: Place, position: int) -> None:
@@ -140,8 +141,6 @@ def add_unknown(place: Place) -> None:
 
 
 def _read_json(place: Place) -> Any:
-  if place.path.suffix != '.json':
-    _nothing('no JSON')
   try:
     return json.loads(place.path.read_text(encoding='utf-8'))
   except ValueError:
@@ -276,8 +275,6 @@ def merge_other_folder(place: Place) -> None:
 
 def _find_next(place: Place) -> pathlib.Path:
   """A higher number for a numbered folder."""
-  if not place.path.name.isdecimal():
-    _nothing('no numbered folder')
   number = int(place.path.name) + place.rng.choice([1, 5, 1000])
   path = place.path.with_name(str(number))
   return _nothing('there already') if path.exists() else path
@@ -300,6 +297,13 @@ def make_outside(folder: pathlib.Path) -> None:
   _add_numbered(folder / 'strange')
 
 
+def applies(work: Callable[[Place], None], path: pathlib.Path) -> bool:
+  """Whether a kind of damage can be done to such a file or folder at all."""
+  if work.__name__.startswith('shape_'):
+    return path.suffix == '.json'
+  return path.name.isdecimal() or not work.__name__.endswith('_step')
+
+
 OF_FILES: tuple[Callable[[Place], None], ...] = (
     flip_middle, flip_head, cut_half, cut_byte, empty, delete, put_other_run,
     put_other_file, put_folder, add_unknown, shape_whole, shape_node,
@@ -308,3 +312,6 @@ OF_FOLDERS: tuple[Callable[[Place], None], ...] = (
     delete, put_folder, add_unknown, put_other_folder, merge_other_folder,
     add_other_step, add_own_step, link_nowhere, link_own_folder,
     link_other_run, link_strange)
+# Of folders that a half-finished run has not come to yet.
+OF_LATER: tuple[Callable[[Place], None], ...] = (
+    put_other_folder, link_strange, link_nowhere)

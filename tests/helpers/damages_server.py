@@ -149,7 +149,10 @@ def _watch_child(child: int, job: Mapping[str, Any]) -> dict[str, Any]:
       status = os.waitstatus_to_exitcode(code)
       return {'status': status, 'seconds': seconds}
     if not killed and seconds > job.get('kill_after', job['limit']):
-      os.killpg(child, signal.SIGKILL)
+      try:
+        os.killpg(child, signal.SIGKILL)
+      except ProcessLookupError:  # It has no group of its own yet.
+        os.kill(child, signal.SIGKILL)
       killed = True
       if 'kill_after' not in job:
         os.waitpid(child, 0)

@@ -22,34 +22,40 @@ VERDICTS = {
     'refused': 'refused in one line; what it says to do leads to an equal end',
     'stands': 'refused in one line that offers another --workdir, or to put'
               ' the file back',
+    'stuck': 'refused in one line; what it says to do leads to no end, or it'
+             ' says nothing',
     'repaired': 'an equal end',
     'harmless': 'an equal end; the damage lies where no result is'}
 FAULTS = {
-    'stuck': 'refused, but what the line says to do does not lead to an end',
     'silent': 'done, but the end differs or what was damaged is called'
               ' finished',
     'traceback': 'no line for a user',
-    'outside': 'something outside the work directory was changed',
+    'outside': 'something outside the work directory was changed, or is to be'
+               ' deleted',
     'hang': 'no end'}
 _ROUNDS = 8  # As many lines a user may follow, one after another.
 
 
 @dataclasses.dataclass(frozen=True)
 class Damage:
-  """A kind of damage to a file or folder of a template."""
+  """A kind of damage to a file or folder of a template.
+
+  Attributes:
+    work: does it.
+    where: 'file', 'folder', or 'later': a folder not there yet.
+    template: name of the work directory.
+    path: in it.
+  """
 
   work: Callable[[damages_kinds.Place], None]
+  where: str
   template: str
   path: str
-  folder: bool
 
   @property
   def kind(self) -> str:
-    """What is done, in words."""
-    name = self.work.__name__.replace('_', ' ')
-    if self.folder or 'folder' not in name:
-      return f'folder: {name}' if self.folder else name
-    return name
+    """What is done to what, in words."""
+    return f'{self.where}: {self.work.__name__.replace("_", " ")}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,28 +75,53 @@ class Outcome:
 
 def list_damages(templates: damages_templates.Templates,
                  rng: random.Random) -> Iterator[Damage]:
-  """Every kind of damage to every kind of file, once, in a fair order."""
-  groups = collections.defaultdict(list)
-  for name, root in templates.ours.items():
-    for path in sorted(root.rglob('*')):
-      relative, folder = str(path.relative_to(root)), path.is_dir()
-      works = (damages_kinds.OF_FOLDERS if folder else damages_kinds.OF_FILES)
-      for work in works:
-        damage = Damage(work, name, relative, folder)
-        groups[damage.kind, damages_server.find_kind(relative),
-               name == damages_templates.FINISHED].append(damage)
+  """Every kind of damage to every kind of file, once, in a fair order.
+
+  Half of those that can be done to the finished directory are done to it.
+  """
+  groups: dict[tuple[str, str], list[Damage]] = collections.defaultdict(list)
+  for damage in _list_all(templates):
+    groups[damage.kind, _find_class(damage.path)].append(damage)
   queues = collections.defaultdict(list)
-  for kind, file, finished in rng.sample(sorted(groups), len(groups)):
-    queues[kind].append((file, finished))
-  told = collections.Counter()
+  for kind, file in rng.sample(sorted(groups), len(groups)):
+    queues[kind].append(file)
+  told: collections.Counter[str] = collections.Counter()
   while queues:
     for kind in [*queues]:
-      least = min(queues[kind], key=lambda group: (told[group], told[group[0]]))
+      least = min(queues[kind], key=lambda file: told[file])
       queues[kind].remove(least)
-      told.update([least, least[0]])
-      yield rng.choice(groups[kind, *least])
+      told[least] += 1
+      finished = [damage for damage in groups[kind, least]
+                  if damage.template == damages_templates.FINISHED]
+      yield rng.choice(finished if finished and rng.random() < 0.5
+                       else groups[kind, least])
       if not queues[kind]:
         del queues[kind]
+
+
+def _list_all(templates: damages_templates.Templates) -> Iterator[Damage]:
+  finished = templates.ours[damages_templates.FINISHED]
+  folders = [str(path.relative_to(finished))
+             for path in sorted(finished.rglob('*')) if path.is_dir()]
+  for name, root in templates.ours.items():
+    for path in sorted(root.rglob('*')):
+      where = 'folder' if path.is_dir() else 'file'
+      for work in (damages_kinds.OF_FOLDERS if path.is_dir()
+                   else damages_kinds.OF_FILES):
+        if damages_kinds.applies(work, path):
+          yield Damage(work, where, name, str(path.relative_to(root)))
+    for folder in folders:
+      for work in damages_kinds.OF_LATER:
+        if not (root / folder).exists():
+          yield Damage(work, 'later', name, folder)
+
+
+def _find_class(path: str) -> str:
+  """The kind of a path; one for all of Orbax, for figures and for arrays."""
+  kind = damages_server.find_kind(path)
+  kind = re.sub(r'/(d|ocdbt[^/]*|[^/]*METADATA|manifest.ocdbt|commit[^/]*)'
+                r'(/.*)?$', '/orbax', kind)
+  return re.sub(r'[^/]+(?=\.(npy|npy\.parts\.json|svg|png)$)', '*', kind)
 
 
 class Trials:
@@ -141,7 +172,7 @@ class Trials:
                   for name in {damage.template, damages_templates.FINISHED}
                   if name in other)
     donors = tuple(path for path in damages_templates.find_donors(
-        roots, damage.path) if path.is_dir() == damage.folder)
+        roots, damage.path) if path.is_dir() == (damage.where != 'file'))
     text = f'{self._seed} {number}'.encode()
     rng = random.Random(hashlib.sha256(text).digest())
     return damages_kinds.Place(run, run / damage.path, outside, donors, rng)
@@ -207,8 +238,9 @@ def _heed(line: str, advice: pathlib.Path | str | None,
     return 'stands' if offers else 'stuck'
   if isinstance(advice, str):
     return ''
-  if run not in pathlib.Path(os.path.normpath(advice)).parents:
-    return 'outside'
+  real = pathlib.Path(os.path.realpath(advice.parent), advice.name)
+  if run not in pathlib.Path(os.path.normpath(real)).parents:
+    return 'outside'  # It says to delete what lies elsewhere.
   if not os.path.lexists(advice):
     return 'stuck'
   damages_kinds.remove(advice)
