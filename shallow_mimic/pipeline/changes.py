@@ -107,7 +107,7 @@ def _find_stale(run: Run, changed: Mapping[str, Any]) -> Iterator[Stale]:
   """Nets that are there and will not fit any more, teachers first."""
   if kept.read_root(run.root / 'data') is None:
     return
-  dataset, known = store.read_dataset(run.root / 'data'), True
+  dataset, known = _read_data(run), True
   compare = functools.partial(_compare, run, _find_stale_sets(changed))
   for number in range(1, run.config.data.speech.realign + 1):
     aligner = realignment.want_aligner(run.config, number, dataset)
@@ -138,6 +138,15 @@ def _find_stale(run: Run, changed: Mapping[str, Any]) -> Iterator[Stale]:
   for net in (*searched, *_list_final(run, dataset, targets, searched)):
     if one := compare(known, _name_curve(net), net):
       yield one
+
+
+def _read_data(run: Run) -> Dataset:
+  """The data that are there, mapped from disk."""
+  try:
+    return store.read_dataset(run.root / 'data')
+  except Exception:
+    kept.verify(run.root / 'data')  # Names what is damaged, and what to do.
+    raise
 
 
 def _name_curve(net: Wanted) -> str:
@@ -181,6 +190,7 @@ def _list_final(run: Run, dataset: Dataset, targets: Mapping[str, Any],
     if kept.read_root(run.root / net.slot) is None:
       lacking.add(key)
     else:
+      kept.verify(run.root / net.slot)
       found.setdefault(key, []).append(
           records.read_record(run.root / net.slot))
   section = run.config.students

@@ -265,6 +265,9 @@ def _judge(run: Run, nets: Sequence[Wanted]) -> Sequence[Mapping[str, Any]]:
   """The scores of some final students."""
   dataset, config = run.dataset, run.config
   problem = dataset.input_shape, dataset.classes
+  for name in students.rank_teachers(config):
+    workdir.require(run.root / 'ensembles' / name, 'ensembles',
+                    run.say_ensemble_origin(name))
   said = {split: {name: ensembles.read_ensemble_logits(
       run.root / 'ensembles' / name, split)
                   for name in students.rank_teachers(config)}

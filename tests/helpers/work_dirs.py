@@ -27,6 +27,11 @@ def list_names(folder):
                 for path in pathlib.Path(folder).rglob('*'))
 
 
+def find(folder, pattern):
+  """The first file or folder below a folder that fits a pattern."""
+  return sorted(folder.glob(pattern))[0]
+
+
 def flip_bit(path):
   """Changes one bit in the middle of a file."""
   data = bytearray(path.read_bytes())

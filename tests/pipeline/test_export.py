@@ -8,47 +8,43 @@ import pytest
 import tiny_experiment
 from exported import FILES, check_close, run_alone
 from report_records import make_record
+from work_dirs import copy_run, find, flip_bit, reseal
 
-from shallow_mimic import errors, evaluation, students, training
-from shallow_mimic.data import store
+from shallow_mimic import errors, evaluation, pipeline, training
 from shallow_mimic.pipeline import export, stages
 from shallow_mimic.pipeline.export import Wanted
-from shallow_mimic.runs import files, workdir
-from shallow_mimic.students import artefact, train
+from shallow_mimic.runs import files, kept, versions
+from shallow_mimic.students import artefact
+from shallow_mimic.training import family, kept_nets
 
 RAW = tiny_experiment.make_arrays()
 
 
-def read_all(finished):
-  """Config, members, data set and targets of the finished run."""
-  npz, root = finished
-  config, dataset = tiny_experiment.make_config(npz), store.read_dataset(
-      root / 'data')
-  run = stages.Run(config, root)
-  members = run.read_members(dataset)
-  return config, members, dataset, run.read_targets(dataset)
-
-
 def read_outputs(finished, record):
   """Logits on dev of a student as the pipeline has it."""
-  _, members, dataset, targets = read_all(finished)
-  index = next(i for i, m in enumerate(members) if (
-      m.model, m.width, m.seed) == tuple(
-          record.fact(key) for key in ('model', 'width', 'seed')))
-  net, params = students.read_student(
-      finished[1] / 'students/final', members, index, dataset)
-  outputs = evaluation.predict(net, params, dataset.dev.x)
-  if not members[index].objective.normalized:
+  run = pipeline.read_run(finished[1])
+  dataset, [net] = run.dataset, [net for net in run.list_students() if (
+      net.member.model, net.member.width, net.member.seed) == (
+          record.model, record.width, record.seed)]
+  _, fitted = kept_nets.read_net(
+      finished[1], net, dataset.input_shape, dataset.classes)
+  outputs = evaluation.predict(
+      family.member_net(net.member, dataset.input_shape, dataset.classes),
+      fitted.params, dataset.dev.x)
+  if not net.member.objective.normalized:
     return outputs
-  inputs = training.gather_family_data(members, dataset, targets)
-  normalizer = inputs.normalizers['EDNN', 'train+transfer']
+  normalizer = gather(run).normalizers['EDNN', 'train+transfer']
   return np.asarray(normalizer.denormalize(outputs))
 
 
+def gather(run):
+  """What the final students were trained on."""
+  return training.gather_family_data(
+      run.find_members(), run.dataset, run.read_targets(['EDNN']))
+
+
 def run_export(finished, wanted, target):
-  npz, root = finished
-  return export.export_student(
-      tiny_experiment.make_config(npz), root, wanted, target)
+  return export.export_student(finished[1], wanted, target)
 
 
 @pytest.mark.parametrize('wanted', [
@@ -66,25 +62,29 @@ def test_outputs_are_those_of_the_pipelines_own_student(
 
 
 def test_students_are_read_back_one_by_one(finished):
-  _, members, dataset, _ = read_all(finished)
-  identity = workdir.read_identity(finished[1] / 'students/final')
-  groups = train.group_by_net(members)
-  for label, group in groups.items():
-    read = [students.read_student(
-        finished[1] / 'students/final', members, i, dataset)[1] for i in group]
-    stacked = {name: {key: np.stack([p[name][key] for p in read])
-                      for key in layer} for name, layer in read[0].items()}
-    assert files.digest_tree(stacked) == identity[label]
-  assert sum(map(len, groups.values())) == len(members) == 8
+  run, root = pipeline.read_run(finished[1]), finished[1]
+  nets = run.list_students()
+  found = set()
+  for net in nets:
+    identity, fitted = kept_nets.read_net(root, net, (4,), 3)
+    assert identity == kept.verify(root / net.slot).identity == {
+        'made_from': net.digest,
+        'params': kept_nets.digest_params(fitted.params)}
+    [accuracy] = [r.metrics['dev']['accuracy'] for r in run.read_scores() if (
+        r.model, r.width, r.seed) == (
+            net.member.model, net.member.width, net.member.seed)]
+    assert fitted.accuracy == pytest.approx(accuracy)
+    found.add(identity['params'])
+  assert len(found) == len(nets) == 8
 
 
 def test_normalizer_is_the_one_that_the_family_had(finished):
-  _, members, dataset, targets = read_all(finished)
-  inputs = training.gather_family_data(members, dataset, targets)
-  mimic = next(m for m in members if m.model == 'SNN-MIMIC')
+  run = pipeline.read_run(finished[1])
+  mimic = next(m for m in run.find_members() if m.model == 'SNN-MIMIC')
   for ours, theirs in zip(
-      training.fit_normalizer(mimic, dataset, targets),
-      inputs.normalizers['EDNN', 'train+transfer'], strict=True):
+      training.fit_normalizer(
+          mimic, run.dataset, run.read_targets(['EDNN'])),
+      gather(run).normalizers['EDNN', 'train+transfer'], strict=True):
     np.testing.assert_array_equal(ours, theirs)
 
 
@@ -98,12 +98,21 @@ def test_manifest_says_where_it_comes_from(finished, tmp_path):
   assert said['input'] == {
       'shape': ['B', 4], 'dtype': 'float32', 'meaning':
       'as the data have it, before any preprocessing, which is done within'}
-  dataset = store.read_dataset(finished[1] / 'data')
-  assert said['made_from']['fingerprint'] == dataset.fingerprint
   assert said['trained_parameters'] == record.parameters
-  for key, stage in (('logits', 'logits/EDNN'), ('students', 'students/final')):
-    assert said['made_from'][key] == files.digest_json(
-        workdir.read_identity(finished[1] / stage))
+  root, run = finished[1], pipeline.read_run(finished[1])
+  net = kept.verify(find(root, 'students/final/SNN-MIMIC/width-5,seed-1*'))
+  assert said['made_from'] == {
+      'data': run.dataset.name, 'fingerprint': run.dataset.fingerprint,
+      'net': net.identity, 'teacher': {'space': 'logits', 'teachers': {
+          f'DNN:{i}': kept.verify(root / f'teachers/DNN/{i}').identity
+          for i in (0, 1)}}}
+  assert said['trained_with'] == versions.find_versions()
+
+
+def test_a_student_on_labels_has_no_teacher(finished, tmp_path):
+  run_export(finished, Wanted('SNN'), tmp_path / 'out')
+  said = json.loads((tmp_path / 'out/manifest.json').read_text('utf-8'))
+  assert said['made_from']['teacher'] is None and said['teacher'] == ''
 
 
 def make_choice():
@@ -140,11 +149,6 @@ def test_unknown_students_are_told_the_known(wanted, asked):
       ' (widths 8, seeds 0)')
 
 
-def copy_run(finished, tmp_path):
-  shutil.copytree(finished[1], tmp_path / 'run')
-  return finished[0], tmp_path / 'run'
-
-
 def refusal(run, tmp_path):
   with pytest.raises(errors.UserError) as error:
     run_export(run, Wanted(), tmp_path / 'out')
@@ -155,34 +159,49 @@ def refusal(run, tmp_path):
 def test_no_work_directory(finished, tmp_path):
   none = tmp_path / 'none'
   assert refusal((finished[0], none), tmp_path) == (
-      f'{none} is no work directory; name that of a finished run with'
-      ' --workdir, or run `launch.run` with it first')
+      f'{none} is no work directory: it has no config.json; name that of a run,'
+      ' or run `launch.run` with it first')
   assert not none.exists()
 
 
-def test_unfinished_work_directory(finished, tmp_path):
+@pytest.mark.parametrize('phase', ['search', 'final', 'scores'])
+def test_unfinished_work_directory(finished, tmp_path, phase):
   run = copy_run(finished, tmp_path)
-  (run[1] / 'students/final/done.json').unlink()
+  folder = find(run[1], f'students/{phase}/SNN/*')
+  shutil.rmtree(folder)
   assert refusal(run, tmp_path) == (
-      f'{run[1]}/students/final is not finished; run the stage `students`'
-      ' first')
+      f'{folder} is not finished; run the stage `students` first')
 
 
-def test_damaged_students(finished, tmp_path):
+@pytest.mark.parametrize('name', ['params.npz', 'fitted.json'])
+def test_damaged_students(finished, tmp_path, name):
   run = copy_run(finished, tmp_path)
-  path = max((run[1] / 'students/final/params').rglob('d/*'),
-             key=lambda path: path.stat().st_size)
-  data = bytearray(path.read_bytes())
-  data[len(data) // 2] ^= 4
-  path.write_bytes(data)
+  path = find(run[1], f'students/final/SNN-MIMIC/*/{name}')
+  flip_bit(path)
   assert refusal(run, tmp_path).startswith(f'{path} is damaged')
+
+
+def test_parameters_of_another_student(finished, tmp_path):
+  """Its files are as its root says, and it is not the net of that name."""
+  run = copy_run(finished, tmp_path)
+  ours, theirs = (find(run[1], f'students/final/SNN-MIMIC/width-5,seed-{i}*')
+                  for i in (0, 1))
+  shutil.rmtree(ours)
+  shutil.copytree(theirs, ours)
+  assert refusal(run, tmp_path).startswith(
+      f'{ours} was trained with another member_seed; ')
 
 
 def test_another_configuration(finished, tmp_path):
   config = tiny_experiment.make_config(finished[0])
-  config.seed = 3
-  with pytest.raises(errors.UserError, match='belongs to another config'):
-    export.export_student(config, finished[1], Wanted(), tmp_path / 'out')
+  config.students.steps = 30
+  with pytest.raises(errors.UserError) as error:
+    export.export_student(finished[1], Wanted(), tmp_path / 'out',
+                          config=config)
+  assert 'was trained with another steps; ' in str(error.value)
+  # What makes no difference to the nets is no hindrance.
+  config.students.steps, config.title = 20, 'another'
+  export.export_student(finished[1], Wanted(), tmp_path / 'out', config=config)
 
 
 def test_raw_inputs_of_unknown_type(finished, tmp_path):
@@ -190,7 +209,9 @@ def test_raw_inputs_of_unknown_type(finished, tmp_path):
   record = files.read_json(run[1] / 'data/dataset.json')
   assert record.pop('raw_dtype') == 'float32'
   files.write_json(run[1] / 'data/dataset.json', record)
-  (run[1] / 'data/done.json').write_text('{}', encoding='utf-8')
+  digest = files.digest_file(run[1] / 'data/dataset.json')
+  reseal(run[1] / 'data/done.json', lambda tree: tree | {
+      'files': tree['files'] | {'dataset.json': digest}})
   assert refusal(run, tmp_path) == (
       f'{run[1]}/data does not say of what type its raw inputs were; delete'
       ' that folder and run again to make it anew')
@@ -199,7 +220,7 @@ def test_raw_inputs_of_unknown_type(finished, tmp_path):
 def test_full_target_is_refused_before_any_work(finished, tmp_path,
                                                 monkeypatch):
   (tmp_path / 'mine').write_text('', encoding='utf-8')
-  monkeypatch.setattr(stages.Run, 'read_dataset', None)
+  monkeypatch.setattr(stages, 'read_run', None)
   with pytest.raises(errors.UserError, match='is not empty; empty it or'):
     run_export(finished, Wanted(), tmp_path)
   assert [path.name for path in tmp_path.iterdir()] == ['mine']

@@ -2,52 +2,41 @@
 
 import csv
 import dataclasses
+import html
 import io
+import re
 import shutil
 
 import numpy as np
 import pytest
 import tiny_experiment
+from work_dirs import copy_run, find, flip_bit, read_all
 
 from shallow_mimic import configs, curves, errors, pipeline, register
-from shallow_mimic.pipeline import stages
+from shallow_mimic.runs import versions
 from shallow_mimic.training import fit
 
 COLUMNS = ['model', 'role', 'objective', 'width', 'seed', 'learning_rate',
            'parameters', 'multiply_adds', 'split', 'metric', 'value',
            'selected']
-# One file of each stage, put in place in the midst of its work.
+# What is to be put in place in the midst of a stage, and what the next start
+# says that it goes on with.
 FATAL = [
-    ('teachers/DNN/checkpoints/0/15', 'teachers DNN 1-2 from 14 of 20'),
-    ('logits/EDNN/part-00002.npy', 'logits EDNN from 50 of 80'),
-    ('students/search/checkpoints/10', 'students search from 9 of 10'),
-    ('students/final/checkpoints/15', 'students from 14 of 20'),
-    ('report/index.html', None),
+    ('data/dataset.json', 'data: reading arrays'),
+    ('checkpoints/15', 'teachers DNN from 14 of 20'),
+    # One of a round's nets is there.
+    ('teachers/DNN/1', 'teachers DNN from 20 of 20'),
+    ('part-00001.npy', 'logits EDNN.* from 25 of '),
+    ('checkpoints/10', 'students search from 9 of 10'),
+    ('final/SNN/width-5,seed-0,rate-*', 'students from 20 of 20'),
+    ('scores/SNN/width-5,seed-0,rate-*', 'students: there already, verified'),
+    ('.report.tmp/index.html', 'students scores: there already, verified'),
 ]
 
 
 def read_results(workdir):
   text = (workdir / 'report' / 'results.csv').read_text(encoding='utf-8')
   return list(csv.reader(io.StringIO(text)))
-
-
-def read_all(workdir):
-  return {path.relative_to(workdir): path.read_bytes()
-          for path in sorted(workdir.rglob('*')) if path.is_file()}
-
-
-def copy_run(finished, tmp_path):
-  """A copy of the finished run that a test may spoil."""
-  npz, workdir = finished
-  copy = tmp_path / 'run'
-  shutil.copytree(workdir, copy)
-  return npz, copy
-
-
-def flip_bit(path):
-  data = bytearray(path.read_bytes())
-  data[len(data) // 2] ^= 4
-  path.write_bytes(data)
 
 
 def test_results_have_the_columns_and_every_kind_of_row(finished):
@@ -85,55 +74,73 @@ def test_second_run_does_no_work(finished, monkeypatch):
   path = pipeline.run(tiny_experiment.make_config(npz), workdir,
                       say=said.append)
   assert path == workdir / 'report' / 'index.html'
-  assert said[:-1] == [f'{stage}: there already, verified' for stage in (
-      'data', 'teachers DNN', 'ensembles EDNN', 'logits EDNN',
-      'students search', 'students', 'curves')]
+  assert [re.sub('(logits EDNN)[^:]*', r'\1', line) for line in said[:-1]
+          if line != 'logits EDNN transfer: there already, verified'] == [
+      f'{stage}: there already, verified' for stage in (
+          'data', 'teachers DNN', 'ensembles EDNN', 'logits EDNN',
+          'students search', 'students', 'students scores', 'curves')]
   assert 'SNN-MIMIC' in said[-1]
   assert read_all(workdir) == before
 
 
 def test_killed_in_every_stage_ends_with_the_same_bits(finished, tmp_path):
   npz, reference = finished
-  workdir, began = tmp_path / 'run', []
-  for fatal, begins in FATAL:
+  workdir, began = tmp_path / 'run', ''
+  for pattern, begins in FATAL:
+    fatal = pattern
+    if '*' in pattern:  # The rate that the search chooses.
+      fatal = str(find(reference, f'students/{pattern}').relative_to(reference))
     killed = tiny_experiment.start(npz, workdir, fatal)
     assert killed.returncode == -9, killed.stderr
-    assert not (workdir / fatal).exists()
-    if began and began[-1]:
-      assert began[-1] in killed.stdout
-    began.append(begins)
+    assert not list(workdir.glob(f'**/{fatal}'))
+    assert re.search(began, killed.stdout)
+    began = begins
   ended = tiny_experiment.start(npz, workdir)
   assert ended.returncode == 0, ended.stderr
-  assert ended.stdout.count('there already, verified') == 6
+  assert re.search(began, ended.stdout)
   ours, theirs = read_all(workdir), read_all(reference)
-  compared = [path for path in theirs if path.name in (
-      'identity.json', 'records.json', 'results.csv', 'table.txt', 'done.json')
-      or path.parts[0] in ('data', 'ensembles', 'logits')]
-  compared = [path for path in compared
-              # Orbax names the files of its checkpoints at random.
-              if path.name != 'done.json'
-              or path.parts[0] not in ('teachers', 'students')]
-  assert len(compared) > 25
-  assert {path: ours.get(path) for path in compared} == {
-      path: theirs[path] for path in compared}
-  assert not [path for path in ours if '.tmp' in str(path)]
+  assert len(theirs) > 100 and ours.keys() == theirs.keys()
+  assert [path for path in theirs if ours[path] != theirs[path]] == []
 
 
 @pytest.mark.parametrize('stage, needed, folder', [
     ('teachers', 'data', 'data'),
-    ('ensembles', 'teachers', 'teachers/DNN'),
-    ('logits', 'ensembles', 'ensembles/EDNN'),
-    ('students', 'logits', 'logits/EDNN'),
-    ('curves', 'students', 'students/search'),
+    ('ensembles', 'teachers', 'teachers/DNN/0'),
+    ('logits', 'teachers', 'teachers/DNN/1'),
+    ('students', 'teachers', 'teachers/DNN/0'),
+    ('students', 'logits', 'logits/EDNN*'),
+    ('curves', 'teachers', 'teachers/DNN/0'),
+    ('curves', 'ensembles', 'ensembles/EDNN'),
+    ('curves', 'students', 'students/search/SNN/width-3*'),
+    ('curves', 'students', 'students/final/SNN-MIMIC/width-5,seed-1*'),
+    ('curves', 'students', 'students/scores/SNN/width-3,seed-0*'),
 ])
 def test_stage_before_the_one_it_needs(finished, tmp_path, stage, needed,
                                        folder):
   npz, workdir = copy_run(finished, tmp_path)
-  shutil.rmtree(workdir / folder)
+  gone = find(workdir, folder)
+  shutil.rmtree(gone)
   with pytest.raises(errors.UserError) as error:
     pipeline.run(tiny_experiment.make_config(npz), workdir, stages=(stage,))
-  assert str(error.value) == (
-      f'{workdir / folder} is not finished; run the stage `{needed}` first')
+  assert re.fullmatch(
+      f'{re.escape(str(gone))}(/train)? is not finished; run the stage'
+      f' `{needed}` first', str(error.value))
+
+
+def test_scores_need_the_ensembles_that_they_compare_to(finished, tmp_path):
+  npz, workdir = copy_run(finished, tmp_path)
+  config = tiny_experiment.make_config(npz)
+  shutil.rmtree(workdir / 'students/scores')
+  path = workdir / 'ensembles/EDNN/test.npy'
+  flip_bit(path)
+  with pytest.raises(errors.UserError) as error:
+    pipeline.run(config, workdir, stages=('students',), say=lambda _: None)
+  assert str(error.value).startswith(f'{path} is damaged')
+  shutil.rmtree(workdir / 'ensembles')
+  with pytest.raises(errors.UserError) as error:
+    pipeline.run(config, workdir, stages=('students',), say=lambda _: None)
+  assert str(error.value) == (f'{workdir}/ensembles/EDNN is not finished; run'
+                              ' the stage `ensembles` first')
 
 
 @pytest.mark.parametrize(('names', 'message'), [
@@ -159,48 +166,13 @@ def test_stages_run_in_order_whatever_order_they_are_named_in(
         tiny_experiment.make_config(npz), workdir, stages=names,
         say=said.append)
   run('logits', 'ensembles', 'logits')
-  assert said == ['ensembles EDNN: done', 'logits EDNN: done']
+  assert said[0] == 'ensembles EDNN: done' and set(said[1:]) <= {
+      f'logits EDNN{end}: done' for end in ('', ' train', ' transfer')}
   # What lies between two stages is verified as what comes before them is.
-  flip_bit(workdir / 'students/final/records.json')
-  with pytest.raises(errors.UserError, match=r'records\.json is damaged'):
+  flip_bit(find(workdir, 'students/scores/*/*/record.json'))
+  with pytest.raises(errors.UserError, match=r'record\.json is damaged'):
     run('data', 'curves')
   run('data', 'logits')  # They need no students.
-
-
-def test_every_stage_needs_stages_before_it():
-  for place, stage in enumerate(stages._STAGES):
-    assert set(stage.needs) <= set(pipeline.STAGES[:place])
-
-
-@pytest.mark.parametrize('name', [
-    'data/train.x.npy', 'teachers/DNN/records.json', 'ensembles/EDNN/dev.npy',
-    'logits/EDNN/part-00001.npy', 'students/search/records.json',
-    'students/final/identity.json', 'report/results.csv',
-])
-@pytest.mark.parametrize('missing', [False, True])
-def test_damage_in_a_finished_stage_is_named(finished, tmp_path, name, missing):
-  npz, workdir = copy_run(finished, tmp_path)
-  path = workdir / name
-  if missing:
-    path.unlink()
-  else:
-    flip_bit(path)
-  with pytest.raises(errors.UserError) as error:
-    pipeline.run(tiny_experiment.make_config(npz), workdir)
-  what = 'missing' if missing else 'damaged'
-  assert str(error.value).startswith(f'{path} is {what}')
-  assert '\n' not in str(error.value)
-
-
-def test_damaged_checkpoint_of_a_teacher_is_named(finished, tmp_path):
-  npz, workdir = copy_run(finished, tmp_path)
-  shutil.rmtree(workdir / 'logits')
-  path = max((workdir / 'teachers/DNN/params').rglob('d/*'),
-             key=lambda path: path.stat().st_size)
-  flip_bit(path)
-  with pytest.raises(errors.UserError) as error:
-    pipeline.run(tiny_experiment.make_config(npz), workdir, stages=('logits',))
-  assert str(error.value).startswith(f'{path} is damaged')
 
 
 @pytest.mark.parametrize('stage', ['logits', 'students', 'curves'])
@@ -213,28 +185,55 @@ def test_a_stage_alone_verifies_those_before_it(finished, tmp_path, stage):
   assert str(error.value).startswith(f'{path} is damaged')
 
 
-def test_other_data_under_the_same_name_are_refused(finished, tmp_path):
-  npz, workdir = copy_run(finished, tmp_path)
+def test_other_data_are_refused(finished, tmp_path):
+  _, workdir = copy_run(finished, tmp_path)
   other = tmp_path / 'tiny.npz'
   x = tiny_experiment.make_arrays()['x_train']
   tiny_experiment.write_npz(other, x_train=np.roll(x, 1, axis=1))
   config = tiny_experiment.make_config(other)
-  with pytest.raises(errors.UserError, match='belongs to another config'):
-    pipeline.run(config, workdir)
-  # As if the file itself had been exchanged.
-  text = (workdir / 'config.json').read_text(encoding='utf-8')
-  (workdir / 'config.json').write_text(
-      text.replace(str(npz), str(other)), encoding='utf-8')
+  before = read_all(workdir)
   with pytest.raises(errors.UserError) as error:
     pipeline.run(config, workdir)
-  assert str(error.value).startswith(
-      f'{workdir / "data"} was made from another source;')
+  # Two teachers, eight students of the search, and eight that are final.
+  assert str(error.value) == (
+      f'the content of the data source: 18 trained nets of {workdir}'
+      ' (teachers/DNN/0, …) would be thrown away; set that back, choose another'
+      f' --workdir, or say --redo=data: what no longer fits is moved into'
+      f' {workdir}/old and made anew')
+  assert read_all(workdir) == before
   # Data made anew: what was trained on the old ones is not used.
   shutil.rmtree(workdir / 'data')
   with pytest.raises(errors.UserError) as error:
     pipeline.run(config, workdir, say=lambda _: None)
   assert str(error.value).startswith(
-      f'{workdir / "teachers/DNN"} was made from another data;')
+      f'{workdir / "teachers/DNN/0"} was trained with another data;')
+
+
+def test_equal_data_elsewhere_are_the_same_data(finished, tmp_path,
+                                                monkeypatch):
+  npz, workdir = copy_run(finished, tmp_path)
+  before = read_all(workdir)
+  shutil.copyfile(npz, tmp_path / 'moved.npz')
+  monkeypatch.setattr(fit, 'fit', None)
+  pipeline.run(tiny_experiment.make_config(tmp_path / 'moved.npz'), workdir,
+               say=lambda _: None)
+  after = read_all(workdir)
+  assert [path.name for path in before if after[path] != before[path]] == [
+      'config.json']
+
+
+def test_data_that_are_gone_are_not_missed_once_they_were_read(
+    finished, tmp_path, monkeypatch):
+  _, workdir = copy_run(finished, tmp_path)
+  monkeypatch.setattr(fit, 'fit', None)
+  said = []
+  config = tiny_experiment.make_config(tmp_path / 'none.npz')
+  pipeline.run(config, workdir, say=said.append)
+  assert 'none.npz' in said[0] and said[0].endswith(
+      '; what was read from it before is used')
+  config.data.seed += 1
+  with pytest.raises(errors.UserError, match=r'none\.npz'):
+    pipeline.run(config, workdir)
 
 
 def test_deleted_stage_is_made_anew_alone(finished, tmp_path, monkeypatch):
@@ -274,14 +273,52 @@ def test_a_report_is_made_of_ones_own_sections_too(finished, tmp_path):
   mine = curves.Section(name='mine', version='1', title='Mine')
   for version in ('1', '2'):
     register(dataclasses.replace(mine, version=version))
-    with pytest.raises(errors.UserError) as error:
-      draw()
-    assert str(error.value).startswith(
-        f'{workdir}/report was made from another sections; delete it')
-    shutil.rmtree(workdir / 'report')
     draw()
     page = (workdir / 'report/index.html').read_text(encoding='utf-8')
     assert '<h2>Mine</h2>' in page
+    assert f'section mine (version {version})' in page
+
+
+def test_a_directory_says_itself_how_it_was_made(finished, tmp_path):
+  npz, workdir = copy_run(finished, tmp_path)
+  run = pipeline.read_run(workdir)
+  assert run.config == configs.read_config(tiny_experiment.make_config(npz))
+  before = read_all(workdir)
+  shutil.rmtree(workdir / 'report')
+  assert pipeline.write_report(workdir) == workdir / 'report/index.html'
+  assert read_all(workdir) == before
+
+
+@pytest.mark.parametrize(('gone', 'missing'), [
+    ('students/scores/SNN/width-3,seed-1*', 1),
+    ('students/final/SNN/width-3,seed-1*', 1),
+    ('students/search/SNN/width-3,seed-0,rate-0.05*', 2)])
+def test_a_report_of_what_is_there_says_what_is_not(finished, tmp_path, gone,
+                                                    missing):
+  _, workdir = copy_run(finished, tmp_path)
+  shutil.rmtree(find(workdir, gone))
+  page = pipeline.write_report(workdir).read_text(encoding='utf-8')
+  assert f'{missing} students are not trained yet.' in page
+  finals = [row for row in read_results(workdir)[1:] if row[1:5] in (
+      ['student', 'cross_entropy', '3', '0'],
+      ['student', 'cross_entropy', '3', '1'])
+      and row[8:10] == ['test', 'accuracy']]
+  assert len(finals) == 2 - missing
+
+
+def test_other_versions_are_told_and_not_refused(finished, tmp_path,
+                                                 monkeypatch):
+  npz, workdir = copy_run(finished, tmp_path)
+  today = versions.find_versions()
+  monkeypatch.setattr(versions, 'find_versions', lambda: today | {'jax': '9'})
+  monkeypatch.setattr(fit, 'fit', None)
+  said = []
+  pipeline.run(tiny_experiment.make_config(npz), workdir, say=said.append)
+  line = ("Made partly with other versions than today's, so that the last bits"
+          f' may differ: jax {today["jax"]} (now 9).')
+  assert said.count(line) == 1
+  page = (workdir / 'report/index.html').read_text(encoding='utf-8')
+  assert html.unescape(page).count(line) == 1
 
 
 def test_unlabelled_inputs_are_no_use_to_labels(tmp_path):
