@@ -151,9 +151,11 @@ def _parse_config(script: Script, program: str, words: list[str]) -> list[str]:
                       'Where everything is written.')
   place = None if given else _find_place(script, [program, *words])
   if place:
+    from shallow_mimic import pipeline  # noqa: PLC0415  (JAX loads slowly)
+
     # The library looks for overrides of the config in sys.argv itself.
     sys.argv = [program, *words]
-    config_flags.DEFINE_config_dict('config', _read_config(place))
+    config_flags.DEFINE_config_dict('config', pipeline.read_last_config(place))
   else:
     sys.argv = [program, *([] if given else [default]), *words]
     config_flags.DEFINE_config_file('config', None, 'The experiment.')
@@ -176,20 +178,6 @@ def _find_place(script: Script, arguments: list[str]) -> pathlib.Path | None:
   found = [path.parent for pattern in script.places
            for path in sorted(root.glob(f'{pattern}/config.json'))]
   return found[0] if found else None
-
-
-def _read_config(place: pathlib.Path) -> Any:
-  """The configuration of the last run in a work directory."""
-  from shallow_mimic import configs  # noqa: PLC0415
-  from shallow_mimic.runs import workdir  # noqa: PLC0415  (loads JAX)
-
-  workdir.check_ours(place)
-  tree = workdir.read_config(place)
-  if registered := tree.pop('registered', None):
-    from shallow_mimic import pipeline  # noqa: PLC0415  (loads slowly)
-
-    pipeline.require_registered(registered, place / 'config.json')
-  return configs.from_json(tree)
 
 
 def _check_tuples(arguments: Sequence[str]) -> None:

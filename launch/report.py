@@ -19,7 +19,8 @@ from . import app
 
 _TO = flags.DEFINE_string(
     'to', '', 'Of several directories: the folder to write, absent, empty or'
-    ' written so before; ./report if not given.')
+    ' written so before; ./report if not given.',
+    allow_override=True)  # Export has one of its own.
 _TITLE = flags.DEFINE_string(
     'title', '', 'The page\'s heading, in place of that of the configuration.')
 

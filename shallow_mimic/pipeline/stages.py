@@ -118,11 +118,10 @@ def read_run(directory: str | pathlib.Path, *,
       not what it may be.
   """
   root = pathlib.Path(directory).resolve()
-  found = workdir.read_config(root)
   if config is None:
-    registered.require_registered(
-        found.pop('registered', {}), root / 'config.json')
-    config = configs.from_json(found)
+    config = registered.read_last_config(root)
+  else:
+    workdir.read_config(root)  # Where it is none, that is said first.
   here = Run(validation.check_config(config), root, say)
   workdir.require(root / 'data', 'data')
   return here
@@ -299,6 +298,8 @@ def draw_curves(run: Run) -> Parts:
 def make_report(run: Run, *, partial_run: bool = False) -> Part:
   """The report of a work directory; see `find_contents`."""
   told = find_contents(run, partial_run=partial_run)
+  for line in registered.say_lost_sections(run.root / 'report'):
+    run.say(line)
   made_from = {**told, 'records': digest_records(told['records']),
                'sections': curves.find_versions()}
 
