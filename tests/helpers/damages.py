@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f'{len(templates.ours)} work directories, {_since(started)};'
           ' differ from run to run: ', *sorted(loose), sep='\n  ')
     outcomes = try_damages(pool, templates, scratch, chosen)
-    print(format_table(outcomes))
+    if outcomes:
+      print(format_table(outcomes))
     print(format_outcomes(outcomes, {
         name: VERDICTS[name] for name in ('harmless', 'stuck')}))
     print(format_outcomes(outcomes, FAULTS))

@@ -1,8 +1,8 @@
 """A --config file of seconds, for today's code and for that of old commits.
 
 It uses only what both have: two teachers, an ensemble of both, a transfer set,
-two curves. `save_seconds` is 0: a checkpoint is written after
-every step, so there are few.
+two curves. `save_seconds` is 0: a checkpoint is written after every step, of
+which there are few.
 """
 
 from __future__ import annotations

@@ -91,9 +91,7 @@ class Server:
 
   def close(self) -> None:
     """Ends the server."""
-    assert self._process.stdin
-    self._process.stdin.close()
-    self._process.wait()
+    self._process.communicate()
 
   def _ask(self, job: Mapping[str, Any]) -> Any:
     assert self._process.stdin and self._process.stdout

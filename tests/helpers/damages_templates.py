@@ -22,7 +22,7 @@ _Item, _Made = TypeVar('_Item'), TypeVar('_Made')
 
 # Two runs that may be taken for ours: other recipes on the same data, and the
 # same recipe on other data.
-_OTHERS = {
+OTHERS = {
     'recipe': ('--config.seed=1', '--config.teachers.DNN.learning_rate=0.01',
                '--config.students.learning_rates=(0.02, 0.04)'),
     'data': ('--config.teachers.DNN.steps=8', '--config.students.steps=8')}
@@ -97,14 +97,15 @@ class Templates:
   seconds: float
 
 
-def make_templates(pool: Pool, folder: pathlib.Path) -> Templates:
+def make_templates(pool: Pool, folder: pathlib.Path, *,
+                   others: Sequence[str] = tuple(OTHERS)) -> Templates:
   """Runs our experiment twice and the others once, and stops them midway."""
   for seed, name in enumerate(('ours', 'data')):
     write_npz(folder / f'{name}.npz', seed)
   arguments = {name: (
       f'--config={EXPERIMENT}', '--config.data.path='
-      f'{folder / ("data" if name == "data" else "ours")}.npz', *changes)
-               for name, changes in {'ours': (), **_OTHERS}.items()}
+      f'{folder / ("data" if name == "data" else "ours")}.npz',
+      *OTHERS.get(name, ())) for name in ('ours', *others)}
   # The directories are called alike: the title of the report is their name.
   _finish(pool, arguments['ours'], folder / 'first/run')
   traced = json.loads(

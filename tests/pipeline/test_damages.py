@@ -31,7 +31,7 @@ def fixture_pool(tmp_path_factory):
 @pytest.fixture(scope='module', name='templates')
 def fixture_templates(pool, tmp_path_factory):
   return damages_templates.make_templates(
-      pool, tmp_path_factory.mktemp('templates'))
+      pool, tmp_path_factory.mktemp('templates'), others=['recipe'])
 
 
 def test_no_damage_is_taken_for_a_result(pool, templates, tmp_path):
