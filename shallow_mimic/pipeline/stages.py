@@ -233,25 +233,39 @@ def average_teachers(run: Run) -> Parts:
 
 
 def cache_logits(run: Run) -> Parts:
-  """Writes the logit cache of every ensemble that students imitate."""
-  def work(directory: pathlib.Path, name: str, origin: dict) -> Any:
-    ensemble = run.config.ensembles[name]
-    members = list(run.read_members(name).values())
-    apply = partial(ensembles.apply_ensemble, members, space=ensemble.space)
-    return logits.write_logits(
-        directory, origin, run.dataset, apply, stage=f'logits {name}')
-
+  """Writes the logit caches of every ensemble that students imitate."""
   for name in students.find_taught(run.config):
-    origin = run.read_origin(name)
-    yield Part(f'logits {name}', run.root / 'logits' / name, origin,
-               partial(work, name=name, origin=origin), resumed=True)
+    for key, rows in run.list_caches(name).items():
+      origin = run.say_cache_origin(name, key)
+      yield Part(
+          f'logits {name} {key}', run.root / 'logits' / name / key, origin,
+          partial(_write_logits, run, name, origin, rows),
+          resumed=True, enough=partial(_has_rows, rows))
+
+
+def _write_logits(run: Run, name: str, origin: Mapping[str, Any], rows: int,
+                  directory: pathlib.Path) -> tuple[Any, Sequence[str]]:
+  members = list(run.read_members(name).values())
+  apply = partial(ensembles.apply_ensemble, members,
+                  space=run.config.ensembles[name].space)
+  parts_written = logits.write_logits(
+      directory, origin, rows, run.dataset, apply,
+      part_rows=run.config.logits.part_rows,
+      stage=f'logits {name} {origin["set"]}')
+  return {'rows': rows}, [logits.MANIFEST, *parts_written]
+
+
+def _has_rows(rows: int, identity: Any) -> bool:
+  """Whether a finished cache has as many rows as are wanted."""
+  return identity['rows'] >= rows
 
 
 def train_students(run: Run) -> Parts:
   """Searches learning rates on dev, trains the family, judges it."""
   config, replace = run.config, 'students' in run.replaced
   for name in students.find_taught(config):
-    workdir.require(run.root / 'logits' / name, 'logits')
+    for key in run.list_caches(name):
+      workdir.require(run.root / 'logits' / name / key, 'logits')
   yield Nets(run.list_searched(), students.plan_search(
       run.dataset, run.read_targets, run.search_settings), replace)
   settings = training.make_settings(config, config.students)

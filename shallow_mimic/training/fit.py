@@ -84,10 +84,7 @@ def fit(members: Sequence[family.Member], family_data: FamilyData,
       late = time.monotonic() - saved_at > settings.save_seconds
       if late or saver.signum or stop == total:
         with saver.waiting('the writing of the state'):
-          # Joined on the host: on a device it would be a second copy.
-          joined = program.placement.join(jax.device_get(states))
-          checkpoints.write_checkpoint(
-              directory, stop, _saved(joined, history), identity=identity)
+          _save(program, directory, stop, states, history, identity)
         saved_at = time.monotonic()
         saver.check(f'stopped at step {stop} of {total} ({stage}); the same'
                     ' command, or call, goes on from there')
@@ -111,6 +108,14 @@ def _start(program, settings, directory, identity):
   return step, program.placement.place(saved['states']), history
 
 
+def _save(program, directory, step, states, history, identity):
+  """Writes a checkpoint; no copy of the states is kept in memory after it."""
+  # Joined on the host: on a device it would be a second copy.
+  joined = program.placement.join(jax.device_get(states))
+  checkpoints.write_checkpoint(
+      directory, step, _saved(joined, history), identity=identity)
+
+
 def _saved(states, history):
   return {'states': states, 'history': history}
 
@@ -118,7 +123,7 @@ def _saved(states, history):
 def _dispatch_steps(members, family_data, settings):
   """Steps of a dispatch: a tenth of those between looks at dev, or fewer."""
   most = batches.count_window_steps(
-      members, family_data.data.pool, settings.recipe.batch)
+      members, family_data.data, settings.recipe.batch)
   return min(most, max(1, settings.eval_every // _DISPATCHES))
 
 
