@@ -73,9 +73,10 @@ def read_end(root: pathlib.Path) -> dict[str, str]:
 
 def _digest_arrays(folder: pathlib.Path) -> str:
   """SHA-256 of the chunks that Orbax's database holds."""
+  open_store = tensorstore.KvStore.open
   try:
-    store = tensorstore.KvStore.open({
-        'driver': 'ocdbt', 'base': f'file://{folder}/'}).result()
+    store = open_store(
+        {'driver': 'ocdbt', 'base': f'file://{folder}/'}).result()
     sha = hashlib.sha256()
     for key in sorted(store.list().result()):
       value = store.read(key).result().value

@@ -163,10 +163,10 @@ def _become_program(job: Mapping[str, Any]) -> None:
   os.setsid()
   random.seed()
   for stream, name in ((1, 'out'), (2, 'err')):
-    file = os.open(f'{job["output"]}.{name}',
-                   os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(file, stream)
-  os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    with open(f'{job["output"]}.{name}', 'wb') as file:
+      os.dup2(file.fileno(), stream)
+  with open(os.devnull, 'rb') as nothing:
+    os.dup2(nothing.fileno(), 0)
   if 'fatal' in job or 'trace' in job:
     _watch_moves(job)
   sys.argv = ['launch/run.py', *job['arguments']]
