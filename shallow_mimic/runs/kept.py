@@ -169,7 +169,7 @@ def explain_foreign(path: pathlib.Path,
 def _list_files(folder: pathlib.Path) -> list[str]:
   """Names of all files but the roots, in order; links are refused."""
   found = []
-  for path in sorted(folder.rglob('*')):
+  for path in (folder, *sorted(folder.rglob('*'))):
     if path.is_symlink():
       raise errors.UserError(
           f'{path} is a link; put what it points to in its place')

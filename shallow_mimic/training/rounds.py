@@ -167,8 +167,9 @@ def _list_rounds(root: pathlib.Path,
     workdir.check_place(root, folder)
     begun = kept.read_started(folder) if folder.is_dir() else None
     if begun is not None:
-      if not {'nets', 'packing'} <= begun.keys() or (
-          _name_round(begun) != folder.name):
+      nets = begun.get('nets')
+      if not (isinstance(nets, Mapping) and nets and 'packing' in begun
+              and _name_round(begun) == folder.name):
         raise errors.UserError(
             f'{folder} holds the training of other nets than its name says;'
             ' delete it')
