@@ -188,7 +188,8 @@ def say_origin(root: pathlib.Path, aligner: Wanted,
                dataset: Dataset) -> dict[str, Any]:
   """What the labels of a round are made from."""
   return {'net': kept_nets.require_net(root, aligner).identity,
-          'data': dataset.fingerprint}
+          'data': mixtures.identify_data(
+              dataset, labelled_sets(dataset), splits=())}
 
 
 def read_labels(directory: pathlib.Path, dataset: Dataset) -> Dataset:

@@ -158,6 +158,20 @@ def test_record_of_another_shape(made, tmp_path, key, value, monkeypatch):
   refuse_record(tmp_path / 'data', record | {key: value}, monkeypatch)
 
 
+@pytest.mark.parametrize(('key', 'value', 'digest'), [
+    ('transfer', ['views', 'a/../../x'], 'transfer.a/../../x'),
+    ('transfer', ['views', ''], 'transfer.'), ('folds', ['../x'], 'folds.../x'),
+    ('folds', ['dev'], 'folds.dev')])
+def test_record_of_a_stranger(
+    made, tmp_path, key, value, digest, monkeypatch):
+  """All of it goes together; it only leads elsewhere."""
+  store.write_dataset(tmp_path, made)
+  record = files.read_json(tmp_path / 'dataset.json')
+  record[key] = value
+  record['digests'][digest] = 'a'
+  refuse_record(tmp_path, record, monkeypatch)
+
+
 @pytest.mark.parametrize('record', [
     [], [[]], 3, 'a', None, True, {}, {'name': 'toy'}, [{'name': 'toy'}]])
 def test_another_record(made, tmp_path, record, monkeypatch):

@@ -68,7 +68,9 @@ class Source:
       in a pool -1 where there is no label. What is made, not read, may be kept
       in the folder cache_dir.
     digest: config → text, or a tree of JSON, that changes whenever what `read`
-      gives does; it reads no examples.
+      gives does, and not with the place of what is read. It raises an
+      `errors.MissingError` where that is gone: data that were read before are
+      then used.
     shapes: config → `Shapes`, or None while nobody can say.
     kinds: of transfer sets that it offers beside those that any source of
       inputs that stand alone offers; see `transfer.KINDS`.

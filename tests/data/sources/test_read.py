@@ -14,7 +14,9 @@ from PIL import Image
 
 from shallow_mimic import configs, errors
 from shallow_mimic.data import mixtures, pools, store, views
+from shallow_mimic.data.preprocessing import Preprocessing, fit_preprocessing
 from shallow_mimic.data.sources import mnist1d_builder as mnist1d
+from shallow_mimic.data.sources import read as reading
 from shallow_mimic.data.sources import source, transfer
 from shallow_mimic.data.sources import tfds_reader as tfds_source
 from shallow_mimic.data.sources.read import read_source, source_digest
@@ -257,14 +259,22 @@ def test_data_of_the_same_origin_are_gone_on_with(cache, begun, tmp_path):
   assert got.digests == read_into(None, cache, moved).digests
 
 
-@pytest.mark.parametrize('change', ['settings', 'source'])
-def test_data_of_another_origin_are_made_anew(cache, npz, begun, change):
+@pytest.mark.parametrize('change', ['settings', 'source', 'machine'])
+def test_data_of_another_origin_are_made_anew(
+    cache, npz, begun, change, monkeypatch):
   """Arrays of the same shape: nothing of them says what they were made of."""
   (path, arrays), (_, folder, made), changes = npz, begun, {}
   if change == 'settings':
-    changes['preprocessing'] = (('zca', {'eps': 0.2}),)
+    changes['transfer'] = {
+        'v': {'kind': 'views', 'copies': 3, 'noise': 0.1, 'seed': 7},
+        't': {'kind': 'arrays'}}
+  elif change == 'source':  # Whitening tells nothing of it.
+    np.savez(path, **{**arrays, 'x_transfer': arrays['x_transfer'] + 1})
   else:
-    np.savez(path, **{**arrays, 'x_train': arrays['x_train'] + 1})
+    step, = fit_preprocessing(('zca',), arrays['x_train']).steps
+    step.arrays['mean'] = np.nextafter(step.arrays['mean'], np.float32(9))
+    monkeypatch.setattr(
+        reading, 'fit_preprocessing', lambda *_: Preprocessing((step,)))
   got = read_into(folder, cache, path, **changes)
   assert len(made) == 7
   assert got.digests == read_into(None, cache, path, **changes).digests
