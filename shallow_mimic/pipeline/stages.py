@@ -171,8 +171,10 @@ def read_data(run: Run) -> Parts:
 
   def work(directory: pathlib.Path) -> tuple[Any, Sequence[str]]:
     run.say(f'data: reading {section.source} {section.name}'.rstrip())
+    workdir.check_place(run.root, run.root / 'tfds')
     made = data.read_source(
-        section, cache_dir=run.root / 'tfds', directory=directory)
+        section, cache_dir=run.root / 'tfds', directory=directory,
+        digest=run.data_origin['source'])
     validation.check_inputs(run.config, made)
     validation.check_nets(run.config, made)
     names = store.write_dataset(directory, made)
