@@ -160,8 +160,9 @@ def _read_manifest(directory: pathlib.Path,
     case _:
       raise files.explain_damage(directory / MANIFEST)
   if differ := kept.find_differences(theirs, origin):
+    fields = dict.fromkeys(name.partition('.')[0] for name in differ)
     raise errors.UserError(
-        f'the logit cache {directory} is of another {", ".join(differ)}; its'
+        f'the logit cache {directory} is of another {", ".join(fields)}; its'
         ' targets are wrong here: delete it to make it anew'
     )
   return _Manifest(theirs, rows, size, parts)

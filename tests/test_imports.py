@@ -22,7 +22,8 @@ MAX_FILE, MAX_FUNCTION = 400, 60
 LEVELS = (
     {'errors', 'losses'},
     {'registry', 'packages'},
-    {'', 'models', 'runs', 'configs'},
+    {''},
+    {'models', 'runs', 'configs'},
     {'speech'},
     {'data'},
     {'training', 'logits'},

@@ -28,7 +28,8 @@ def make_dataset():
   return Dataset(
       name='made', classes=4, train=part, dev=part, test=part,
       transfer={'more': make_examples(rng, 20)},
-      preprocessing={'steps': ['standardise']}, digests={'train': 'f0'}, fitted=None)
+      preprocessing={'steps': ['standardise']}, digests={'train': 'f0'},
+      fitted=None)
 
 
 class Teacher:

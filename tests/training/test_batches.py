@@ -168,8 +168,8 @@ def test_killed_while_streaming_ends_with_the_same_bits(tmp_path, monkeypatch):
   want = run(tmp_path / 'resident', inputs)
   original, made = fit.checkpoints.write_checkpoint, iter(range(100))
 
-  def write(*args):
-    original(*args)
+  def write(*args, **options):
+    original(*args, **options)
     if next(made) in (3, 4, 11):
       raise KilledError
 
