@@ -241,6 +241,7 @@ def _first_not_finite(x: np.ndarray) -> int | None:
     with np.errstate(over='ignore'):
       finite = np.isfinite(rows.astype(np.float32, copy=False))
     whole = np.all(finite.reshape(len(rows), -1), axis=1)
+    files.release(x)
     if not whole.all():
       return start + int(np.argmin(whole))
   return None

@@ -10,21 +10,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from shallow_mimic import errors
 from shallow_mimic.data.dataset import Dataset, Examples
-from shallow_mimic.data.pools import Pool, join_pools
+from shallow_mimic.data.pools import Pool, Stacked, join_pools
 from shallow_mimic.data.utterances import Sequences
 
-
-class Targets(NamedTuple):
-  """A teacher's cached logits [N, C] and the layout of their rows."""
-
-  layout: Layout
-  logits: np.ndarray
+# A teacher's cached logits by set: [N, C] of the set's first N inputs.
+Targets: TypeAlias = Mapping[str, np.ndarray | Stacked]
 
 _PART = re.compile(r'([A-Za-z0-9_-]+?)(?:\[:(\d+)\])?')
 _FOLD = re.compile(r'(.*)!(\d+)')

@@ -8,14 +8,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from shallow_mimic import (
-  __version__,
-  configs,
-  errors,
-  logits,
-  students,
-  training,
-)
+from shallow_mimic import __version__, configs, errors, students, training
+from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.evaluation.records import (
   Record,
@@ -139,11 +133,8 @@ def _read_whole(run: stages.Run, dataset: Dataset, members: Sequence[Member],
       run.root / 'students' / 'final', members, index, dataset)
   normalizer = None
   if member.objective.normalized:
-    targets = logits.read_logits(
-        run.root / 'logits' / member.teacher,
-        run.read_origin(dataset, member.teacher))
     normalizer = training.fit_normalizer(
-        member, dataset, {member.teacher: targets})
+        member, dataset, run.read_targets(dataset))
   offsets = dataset.pool('dev').offsets
   return artefact.Whole(
       net, params, dataset.raw_dtype, dataset.fitted,
@@ -154,8 +145,9 @@ def _make_facts(run: stages.Run, dataset: Dataset, member: Member,
                 record: Record) -> dict[str, Any]:
   """Who it is and what it comes from, for the manifest."""
   identity = workdir.read_identity(run.root / 'students' / 'final')
-  teacher = member.teacher and workdir.read_identity(
-      run.root / 'logits' / member.teacher)
+  teacher = member.teacher and [
+      workdir.read_identity(run.root / 'logits' / member.teacher / name)
+      for name in mixtures.set_names(member.mixture)]
   return {
       'model': member.model, 'width': member.width, 'seed': member.seed,
       'objective': member.objective.name, 'teacher': member.teacher,

@@ -152,20 +152,28 @@ class Run:
         teachers.read_teachers(self.root / 'teachers' / name, name,
                                self.config.teachers[name], dataset)))
 
-  def read_origin(self, dataset: Dataset, name: str) -> dict[str, Any]:
-    """What the logit cache of an ensemble belongs to."""
-    ensemble, section = self.root / 'ensembles' / name, self.config.logits
+  def list_caches(self, dataset: Dataset, name: str) -> dict[str, int]:
+    """The sets that an ensemble labels for students, and how many rows."""
+    return dict(mixtures.make_layout(
+        students.find_taught(self.config)[name],
+        mixtures.set_sizes(dataset)).sets)
+
+  def read_origin(self, dataset: Dataset, name: str,
+                  set_name: str) -> dict[str, Any]:
+    """What the logit cache of an ensemble and a set belongs to."""
+    ensemble = self.root / 'ensembles' / name
     workdir.require(ensemble, 'ensembles')
-    layout = mixtures.make_layout(
-        students.find_taught(self.config)[name], mixtures.set_sizes(dataset))
     return logits.make_origin(
-        dataset, workdir.read_identity(ensemble), layout,
-        part_rows=section.part_rows, dtype=section.dtype)
+        workdir.read_identity(ensemble), dataset.fingerprint,
+        set_name=set_name, classes=dataset.classes,
+        dtype=self.config.logits.dtype)
 
   def read_targets(self, dataset: Dataset) -> dict[str, Targets]:
-    """All cached logits, by their ensemble."""
-    return {name: logits.read_logits(
-        self.root / 'logits' / name, self.read_origin(dataset, name))
+    """All cached logits, by their ensemble and set."""
+    return {name: {
+        key: logits.read_logits(self.root / 'logits' / name / key,
+                                self.read_origin(dataset, name, key), rows)
+        for key, rows in self.list_caches(dataset, name).items()}
             for name in students.find_taught(self.config)}
 
   def read_members(self, dataset: Dataset,
@@ -261,25 +269,32 @@ def cache_logits(run: Run) -> Iterator[Part]:
   """Writes the logit cache of every ensemble that students imitate."""
   dataset = run.read_dataset()
 
-  def work(directory: pathlib.Path, name: str, origin: dict) -> None:
+  def work(directory: pathlib.Path, name: str, origin: dict,
+           rows: int) -> None:
     ensemble = run.config.ensembles[name]
     members = list(run.read_teachers(dataset, ensemble).values())
     apply = partial(ensembles.apply_ensemble, members, space=ensemble.space)
     logits.write_logits(
-        directory, origin, dataset, apply, stage=f'logits {name}')
+        directory, origin, rows, dataset, apply,
+        part_rows=run.config.logits.part_rows,
+        stage=f'logits {name} {origin["set"]}')
+    workdir.write_identity(directory, {**origin, 'rows': rows})
 
   for name in students.find_taught(run.config):
-    origin = run.read_origin(dataset, name)
-    yield Part(f'logits {name}', run.root / 'logits' / name, origin,
-               partial(work, name=name, origin=origin))
+    for key, rows in run.list_caches(dataset, name).items():
+      origin = run.read_origin(dataset, name, key)
+      yield Part(f'logits {name} {key}', run.root / 'logits' / name / key,
+                 {**origin, 'rows': rows},
+                 partial(work, name=name, origin=origin, rows=rows))
 
 
 def train_students(run: Run) -> Iterator[Part]:
   """Searches learning rates on dev, then trains the family."""
   config, section, root = run.config, run.config.students, run.root
   dataset, search = run.read_dataset(), run.root / 'students' / 'search'
-  taught = {name: root / 'logits' / name
-            for name in students.find_taught(config)}
+  taught = {f'{name}/{key}': root / 'logits' / name / key
+            for name in students.find_taught(config)
+            for key in run.list_caches(dataset, name)}
   for cache in taught.values():
     workdir.require(cache, 'logits')
   made_from = {'data': dataset.fingerprint, 'logits': {

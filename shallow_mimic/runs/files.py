@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import math
+import mmap
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -94,6 +95,33 @@ def read_json(path: os.PathLike | str) -> Any:
     ) from error
 
 
+def write_sealed(path: os.PathLike | str, tree: Mapping[str, Any]) -> None:
+  """Writes a JSON object with its own SHA-256, so that it covers itself."""
+  write_json(path, {**tree, 'sha256': digest_json(tree)})
+
+
+def read_sealed(path: os.PathLike | str) -> dict[str, Any]:
+  """What `write_sealed` wrote.
+
+  Raises:
+    UserError: it cannot be read, or is not what was written.
+  """
+  tree = read_json(path)
+  if not isinstance(tree, dict) or 'sha256' not in tree:
+    raise explain_damage(path)
+  if tree.pop('sha256') != digest_json(tree):
+    raise explain_damage(path)
+  return tree
+
+
+def explain_damage(path: os.PathLike | str) -> errors.UserError:
+  """What to say of a root that is not what was written."""
+  folder = pathlib.Path(path).parent
+  return errors.UserError(
+      f'{path} is damaged: it is not what was written; delete {folder} and run'
+      ' again to make it anew')
+
+
 def read_array(path: os.PathLike | str, *, mmap: bool = False) -> np.ndarray:
   """Reads one `.npy` file (never unpickled), mapped from disk if `mmap`."""
   try:
@@ -107,6 +135,20 @@ def read_array(path: os.PathLike | str, *, mmap: bool = False) -> np.ndarray:
     raise errors.UserError(
         f'cannot read {path}: {error}; delete it and run again to make it anew'
     ) from error
+
+
+def release(array: Any) -> None:
+  """Gives back the memory of what was read of an array mapped from disk.
+
+  It is read again when it is asked for.
+  """
+  if not isinstance(array, np.ndarray) or array.flags.writeable:
+    return
+  base: Any = array
+  while isinstance(base, np.ndarray):
+    base = base.base
+  if isinstance(base, mmap.mmap) and hasattr(base, 'madvise'):
+    base.madvise(mmap.MADV_DONTNEED)
 
 
 def walk_files(folder: os.PathLike | str) -> Iterator[pathlib.Path]:
@@ -170,7 +212,10 @@ def digest_array(array: Any) -> str:
       f'{array.dtype.name} {array.dtype.str} {array.shape}'.encode()
   )
   # ascontiguousarray makes a scalar 1-d: only the shape above may be trusted.
-  sha.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+  flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+  for start in range(0, len(flat), _BLOCK):
+    sha.update(flat[start:start + _BLOCK].data)
+    release(array)
   return sha.hexdigest()
 
 

@@ -83,9 +83,7 @@ def fit(members: Sequence[family.Member], family_data: FamilyData,
       told.update(stop, _note(history['dev_accuracy']))
       late = time.monotonic() - saved_at > settings.save_seconds
       if late or stopped() or stop == total:
-        # Joined on the host: on a device it would be a second copy.
-        joined = program.placement.join(jax.device_get(states))
-        checkpoints.write_checkpoint(directory, stop, _saved(joined, history))
+        _save(program, directory, stop, states, history)
         saved_at = time.monotonic()
       if stopped() and stop < total:
         raise errors.UserError(
@@ -111,6 +109,13 @@ def _start(program, settings, directory):
   return step, program.placement.place(saved['states']), history
 
 
+def _save(program, directory, step, states, history):
+  """Writes a checkpoint; no copy of the states is kept in memory after it."""
+  # Joined on the host: on a device it would be a second copy.
+  joined = program.placement.join(jax.device_get(states))
+  checkpoints.write_checkpoint(directory, step, _saved(joined, history))
+
+
 def _saved(states, history):
   return {'states': states, 'history': history}
 
@@ -118,7 +123,7 @@ def _saved(states, history):
 def _dispatch_steps(members, family_data, settings):
   """Steps of a dispatch: a tenth of those between looks at dev, or fewer."""
   most = batches.count_window_steps(
-      members, family_data.data.pool, settings.recipe.batch)
+      members, family_data.data, settings.recipe.batch)
   return min(most, max(1, settings.eval_every // _DISPATCHES))
 
 

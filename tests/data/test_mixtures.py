@@ -8,7 +8,7 @@ import pytest
 from shallow_mimic import errors, training
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Examples, make_dataset
-from shallow_mimic.data.pools import take
+from shallow_mimic.data.pools import Beside, Pool, Stacked, take
 from shallow_mimic.data.utterances import Sequences
 from shallow_mimic.training.family import Member
 from shallow_mimic.training.objectives import Objective
@@ -86,7 +86,8 @@ def test_rows_are_the_inputs_named(text, values):
       labels[rows], [expected[value // 100] for value in values])
 
 
-def test_gathering_lines_logits_up_with_their_inputs():
+@pytest.mark.parametrize('memory', [0, 10 ** 6])
+def test_gathering_lines_logits_up_with_their_inputs(memory):
   """Each teacher labelled its own sets; its logits here are their inputs."""
   dataset = make_data()
 
@@ -99,13 +100,20 @@ def test_gathering_lines_logits_up_with_their_inputs():
       member('train+generated[:3]', 'B', 'distillation_kl'),
       member('train[:2]', '', 'cross_entropy'),
   ]
-  targets = {}
-  for name, texts in (('A', ['generated[:1]+views+train[:2]']),
-                      ('B', ['train+generated'])):
-    layout = mixtures.make_layout(texts, KNOWN)
-    x = mixtures.gather(dataset, layout)[0].x
-    targets[name] = mixtures.Targets(layout, x + np.arange(3.)[None])
-  got = training.gather_family_data(members, dataset, targets)
+  x = {name: part.x for name, part in mixtures.known_sets(dataset).items()}
+  logits = {name: rows + np.arange(3, dtype=np.float32)[None]
+            for name, rows in x.items()}
+  targets = {
+      'A': {'generated': logits['generated'][:1], 'views': logits['views'],
+            # In parts, and more of them than any member asks for.
+            'train': Stacked([logits['train'][:1], logits['train'][1:4]])},
+      'B': {'train': logits['train'], 'generated': logits['generated']}}
+  got = training.gather_family_data(members, dataset, targets, memory)
+  assert got.data.pool.streamed == isinstance(got.data.targets, Beside) == (
+      memory < 10 ** 3)
+  if got.data.pool.streamed:
+    got = got._replace(data=got.data._replace(
+        pool=Pool(got.data.pool.x.join()), targets=got.data.targets.join()))
   assert got.sets == tuple(m.mixture for m in members)
   assert got.teachers == ('A', 'B')
   np.testing.assert_array_equal(got.data.sizes, [5, 8, 2])
@@ -114,7 +122,7 @@ def test_gathering_lines_logits_up_with_their_inputs():
     np.testing.assert_array_equal(
         got.data.targets[teacher, rows, 2], got.data.pool.x[rows, 0] + 2)
   # What A never saw is not a number, not some other row's logits.
-  unseen = np.isin(got.data.pool.x[:, 0], [2, 3, 4, 201, 202])
+  unseen = np.isin(got.data.pool.x[:, 0], [4, 201, 202])
   np.testing.assert_array_equal(np.isnan(got.data.targets[0, :, 0]), unseen)
   (pair, normalizer), = got.normalizers.items()
   assert pair == ('A', 'views+train[:2]')

@@ -310,7 +310,7 @@ def test_every_stage_scores_phones(tmp_path):
       ('DNN', 0, 0), ('DNN', 0, 1), ('EDNN', 0, 0), ('EDNN-all', 0, 0),
       ('SNN', 4, 0), ('SNN-MIMIC', 4, 0), ('SNN-MIMIC-all', 4, 0)]
   labelled = {name: json.loads(
-      (tmp_path / 'logits' / name / 'manifest.json').read_text(
+      (tmp_path / 'logits' / name / 'train/manifest.json').read_text(
           encoding='utf-8'))['origin'][
           'labelled_by'] for name in ('EDNN', 'EDNN-all')}
   both = ['DNN:0', 'DNN:1']

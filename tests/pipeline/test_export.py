@@ -101,9 +101,10 @@ def test_manifest_says_where_it_comes_from(finished, tmp_path):
   dataset = store.read_dataset(finished[1] / 'data')
   assert said['made_from']['fingerprint'] == dataset.fingerprint
   assert said['trained_parameters'] == record.parameters
-  for key, stage in (('logits', 'logits/EDNN'), ('students', 'students/final')):
-    assert said['made_from'][key] == files.digest_json(
-        workdir.read_identity(finished[1] / stage))
+  final, *caches = (workdir.read_identity(finished[1] / stage) for stage in (
+      'students/final', 'logits/EDNN/train', 'logits/EDNN/transfer'))
+  assert said['made_from']['students'] == files.digest_json(final)
+  assert said['made_from']['logits'] == files.digest_json(caches)
 
 
 def make_choice():

@@ -19,7 +19,7 @@ COLUMNS = ['model', 'role', 'objective', 'width', 'seed', 'learning_rate',
 # One file of each stage, put in place in the midst of its work.
 FATAL = [
     ('teachers/DNN/checkpoints/0/15', 'teachers DNN 1-2 from 14 of 20'),
-    ('logits/EDNN/part-00002.npy', 'logits EDNN from 50 of 80'),
+    ('logits/EDNN/train/part-00002.npy', 'logits EDNN train from 50 of 60'),
     ('students/search/checkpoints/10', 'students search from 9 of 10'),
     ('students/final/checkpoints/15', 'students from 14 of 20'),
     ('report/index.html', None),
@@ -86,8 +86,8 @@ def test_second_run_does_no_work(finished, monkeypatch):
                       say=said.append)
   assert path == workdir / 'report' / 'index.html'
   assert said[:-1] == [f'{stage}: there already, verified' for stage in (
-      'data', 'teachers DNN', 'ensembles EDNN', 'logits EDNN',
-      'students search', 'students', 'curves')]
+      'data', 'teachers DNN', 'ensembles EDNN', 'logits EDNN train',
+      'logits EDNN transfer', 'students search', 'students', 'curves')]
   assert 'SNN-MIMIC' in said[-1]
   assert read_all(workdir) == before
 
@@ -104,7 +104,7 @@ def test_killed_in_every_stage_ends_with_the_same_bits(finished, tmp_path):
     began.append(begins)
   ended = tiny_experiment.start(npz, workdir)
   assert ended.returncode == 0, ended.stderr
-  assert ended.stdout.count('there already, verified') == 6
+  assert ended.stdout.count('there already, verified') == 7
   ours, theirs = read_all(workdir), read_all(reference)
   compared = [path for path in theirs if path.name in (
       'identity.json', 'records.json', 'results.csv', 'table.txt', 'done.json')
@@ -123,7 +123,7 @@ def test_killed_in_every_stage_ends_with_the_same_bits(finished, tmp_path):
     ('teachers', 'data', 'data'),
     ('ensembles', 'teachers', 'teachers/DNN'),
     ('logits', 'ensembles', 'ensembles/EDNN'),
-    ('students', 'logits', 'logits/EDNN'),
+    ('students', 'logits', 'logits/EDNN/train'),
     ('curves', 'students', 'students/search'),
 ])
 def test_stage_before_the_one_it_needs(finished, tmp_path, stage, needed,
@@ -159,7 +159,8 @@ def test_stages_run_in_order_whatever_order_they_are_named_in(
         tiny_experiment.make_config(npz), workdir, stages=names,
         say=said.append)
   run('logits', 'ensembles', 'logits')
-  assert said == ['ensembles EDNN: done', 'logits EDNN: done']
+  assert said == ['ensembles EDNN: done', 'logits EDNN train: done',
+                  'logits EDNN transfer: done']
   # What lies between two stages is verified as what comes before them is.
   flip_bit(workdir / 'students/final/records.json')
   with pytest.raises(errors.UserError, match=r'records\.json is damaged'):
@@ -174,7 +175,7 @@ def test_every_stage_needs_stages_before_it():
 
 @pytest.mark.parametrize('name', [
     'data/train.x.npy', 'teachers/DNN/records.json', 'ensembles/EDNN/dev.npy',
-    'logits/EDNN/part-00001.npy', 'students/search/records.json',
+    'logits/EDNN/train/part-00001.npy', 'students/search/records.json',
     'students/final/identity.json', 'report/results.csv',
 ])
 @pytest.mark.parametrize('missing', [False, True])
