@@ -198,7 +198,7 @@ def test_work_directory_of_another_config(launch, finished):
       f'{workdir} belongs to another configuration (seed: there 0, now 3)')
 
 
-@pytest.mark.parametrize('folder', ['teachers/DNN/params', 'logits/EDNN'])
+@pytest.mark.parametrize('folder', ['teachers/DNN/params', 'logits/EDNN/train'])
 def test_flipped_bits(launch, finished, tmp_path, folder):
   npz, workdir = finished[0], tmp_path / 'run'
   shutil.copytree(finished[1], workdir)
