@@ -8,15 +8,16 @@ import pathlib
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from absl import app, flags, logging
 
 from shallow_mimic import errors, packages
+from shallow_mimic.runs import stopping
 
 from . import terminal, usage
 
-_USAGE_ERROR, _INTERRUPTED = 2, 130
+_USAGE_ERROR = 2
 _NO_CONFIG = (
     'the config file needs a function get_config() that returns a changed'
     ' configs.default_config(), as those in launch/configs do')
@@ -26,47 +27,73 @@ _NO_LITERAL = (
     ' \'--config.students.curves["SNN-MIMIC"].inputs=train\'')
 
 
+class Script(NamedTuple):
+  """What a script takes.
+
+  Attributes:
+    default: the experiment where neither --config nor a work directory says
+      which; '' for a script that takes none.
+    directories: whether words that are no flags are work directories; `main`
+      is then called with them.
+    places: where below its work directory a config.json may lie: patterns, in
+      order.
+  """
+
+  default: str = 'mnist1d'
+  directories: bool = False
+  places: tuple[str, ...] = ('.',)
+
+
+_USUAL = Script()
+
+
 def chosen_workdir() -> pathlib.Path:
   """--workdir, or ./runs/NAME after the experiment."""
-  if flags.FLAGS.workdir:
-    return pathlib.Path(flags.FLAGS.workdir).expanduser()
+  chosen: Any = flags.FLAGS.workdir or flags.FLAGS['workdir'].default
+  return pathlib.Path(chosen).expanduser()
+
+
+def has_config_file() -> bool:
+  """Whether the configuration is a file's, not that of a work directory."""
   chosen: Any = flags.FLAGS['config']
-  name, _, _ = chosen.config_filename.partition('.py:')
-  return pathlib.Path('runs') / pathlib.Path(name).stem
+  return isinstance(chosen.config_filename, str)
 
 
-def start(main: Callable[[], None], default: str = 'mnist1d') -> None:
+def start(main: Callable[..., None], script: Script = _USUAL) -> None:
   """Parses the flags and runs `main`.
 
   --help and its like print what the script does and exit with 0. A UserError,
   a flag that cannot be parsed, and what the machine refuses are one line and
-  status 2; Ctrl-C is one line and status 130.
+  status 2; SIGTERM and SIGUSR1 are one line and status 75, Ctrl-C is one line
+  and status 130.
 
   Args:
     main: the work of the script; the docstring of its module is its help.
-    default: the experiment if --config is not given; '' for a script that
-      takes none.
+    script: what it takes.
   """
   logging.set_verbosity(logging.WARNING)
   doc = sys.modules[main.__module__].__doc__ or ''
-  with terminal.readable():
-    app.run(functools.partial(_run, main, default),
-            flags_parser=functools.partial(_parse, doc, default))
+  with terminal.readable(), stopping.end_at_once():
+    app.run(functools.partial(_run, main, script),
+            flags_parser=functools.partial(_parse, doc, script))
 
 
-def _run(main: Callable[[], None], default: str,
+def _run(main: Callable[..., None], script: Script,
          arguments: Sequence[str]) -> None:
   try:
-    if len(arguments) > 1:
+    if len(arguments) > 1 and not script.directories:
       raise errors.UserError(
           f'unknown argument {arguments[1]!r}; flags begin with --')
-    if default:
+    if script.default:
       _check_config()
-    main()
+    main(*arguments[1:])
   except errors.UserError as error:
     leave(error)
+  except errors.Stopped as stop:
+    leave(stop, stop.status)
   except KeyboardInterrupt:
-    leave('interrupted; start the same command again to go on', _INTERRUPTED)
+    leave('stopped; start the same command again to go on',
+          stopping.INTERRUPTED)
   except (MemoryError, RuntimeError) as error:
     first, _, _ = str(error).partition('\n')
     # What JAX raises of a device is a RuntimeError.
@@ -87,18 +114,19 @@ def _check_config() -> None:
     raise errors.UserError(_NO_CONFIG)
 
 
-def _parse(doc: str, default: str, arguments: Sequence[str]) -> list[str]:
+def _parse(doc: str, script: Script, arguments: Sequence[str]) -> list[str]:
   program, *words = arguments
   try:
     words = flags.FLAGS.read_flags_from_files(words)
-    answer = usage.find_answer(words, doc, default)
+    answer = usage.find_answer(words, doc, script.default)
     if answer is not None:
       print(answer)
       sys.exit()
     packages.require('run')
-    if not default:
+    flags.FLAGS.set_gnu_getopt(True)  # Flags may follow directories.
+    if not script.default:
       return flags.FLAGS([program, *words])
-    return _parse_config([program, *_resolve_all(words, default)])
+    return _parse_config(script, program, _join(words))
   except errors.UserError as error:
     leave(error)
   except (AttributeError, KeyError) as error:
@@ -111,15 +139,49 @@ def _parse(doc: str, default: str, arguments: Sequence[str]) -> list[str]:
     leave(_NO_LITERAL if 'malformed node' in str(error) else error)
 
 
-def _parse_config(arguments: list[str]) -> list[str]:
+def _parse_config(script: Script, program: str, words: list[str]) -> list[str]:
   from ml_collections import config_flags  # noqa: PLC0415
 
-  # The library looks for overrides of the config in sys.argv itself.
-  sys.argv = arguments
-  flags.DEFINE_string('workdir', '', 'Where everything is written.')
-  config_flags.DEFINE_config_file('config', None, 'The experiment.')
-  rest = flags.FLAGS(arguments)
-  # A tuple would be made of all the values of a flag that comes twice.
+  words = [_resolve(word) for word in words]
+  given = [word for word in words if word.startswith('--config=')]
+  default = _resolve(f'--config={script.default}')
+  path, _, _ = (given or [default])[-1].removeprefix(
+      '--config=').partition('.py:')
+  flags.DEFINE_string('workdir', f'runs/{pathlib.Path(path).stem}',
+                      'Where everything is written.')
+  place = None if given else _find_place(script, [program, *words])
+  if place:
+    from shallow_mimic import pipeline  # noqa: PLC0415  (JAX loads slowly)
+
+    # The library looks for overrides of the config in sys.argv itself.
+    sys.argv = [program, *words]
+    config_flags.DEFINE_config_dict('config', pipeline.read_last_config(place))
+  else:
+    sys.argv = [program, *([] if given else [default]), *words]
+    config_flags.DEFINE_config_file('config', None, 'The experiment.')
+  rest = flags.FLAGS(sys.argv)
+  _check_tuples(sys.argv)
+  if place and len(rest) < 3:  # Of several directories, each has its own.
+    print(f'configuration of {place / "config.json"}')
+  return rest
+
+
+def _find_place(script: Script, arguments: list[str]) -> pathlib.Path | None:
+  """The work directory whose last configuration is taken; None: there is none.
+
+  Flags of the configuration are not known before it is.
+  """
+  rest = flags.FLAGS(arguments, known_only=True)
+  named = [word for word in rest[1:] if not word.startswith('-')]
+  root = (pathlib.Path(named[0]).expanduser()
+          if script.directories and named else chosen_workdir())
+  found = [path.parent for pattern in script.places
+           for path in sorted(root.glob(f'{pattern}/config.json'))]
+  return found[0] if found else None
+
+
+def _check_tuples(arguments: Sequence[str]) -> None:
+  """A tuple would be made of all the values of a flag that comes twice."""
   times = collections.Counter(
       argument.partition('=')[0].lstrip('-') for argument in arguments)
   for name, count in times.items():
@@ -128,7 +190,6 @@ def _parse_config(arguments: list[str]) -> list[str]:
       raise errors.UserError(
           f'--{name} is given twice; give all values at once, as in'
           f" '--{name}=(1, 2)'")
-  return rest
 
 
 def _explain_field(message: str) -> str:
@@ -143,17 +204,17 @@ def _explain_field(message: str) -> str:
   return f'unknown config field {field[0] if field else message!r}{hint}'
 
 
-def _resolve_all(words: Sequence[str], default: str) -> list[str]:
+def _join(words: Sequence[str]) -> list[str]:
+  """`--config NAME` is `--config=NAME`; so are fields."""
   joined: list[str] = []
-  for word in words:  # `--config NAME` is `--config=NAME`.
-    if joined and joined[-1] in ('--config', '-config'):
+  for word in words:
+    if joined and (joined[-1] in ('--config', '-config') or (
+        re.match(r'--?config\.[^=]*$', joined[-1])
+        and not word.startswith('-'))):
       joined[-1] += f'={word}'
     else:
       joined.append(word)
-  resolved = [_resolve(word) for word in joined]
-  if not any(word.startswith('--config=') for word in resolved):
-    resolved.insert(0, _resolve(f'--config={default}'))
-  return resolved
+  return joined
 
 
 def _resolve(word: str) -> str:
@@ -179,5 +240,6 @@ def leave(message: object, status: int = _USAGE_ERROR) -> NoReturn:
                   if line.strip()] or ['unknown error']
   # What went wrong inside a config file comes last, below its traceback.
   reason = f' {rest[-1]}' if rest and first.endswith(':') else ''
-  print(f'error: {first}{reason}', file=sys.stderr)
+  kind = 'error: ' if status == _USAGE_ERROR else ''
+  print(f'{kind}{first}{reason}', file=sys.stderr)
   sys.exit(status)

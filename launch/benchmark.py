@@ -82,7 +82,7 @@ def main() -> None:
 
 def start() -> None:
   """Runs the script."""
-  app.start(main, default='')
+  app.start(main, app.Script(''))
 
 
 if __name__ == '__main__':

@@ -1,10 +1,11 @@
 r"""Writes one student of a finished run as a folder that runs without us.
 
-    python -m launch.export --config=mnist1d --workdir=DIR \
-        --model=SNN-MIMIC --width=256 --seed=0 --to=FOLDER
+    python -m launch.export --workdir=DIR --to=FOLDER
+    python -m launch.export --workdir=DIR --model=SNN-MIMIC --width=256 \
+        --seed=0 --to=FOLDER
 
 What is left out of --model, --width and --seed is chosen on dev; without a
-model, among the plain mimics.
+model, among the plain mimics. The configuration is that of the work directory.
 """
 
 import pathlib

@@ -6,11 +6,14 @@ r"""Runs an experiment once for each fold of the speakers, and pools the tests.
 
 Each fold is a work directory DIR/fold-K (with --train_speakers
 DIR/speakers-N/fold-K); DIR/pooled gets table.txt, pooled.csv, gains.csv and
-learning.png. Start the same command again after a kill: it goes on.
+learning.png. Start the same command again after a kill: it goes on. With
+--workdir=DIR alone the configuration is that of the first fold there, and the
+numbers of training speakers are those that are there.
 """
 
 from __future__ import annotations
 
+import pathlib
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -22,9 +25,10 @@ from . import app
 if TYPE_CHECKING:
   from shallow_mimic import configs
 
+_FOLD, _SIZED_FOLD = 'fold-*', 'speakers-*/fold-*'
 _TRAIN_SPEAKERS = flags.DEFINE_list(
     'train_speakers', [], 'Numbers of training speakers, for a learning curve;'
-    ' none: as the config says.')
+    ' none: as the config says, or the work directory.')
 
 
 def parse_sizes(words: list[str], config: configs.Config) -> list[int]:
@@ -38,6 +42,14 @@ def parse_sizes(words: list[str], config: configs.Config) -> list[int]:
   return sorted(set(map(int, words)))
 
 
+def find_sizes(root: pathlib.Path) -> list[str]:
+  """The N of DIR/speakers-N whose configuration is taken; none of a file's."""
+  if app.has_config_file() or any(root.glob(f'{_FOLD}/config.json')):
+    return []
+  return [path.parent.parent.name.removeprefix('speakers-')
+          for path in root.glob(f'{_SIZED_FOLD}/config.json')]
+
+
 def main() -> None:
   """Runs every fold, or what is left of it, then pools."""
   from shallow_mimic import configs, pipeline  # noqa: PLC0415
@@ -47,9 +59,10 @@ def main() -> None:
   config = configs.read_config(flags.FLAGS.config)
   root = app.chosen_workdir()
   folds.check_corpus(config)
-  sizes, found = parse_sizes(_TRAIN_SPEAKERS.value, config), {}
+  words = _TRAIN_SPEAKERS.value or find_sizes(root)
+  sizes, found = parse_sizes(words, config), {}
   for size in sizes:
-    folder = root / f'speakers-{size}' if _TRAIN_SPEAKERS.value else root
+    folder = root / f'speakers-{size}' if words else root
     parts = []
     for fold in range(config.data.speech.folds):
       print(f'{folder / f"fold-{fold}"}', flush=True)
@@ -67,7 +80,7 @@ def main() -> None:
 
 def start() -> None:
   """Runs the script."""
-  app.start(main, default='timit_sample')
+  app.start(main, app.Script('timit_sample', places=(_FOLD, _SIZED_FOLD)))
 
 
 if __name__ == '__main__':

@@ -3,10 +3,11 @@ r"""Runs an experiment, from data to report: the main job.
     python -m launch.run
     python -m launch.run --config=cifar10 --workdir=DIR \
         --config.students.seeds=5
-    python -m launch.run --config=cifar10 --workdir=DIR --stages=students,curves
+    python -m launch.run --workdir=DIR --config.students.seeds=8
 
-Start the same command again after a kill: it goes on where it was. A folder of
-the work directory that was deleted is made anew.
+Start the same command again after a kill: it goes on where it was. Without
+--config the configuration is that of the work directory, if something was run
+there; flags change it, so that the last command adds three seeds.
 """
 
 from __future__ import annotations

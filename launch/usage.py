@@ -32,6 +32,8 @@ _COMMON = """\
       Flags from a file, one a line, --config=NAME among them.
   --help, --helpfull, --version
       This text, with the flags of absl, or the version; nothing is run.
+
+Exit status: 0 done, 2 a mistake or a fault, 75 stopped by a signal, 130 Ctrl-C.
 """
 
 
@@ -82,8 +84,9 @@ def _format_help(doc: str, default: str, *, full: bool) -> str:
                  for name in config_names()}
     parts += [
         '  --config=NAME',
-        f'      The experiment ({default} if not given): the path of a Python'
-        ' file with\n      get_config(), or one of these names:',
+        '      The experiment: the path of a Python file with get_config(), or'
+        ' one of\n      these names. If not given, that of the work directory,'
+        f' or else {default}.',
         textwrap.indent(format_list(summaries), ' ' * 10),
         _FIELDS + _WORKDIR.rstrip()]
   parts += _describe_flags(ours=True)

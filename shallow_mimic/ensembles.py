@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 
 from shallow_mimic import errors
 from shallow_mimic.data.dataset import Dataset
-from shallow_mimic.data.pools import Pool, as_pool
+from shallow_mimic.data.pools import Pool, as_pool, take
 from shallow_mimic.runs import files
 
 if TYPE_CHECKING:
@@ -109,25 +109,29 @@ def apply_ensemble(teachers: Sequence[Teacher], inputs: Pool | np.ndarray,
   """
   from shallow_mimic import evaluation  # noqa: PLC0415  (brings Flax)
 
-  logits = np.stack([
-      evaluation.predict(
-          teacher.net, teacher.params,
-          _mirror(inputs) if teacher.mirrored else inputs, batch=batch)
-      for teacher in teachers])
-  if folds is None:
-    return np.asarray(ensemble_logits(logits, space))
-  out = np.empty(logits.shape[1:], np.float32)
-  for fold in np.unique(folds):
-    rows = np.flatnonzero(folds == fold)
-    members = labellers(teachers, fold)
-    out[rows] = ensemble_logits(logits[np.ix_(np.array(members), rows)], space)
+  pool = as_pool(inputs)
+  count = len(pool.x)
+  folds = np.full(count, -1) if folds is None else folds
+  params = [jax.device_put(one.params) for one in teachers]
+  out = np.empty((count, teachers[0].net.classes), np.float32)
+  for start in range(0, count, batch):
+    # The last block is filled up, so that all are of one shape.
+    rows = np.minimum(np.arange(start, start + batch), count - 1)
+    x, origins = take(pool, rows), folds[rows]
+    logits = np.stack([
+        evaluation.predict(
+            one.net, own, _mirror(x) if one.mirrored else x, batch=batch)
+        for one, own in zip(teachers, params, strict=True)])
+    for fold in np.unique(origins):
+      members = logits[labellers(teachers, fold)]
+      here = np.flatnonzero(origins == fold)
+      out[rows[here]] = np.asarray(ensemble_logits(members, space))[here]
   return out
 
 
-def _mirror(inputs):
+def _mirror(images):
   """Images [N, h, w, c] left to right; nothing is copied."""
-  pool = as_pool(inputs)
-  return pool._replace(x=pool.x[:, :, ::-1])
+  return images[:, :, ::-1]
 
 
 def add_mirrored(teachers: Mapping[str, Teacher]) -> dict[str, Teacher]:
@@ -206,8 +210,8 @@ def identify(space: str, teachers: Mapping[str, Teacher]) -> dict[str, Any]:
 
 def read_ensemble_logits(directory: os.PathLike | str,
                          split: str) -> np.ndarray:
-  """An ensemble's logits [N, C] on 'dev' or 'test'."""
-  return files.read_array(pathlib.Path(directory) / f'{split}.npy')
+  """An ensemble's logits [N, C] on 'dev' or 'test', mapped from disk."""
+  return files.read_array(pathlib.Path(directory) / f'{split}.npy', mmap=True)
 
 
 def make_teachers(

@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read."""
+"""What a user is meant to read, as exceptions."""
 
 
 class UserError(Exception):
@@ -11,3 +11,15 @@ class UserError(Exception):
 
 class MissingError(UserError):
   """A file or folder that a user named is not there."""
+
+
+class Stopped(KeyboardInterrupt):
+  """A signal has ended the work, and everything done so far is saved.
+
+  No `except Exception` takes it for a fault. The launch scripts print its
+  message and exit with `status`: 130 for Ctrl-C, 75 for other signals.
+  """
+
+  def __init__(self, message: str, status: int):
+    super().__init__(message)
+    self.status = status

@@ -122,7 +122,8 @@ def make_start(finished, tmp_path_factory):
   """start(command): runs it, made small; status, stdout, stderr."""
   folder = tmp_path_factory.mktemp('docs')
   shutil.copy(finished[0], folder / 'MY.npz')
-  shutil.copytree(finished[1], folder / 'DIR')
+  for copy in ('DIR', 'OTHER'):
+    shutil.copytree(finished[1], folder / copy)
   shutil.copytree(finished[1], folder / 'CURVES',
                   ignore=shutil.ignore_patterns('report'))
   for page in PAGES:
@@ -160,19 +161,27 @@ def shrink(command):
   elif config in SMALL:
     flags = replace(flags, SMALL[config])
   elif script in ('run', 'report', 'export') and '--help' not in flags:
-    # Only one configuration fits into a work directory.
-    fields = [flag for flag in flags if flag.startswith('--config.')
-              and not flag.startswith('--config.students.widths')]
-    flags = replace(flags, (
-        f'--config={tiny_experiment.__file__}', '--config.data.path=FILE',
-        '--config.students.widths=(3,5)',
-        f'--workdir=DIR{len("".join(fields)) or ""}',
-        *['--stages=data'] * bool(fields)))
-    if '--to=STUDENT' in flags:  # Each into a folder of its own.
-      flags = replace(flags, (f'--to=student-{len(command)}',))
-    if '--width=256' in flags:
-      flags = replace(flags, ('--width=5',))
+    flags = shrink_run(command, flags)
   return ['-m', module, *flags]
+
+
+def shrink_run(command, flags):
+  """Flags of a run of the tiny experiment, or of what reads its directory."""
+  small = {'--to=STUDENT': f'--to=student-{len(command)}',  # One for each.
+           '--width=256': '--width=5'}
+  flags = [small.get(flag, '--config.students.widths=(3,5)'
+                     if flag.startswith('--config.students.widths') else flag)
+           for flag in flags]
+  if not find_config(command) and {'DIR', '--workdir=DIR'} & {*flags}:
+    return flags  # It has a configuration of its own.
+  # Other fields are of another configuration.
+  fields = [flag for flag in flags if flag.startswith('--config.')
+            and not flag.startswith('--config.students.widths')]
+  return replace(flags, (
+      f'--config={tiny_experiment.__file__}', '--config.data.path=FILE',
+      '--config.students.widths=(3,5)',
+      f'--workdir=DIR{len("".join(fields)) or ""}',
+      *['--stages=data'] * bool(fields)))
 
 
 def replace(flags, changes):

@@ -144,7 +144,7 @@ def make_dataset():
                     (np.arange(n) % 3).astype(np.int32)) for n in (8, 7, 9)]
   return Dataset(name='made', classes=3, train=parts[0], dev=parts[1],
                  test=parts[2], transfer={}, preprocessing={},
-                 fingerprint='f', fitted=None)
+                 digests={}, fitted=None)
 
 
 def make_nets():

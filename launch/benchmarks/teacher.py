@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from shallow_mimic import ensembles, evaluation, logits, models, training
-from shallow_mimic.data import mixtures, pools
+from shallow_mimic.data import pools
 from shallow_mimic.data.dataset import Examples, make_dataset
 from shallow_mimic.training import batches, family, objectives
 from shallow_mimic.training.program import make_program
@@ -82,9 +82,8 @@ def compare_cache() -> dict[str, str]:
   small = Examples(x[:10], np.arange(10, dtype=np.int32))
   dataset = make_dataset(name='noise', classes=10, train=part, dev=small,
                          test=small)
-  layout = mixtures.Layout((('train', len(x)),))
-  origin = logits.make_origin(dataset, {'net': 'noise'}, layout,
-                              part_rows=16384)
+  origin = logits.make_origin({'net': 'noise'}, 'noise', set_name='train',
+                              classes=10)
   teacher = ensembles.Teacher(net, params)
 
   def apply(rows, folds):
@@ -92,7 +91,8 @@ def compare_cache() -> dict[str, str]:
 
   def write():
     with tempfile.TemporaryDirectory() as folder:
-      logits.write_logits(pathlib.Path(folder), origin, dataset, apply)
+      logits.write_logits(pathlib.Path(folder), origin, len(x), dataset, apply,
+                          part_rows=16384)
 
   def forward():
     for start in range(0, len(x), 512):

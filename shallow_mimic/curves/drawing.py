@@ -88,9 +88,10 @@ def _allow_powers(figure: Any) -> None:
           tick.label1.set_parse_math(True)
 
 
-def warn_missing(images: Iterable[Image]) -> None:
+def warn_missing(images: Iterable[Image | None]) -> None:
   """One warning for all letters that are drawn as boxes."""
-  letters = ''.join(sorted(set().union(*(one.missing for one in images))))
+  letters = ''.join(sorted(
+      set().union(*(image.missing for image in images if image))))
   if letters:
     logging.warning(
         'the font of the figures lacks %s: there they are boxes; the page and'

@@ -15,6 +15,9 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff;
   max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; }
 h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
+h2.chapter { font-size: 1.4rem; margin-top: 4rem; padding-top: 1rem;
+  border-top: 2px solid #888; }
+h3 { font-size: 1.1rem; margin: 2.5rem 0 .5rem; }
 figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
 figcaption, .small { color: #555; font-size: .9rem; }
 .wide { overflow-x: auto; }
@@ -51,10 +54,19 @@ class Part(NamedTuple):
   table: Table | None = None
 
 
+class Chapter(NamedTuple):
+  """All that a page shows of one of several runs."""
+
+  title: str
+  parts: Sequence[Part]
+  notes: Sequence[str] = ()
+
+
 def make_page(
     title: str, parts: Sequence[Part], notes: Sequence[str] = (),
+    chapters: Sequence[Chapter] = (),
 ) -> str:
-  """A whole page: its parts, then notes and definitions.
+  """A whole page: its parts, its chapters, then notes and definitions.
 
   Figures are inlined, so the page shows without its folder; the links to the
   files beside it need that folder.
@@ -63,7 +75,9 @@ def make_page(
       f'<h1>{_escape(title)}</h1>',
       '<p class="small">All numbers: <a href="results.csv">results.csv</a>.'
       ' Figures as files: <a href="figures/">figures/</a> (PNG and SVG).</p>',
-      *map(format_part, parts),
+      *_link_chapters(chapters), *map(format_part, parts),
+      *(line for number, chapter in enumerate(chapters, 1)
+        for line in _format_chapter(number, chapter)),
       '<h2>Notes and definitions</h2>', _make_list((*notes, *_DEFINITIONS))]
   return (
       '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -72,9 +86,25 @@ def make_page(
       '<body>\n' + '\n'.join(body) + '\n</body>\n</html>\n')
 
 
-def format_part(part: Part) -> str:
-  """A part as HTML."""
-  lines = [f'<h2>{_escape(part.title)}</h2>']
+def _link_chapters(chapters: Sequence[Chapter]) -> list[str]:
+  links = ' · '.join(
+      f'<a href="#run-{number}">{number}. {_escape(chapter.title)}</a>'
+      for number, chapter in enumerate(chapters, 1))
+  return [f'<p class="small">Each by itself: {links}</p>'] if links else []
+
+
+def _format_chapter(number: int, chapter: Chapter) -> list[str]:
+  notes = ['<h3>Notes</h3>', _make_list(chapter.notes)]
+  return [
+      f'<h2 class="chapter" id="run-{number}">{number}.'
+      f' {_escape(chapter.title)}</h2>',
+      *(format_part(part, level=3) for part in chapter.parts),
+      *(notes if chapter.notes else ())]
+
+
+def format_part(part: Part, level: int = 2) -> str:
+  """A part as HTML, under a heading of some level."""
+  lines = [f'<h{level}>{_escape(part.title)}</h{level}>']
   if part.image:
     data = base64.b64encode(part.image.svg).decode()
     lines.append(

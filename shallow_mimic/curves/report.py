@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shallow_mimic.curves import drawing, summaries, tables, wording
-from shallow_mimic.curves.page import make_page
+from shallow_mimic.curves.page import Part, make_page
 from shallow_mimic.curves.results import format_csv
 from shallow_mimic.curves.section import Context, Section, make_part
 from shallow_mimic.evaluation.records import Record, choose_metric
@@ -42,19 +42,34 @@ def write_report(
   directory = pathlib.Path(directory)
   files.write_text(directory / 'results.csv', format_csv(records))
   files.write_text(directory / 'table.txt', format_table(records, title))
-  context = Context(records, title, figure_width, paper_rows, main_teacher)
-  parts = {name: part for name, section in Section.registry.items()
-           if (part := make_part(section, context))}
-  images = {name: part.image for name, part in parts.items() if part.image}
-  for name, image in images.items():
-    files.write_bytes(directory / 'figures' / f'{name}.png', image.png)
-    files.write_bytes(directory / 'figures' / f'{name}.svg', image.svg)
-  drawing.warn_missing(images.values())
-  if choose_metric(records) == 'per':
-    notes = (*notes, 'Accuracy means 100 − phone error rate (PER).')
-  page = make_page(title, list(parts.values()), notes)
+  parts = make_parts(Context(
+      records, title, figure_width, paper_rows, main_teacher))
+  write_images(directory / 'figures', parts)
+  drawing.warn_missing(part.image for part in parts.values())
+  page = make_page(
+      title, list(parts.values()), (*notes, *say_metric(records)))
   files.write_text(directory / 'index.html', page)
   return directory / 'index.html'
+
+
+def make_parts(context: Context) -> dict[str, Part]:
+  """What the page shows of every section that has something to show."""
+  return {name: part for name, section in Section.registry.items()
+          if (part := make_part(section, context))}
+
+
+def write_images(folder: pathlib.Path, parts: Mapping[str, Part]) -> None:
+  """The figures of some parts as files, by the parts' names."""
+  for name, part in parts.items():
+    if part.image:
+      files.write_bytes(folder / f'{name}.png', part.image.png)
+      files.write_bytes(folder / f'{name}.svg', part.image.svg)
+
+
+def say_metric(records: Sequence[Record]) -> list[str]:
+  """What accuracy means, where it is not the share of right answers."""
+  return (['Accuracy means 100 − phone error rate (PER).']
+          if choose_metric(records) == 'per' else [])
 
 
 def format_table(records: Sequence[Record], title: str = '') -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from shallow_mimic.evaluation import records
@@ -14,6 +14,7 @@ from shallow_mimic.evaluation.records import Record
 COLUMNS = ('model', 'role', 'objective', 'width', 'seed', 'learning_rate',
            'parameters', 'multiply_adds', 'split', 'metric', 'value',
            'selected')
+RUN = 'run'  # The first column where there are several.
 # Facts of a net that have no column: rows whose split is ''. So are the
 # constants of its loss.
 FACTS = ('best_step', 'diverged', 'hidden_units', 'inputs_count',
@@ -29,12 +30,28 @@ def format_csv(records: Sequence[Record]) -> str:
   Numbers of the learning-rate search have `search_` before the metric's name;
   facts of a net without a column of their own have no split.
   """
+  return _format_rows(COLUMNS, _make_rows(records))
+
+
+def format_runs(runs: Mapping[str, Sequence[Record]]) -> str:
+  """results.csv of several runs, one after the other; `run` says which."""
+  return _format_rows((RUN, *COLUMNS), (
+      {RUN: name} | row for name, records in runs.items()
+      for row in _make_rows(records)))
+
+
+def _format_rows(columns: Sequence[str],
+                 rows: Iterable[Mapping[str, str]]) -> str:
   text = io.StringIO()
-  writer = csv.DictWriter(text, COLUMNS, lineterminator='\n')
+  writer = csv.DictWriter(text, columns, lineterminator='\n')
   writer.writeheader()
-  for record in sorted(records, key=_total_order):
-    writer.writerows(_csv_rows(record))
+  writer.writerows(rows)
   return text.getvalue()
+
+
+def _make_rows(records: Sequence[Record]) -> Iterator[dict[str, str]]:
+  for record in sorted(records, key=_total_order):
+    yield from _csv_rows(record)
 
 
 def _total_order(record: Record) -> tuple:

@@ -21,7 +21,8 @@ A source of one's own is registered by the config file that uses it:
 
 from shallow_mimic.data.dataset import Dataset, Examples
 from shallow_mimic.data.sources import SOURCES
-from shallow_mimic.data.sources.read import read_source, source_digest
+from shallow_mimic.data.sources.identity import identify_settings, source_digest
+from shallow_mimic.data.sources.read import read_source
 from shallow_mimic.data.sources.source import (
     Raw,
     Shapes,
@@ -34,16 +35,6 @@ from shallow_mimic.data.sources.source import (
 
 __all__ = [
     'SOURCES', 'Dataset', 'Examples', 'Raw', 'Shapes', 'Source',
-    'find_registered', 'find_shapes', 'find_source', 'read_source',
-    'say_speech_sources', 'source_digest',
+    'find_registered', 'find_shapes', 'find_source', 'identify_settings',
+    'read_source', 'say_speech_sources', 'source_digest',
 ]
-
-
-def identify_settings(config):
-  from shallow_mimic import configs
-  import dataclasses, json
-  from shallow_mimic.configs import fields
-  tree = json.loads(json.dumps(fields.to_tree(config)))
-  for k in ('path','data_dir','memory_gib','input_shape','classes','examples'):
-    del tree[k]
-  return tree

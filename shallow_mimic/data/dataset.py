@@ -41,7 +41,8 @@ class Dataset:
       unlabelled, and inherited where the inputs are views of labelled ones.
       May be empty.
     preprocessing: JSON record of what was done to x.
-    fingerprint: SHA-256 over every array of every split.
+    digests: SHA-256 of each split, by its name, and of its folds, by
+      `folds_key`: see `digest_splits`.
     fitted: the preprocessing itself, to apply to further inputs.
     reach: speech: neighbours on each side that make a frame an input.
     sequences: speech: the utterances of a split, by its name.
@@ -58,7 +59,7 @@ class Dataset:
   test: Examples
   transfer: dict[str, Examples]
   preprocessing: dict[str, Any]
-  fingerprint: str
+  digests: Mapping[str, str]
   fitted: Preprocessing = NONE
   reach: int = 0
   sequences: Mapping[str, Sequences] = dataclasses.field(default_factory=dict)
@@ -74,6 +75,12 @@ class Dataset:
     """What the inputs of a split are gathered from."""
     x, utterances = self.splits[split].x, self.sequences.get(split)
     return make_pool(x, utterances.stops if utterances else None, self.reach)
+
+  @property
+  def fingerprint(self) -> str:
+    """SHA-256 of all of it."""
+    return files.digest_json(
+        {'classes': self.classes, 'digests': dict(self.digests)})
 
   @property
   def splits(self) -> dict[str, Examples]:
@@ -123,9 +130,9 @@ def make_dataset(
       train=splits['train'],
       dev=splits['dev'],
       test=splits['test'],
-      transfer={key: splits[f'transfer.{key}'] for key in transfer or {}},
+      transfer={key: splits[split_name(key)] for key in transfer or {}},
       preprocessing=fitted.record,
-      fingerprint=fingerprint_of(splits, classes, reach, sequences, folds),
+      digests=digest_splits(splits, reach, sequences, folds),
       fitted=fitted,
       reach=reach,
       sequences=sequences,
@@ -197,23 +204,39 @@ def check_examples(
         f' {lowest}..{classes - 1}')
 
 
-def fingerprint_of(splits: Mapping[str, Examples], classes: int,
-                   reach: int = 0,
-                   sequences: Mapping[str, Sequences] | None = None,
-                   folds: Mapping[str, np.ndarray] | None = None) -> str:
-  """SHA-256 over the names and all arrays of a data set, in hexadecimal."""
-  identity = {'classes': int(classes), 'splits': {
-      key: [files.digest_array(part.x), files.digest_array(part.y)]
-      for key, part in splits.items()}}
-  if sequences:
-    identity['reach'] = reach
-    identity['sequences'] = {
-        key: [*map(files.digest_array, part[:3]), list(part.names)]
-        for key, part in sequences.items()}
-  if folds:
-    identity['folds'] = {key: files.digest_array(part)
-                         for key, part in folds.items()}
-  return files.digest_json(identity)
+def digest_splits(
+    splits: Mapping[str, Examples], reach: int = 0,
+    sequences: Mapping[str, Sequences] | None = None,
+    folds: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, str]:
+  """SHA-256 of each split by its name, and of its folds by `folds_key`.
+
+  Of x and y alone; where the split has utterances, of those and of the reach,
+  too. So what one split holds changes no other's.
+  """
+  found = {}
+  for name, (x, y) in splits.items():
+    parts: list[Any] = [files.digest_array(x), files.digest_array(y)]
+    if sequences and name in sequences:
+      *arrays, names = sequences[name]
+      parts += [reach, *map(files.digest_array, arrays), list(names)]
+    found[name] = files.digest_json(parts)
+  return found | {folds_key(name): files.digest_array(part)
+                  for name, part in (folds or {}).items()}
+
+
+def split_name(name: str) -> str:
+  """The split that a set is.
+
+  >>> split_name('train'), split_name('views')
+  ('train', 'transfer.views')
+  """
+  return name if name == 'train' else f'transfer.{name}'
+
+
+def folds_key(split: str) -> str:
+  """By what the digest of a split's folds is known."""
+  return f'folds.{split}'
 
 
 def row_digests(x: np.ndarray) -> Iterator[bytes]:
@@ -241,6 +264,7 @@ def _first_not_finite(x: np.ndarray) -> int | None:
     with np.errstate(over='ignore'):
       finite = np.isfinite(rows.astype(np.float32, copy=False))
     whole = np.all(finite.reshape(len(rows), -1), axis=1)
+    files.release(x)
     if not whole.all():
       return start + int(np.argmin(whole))
   return None
@@ -251,4 +275,4 @@ def _named_splits(
     transfer: Mapping[str, Examples],
 ) -> dict[str, Examples]:
   return {'train': train, 'dev': dev, 'test': test,
-          **{f'transfer.{key}': part for key, part in transfer.items()}}
+          **{split_name(key): part for key, part in transfer.items()}}

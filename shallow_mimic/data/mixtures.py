@@ -10,21 +10,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from shallow_mimic import errors
-from shallow_mimic.data.dataset import Dataset, Examples
-from shallow_mimic.data.pools import Pool, join_pools
+from shallow_mimic.data.dataset import Dataset, Examples, folds_key, split_name
+from shallow_mimic.data.pools import Pool, Stacked, join_pools
 from shallow_mimic.data.utterances import Sequences
 
-
-class Targets(NamedTuple):
-  """A teacher's cached logits [N, C] and the layout of their rows."""
-
-  layout: Layout
-  logits: np.ndarray
+# A teacher's cached logits by set: [N, C] of the set's first N inputs.
+Targets: TypeAlias = Mapping[str, np.ndarray | Stacked]
 
 _PART = re.compile(r'([A-Za-z0-9_-]+?)(?:\[:(\d+)\])?')
 _FOLD = re.compile(r'(.*)!(\d+)')
@@ -111,12 +107,12 @@ def set_sizes(dataset: Dataset) -> dict[str, int]:
 
 def set_pool(dataset: Dataset, name: str) -> Pool:
   """What the inputs of a set are gathered from."""
-  return dataset.pool(_split_name(name))
+  return dataset.pool(split_name(name))
 
 
 def set_folds(dataset: Dataset, name: str) -> np.ndarray:
   """The fold that each input of a set comes from, [N]; -1 for none."""
-  found = dataset.folds.get(_split_name(name))
+  found = dataset.folds.get(split_name(name))
   if found is not None:
     return found
   return np.full(set_sizes(dataset)[name], -1, np.int32)
@@ -124,11 +120,36 @@ def set_folds(dataset: Dataset, name: str) -> np.ndarray:
 
 def set_sequences(dataset: Dataset, name: str) -> Sequences:
   """The utterances of a set; KeyError where its inputs stand alone."""
-  return dataset.sequences[_split_name(name)]
+  return dataset.sequences[split_name(name)]
 
 
-def _split_name(name: str) -> str:
-  return name if name == 'train' else f'transfer.{name}'
+def identify_data(dataset: Dataset, texts: Iterable[str],
+                  splits: Iterable[str] = ('dev',)) -> dict[str, Any]:
+  """What a net depends on that trains on some mixtures: a JSON tree.
+
+  Sets that it does not train on, and folds that it does not leave out, are no
+  part of it. What of a set the mixture takes is said by its text.
+
+  Args:
+    dataset: the data.
+    texts: the mixtures.
+    splits: what the net is looked at with.
+
+  Returns:
+    `classes`; the digests of `train`, `transfer.NAME` and the splits, and as
+    `folds.SET` those of the folds of sets that a fold is left out of.
+
+  Raises:
+    UserError: a mixture cannot be read, or names an unknown set.
+  """
+  wanted, known = list(splits), set_sizes(dataset)
+  for text in texts:
+    names = [split_name(name) for name, _ in parse_inputs(text, known)]
+    wanted += names
+    if split_fold(text)[1] is not None:
+      wanted += [folds_key(name) for name in names if name in dataset.folds]
+  return {'classes': dataset.classes,
+          **{key: dataset.digests[key] for key in wanted}}
 
 
 def make_layout(texts: Iterable[str], known: Mapping[str, int]) -> Layout:
@@ -185,11 +206,6 @@ def count_inputs(text: str, dataset: Dataset) -> int:
   """How many inputs `text` names."""
   layout = make_layout([text], set_sizes(dataset))
   return len(layout_rows(text, layout, dataset))
-
-
-def identify_data(dataset: Dataset, texts: Iterable[str],
-                  splits: Iterable[str] = ('dev',)) -> dict[str, Any]:
-  return {'all': dataset.fingerprint}
 
 
 def gather(dataset: Dataset, layout: Layout,

@@ -7,26 +7,45 @@ it, gathered when it is asked for: copies as wide as an input never exist.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from shallow_mimic.runs import files
 
 Array = Any  # of NumPy or of JAX
 # What large arrays may be stored in; they are computed with in the first.
 DTYPES = ('float32', 'float16')
 
 
+# The most of a file that is left in memory while it is gathered from.
+_HELD_BYTES = 1 << 26
+_ALIGNMENT = 64
+
+
+def make_empty(shape: tuple[int, ...],
+               dtype: np.typing.DTypeLike) -> np.ndarray:
+  """An array that a CPU takes for its own: `jax.device_put` does not copy it.
+
+  What it holds must not change after that.
+  """
+  size = math.prod(shape) * np.dtype(dtype).itemsize
+  room = np.empty(size + _ALIGNMENT, np.uint8)
+  start = -room.ctypes.data % _ALIGNMENT
+  return room[start:start + size].view(dtype).reshape(shape)
+
+
 class Stacked:
   """Arrays [N, …] one behind the other, gathered from but never joined.
 
-  For arrays that are mapped from disk and too large for memory.
+  For arrays that are mapped from disk and too large for memory: little of them
+  is in memory at a time.
   """
 
   def __init__(self, parts: Sequence[np.ndarray]):
     self.parts = [np.asarray(part) for part in parts]
-    self._stops = np.cumsum([len(part) for part in parts])
-    self.shape = (int(self._stops[-1]), *self.parts[0].shape[1:])
+    self.shape = (sum(map(len, self.parts)), *self.parts[0].shape[1:])
     self.dtype = np.result_type(*self.parts)
     self.nbytes = math.prod(self.shape) * self.dtype.itemsize
 
@@ -35,13 +54,74 @@ class Stacked:
 
   def __getitem__(self, rows: np.ndarray) -> np.ndarray:
     """Rows [M, …] by their numbers, of any shape."""
-    out = np.empty((*rows.shape, *self.shape[1:]), self.dtype)
-    places = np.searchsorted(self._stops, rows, side='right')
-    for place, part in enumerate(self.parts):
-      here = places == place
-      if here.any():
-        out[here] = part[rows[here] - (self._stops[place] - len(part))]
+    out = make_empty((rows.size, *self.shape[1:]), self.dtype)
+    self.gather(rows.reshape(-1), out)
+    return out.reshape(*rows.shape, *self.shape[1:])
+
+  def gather(self, rows: np.ndarray, out: np.ndarray) -> None:
+    """Writes rows [M] by their numbers to `out`, [M, …]."""
+    order = np.argsort(rows, kind='stable')
+    rows = rows[order]  # So that every page is read once.
+    for start, block in self._blocks():
+      low, high = np.searchsorted(rows, (start, start + len(block)))
+      if low < high:
+        out[order[low:high]] = block[rows[low:high] - start]
+        files.release(block)
+
+  def join(self, out: np.ndarray | None = None) -> np.ndarray:
+    """All of it in memory, written to `out` if that is given."""
+    out = make_empty(self.shape, self.dtype) if out is None else out
+    for start, block in self._blocks():
+      out[start:start + len(block)] = block
+      files.release(block)
     return out
+
+  def head(self, count: int) -> Stacked:
+    """The first `count` rows, or all that there are."""
+    parts, left = [], count
+    for part in self.parts:
+      parts.append(part[:left])
+      left -= len(parts[-1])
+    return Stacked([part for part in parts if len(part)] or parts[:1])
+
+  def _blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+    """Some rows at a time, with the number of the first."""
+    start, row = 0, math.prod(self.shape[1:]) * self.dtype.itemsize
+    size = max(1, _HELD_BYTES // max(1, row))
+    for part in self.parts:
+      for low in range(0, len(part), size):
+        yield start + low, part[low:low + size]
+      start += len(part)
+
+
+class Beside:
+  """Arrays [N, …] one beside the other, as if one [T, N, …]; never joined."""
+
+  def __init__(self, arrays: Sequence[np.ndarray | Stacked]):
+    self.arrays = [as_stacked(array) for array in arrays]
+    self.shape = (len(self.arrays), *self.arrays[0].shape)
+    self.dtype = np.result_type(*(array.dtype for array in self.arrays))
+    self.nbytes = math.prod(self.shape) * self.dtype.itemsize
+
+  def __getitem__(self, key: tuple[slice, np.ndarray]) -> np.ndarray:
+    """`[:, rows]`: rows [T, M, …] by their numbers [M]."""
+    _, rows = key
+    out = make_empty((self.shape[0], len(rows), *self.shape[2:]), self.dtype)
+    for array, part in zip(self.arrays, out, strict=True):
+      array.gather(rows, part)
+    return out
+
+  def join(self) -> np.ndarray:
+    """All of it in memory."""
+    out = make_empty(self.shape, self.dtype)
+    for array, part in zip(self.arrays, out, strict=True):
+      array.join(part)
+    return out
+
+
+def as_stacked(array: np.ndarray | Stacked) -> Stacked:
+  """A stack as it is; an array as a stack of one."""
+  return array if isinstance(array, Stacked) else Stacked([array])
 
 
 class Pool(NamedTuple):
@@ -87,15 +167,18 @@ def take(pool: Pool, rows: Array) -> Array:
          [2., 2., 2.]])
   """
   if pool.first is None or pool.last is None or pool.offsets is None:
-    return _widen(pool.x[rows])
+    found = widen(pool.x[rows])
+    files.release(pool.x)
+    return found
   near = rows[:, None] + pool.offsets[None]
   near = near.clip(pool.first[rows][:, None], pool.last[rows][:, None])
   window = pool.x[near]
+  files.release(pool.x)
   bands = window.shape[-1]
   return window.transpose(0, 3, 1, 2).reshape(len(rows), bands, -1)
 
 
-def _widen(x: Array) -> Array:
+def widen(x: Array) -> Array:
   """What is stored in half precision is computed with in single."""
   return x.astype(np.float32) if x.dtype == np.float16 else x
 
@@ -130,7 +213,7 @@ def join_pools(pools: list[Pool], counts: list[int],
   """
   stacked = Stacked([
       pool.x[:n] for pool, n in zip(pools, counts, strict=True)])
-  x = np.concatenate(stacked.parts) if stacked.nbytes <= memory else stacked
+  x = stacked.join() if stacked.nbytes <= memory else stacked
   bounds, start = [], 0
   for pool, count in zip(pools, counts, strict=True):
     if pool.first is None or pool.last is None:

@@ -134,6 +134,18 @@ def parse_step(
   return name, options
 
 
+def check_record(record: Any) -> None:
+  """UserError unless it can be what `Preprocessing.record` gave."""
+  steps = record.get('steps') if isinstance(record, dict) else None
+  for step in steps if isinstance(steps, list) else [None]:
+    match step:
+      case {'name': name, 'options': dict(options), 'arrays': dict(arrays)}:
+        parse_step((name, options))
+        if arrays.keys() == set(_ARRAYS[name]):
+          continue
+    raise errors.UserError("'preprocessing' is not what was written")
+
+
 def iterate_preprocessed(
     preprocessing: Preprocessing, x: np.ndarray
 ) -> Iterator[np.ndarray]:
@@ -217,6 +229,8 @@ _OPTIONS: dict[str, dict[str, float]] = {
     'gcn': {'scale': 1.0, 'bias': 10 / 255**2},
     'zca': {'eps': 0.1},
 }
+_ARRAYS = {
+    'standardise': ('mean', 'std'), 'gcn': (), 'zca': ('mean', 'whiten')}
 _FIT: dict[str, Callable[..., dict[str, np.ndarray]]] = {
     'standardise': _fit_standardise, 'gcn': _fit_gcn, 'zca': _fit_zca}
 _APPLY: dict[str, Callable[[Step, np.ndarray], np.ndarray]] = {

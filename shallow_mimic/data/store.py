@@ -15,11 +15,18 @@ from typing import Any
 import numpy as np
 
 from shallow_mimic import errors
-from shallow_mimic.data.dataset import Dataset, Examples
+from shallow_mimic.data.dataset import (
+  Dataset,
+  Examples,
+  check_transfer_name,
+  folds_key,
+  split_name,
+)
 from shallow_mimic.data.preprocessing import (
   Preprocessing,
   Step,
   apply_preprocessing,
+  check_record,
   iterate_preprocessed,
 )
 from shallow_mimic.data.utterances import Sequences
@@ -28,6 +35,10 @@ from shallow_mimic.runs import files, parts
 from shallow_mimic.runs.parts import write_parts
 
 RECORD = 'dataset.json'
+_TYPES = {
+    'name': str, 'classes': int, 'transfer': list, 'preprocessing': dict,
+    'digests': dict, 'raw_dtype': str, 'reach': int, 'folds': list,
+    'utterances': dict}
 _SEQUENCE_ARRAYS = ('stops', 'phones', 'phone_stops')
 _Rows = Callable[[], Iterator[np.ndarray]]
 
@@ -67,7 +78,7 @@ def write_dataset(directory: os.PathLike | str,
       'classes': dataset.classes,
       'transfer': list(dataset.transfer),
       'preprocessing': dataset.preprocessing,
-      'fingerprint': dataset.fingerprint,
+      'digests': dict(dataset.digests),
       'raw_dtype': dataset.raw_dtype,
       'reach': dataset.reach,
       'folds': list(dataset.folds),
@@ -83,16 +94,52 @@ def read_dataset(directory: os.PathLike | str) -> Dataset:
   Whether they are as they were written is for `workdir.verify` to tell.
 
   Raises:
-    UserError: the folder is absent or incomplete; names the file.
+    UserError: the folder is absent or incomplete, or its record is none that
+      `write_dataset` writes; names the file.
   """
   directory = pathlib.Path(directory)
   record = files.read_json(directory / RECORD)
   try:
-    return _read_recorded(directory, record)
-  except (KeyError, TypeError) as error:
+    _check_record(record)
+  except errors.UserError as error:
     raise errors.UserError(
-        f'{directory / RECORD} lacks {error}; delete {directory} and run again'
-        ' to make it anew') from error
+        f'{directory / RECORD} is damaged: {error}; delete {directory} and run'
+        ' again to make it anew') from error
+  return _read_recorded(directory, record)
+
+
+def _check_record(record: Any) -> None:
+  """UserError unless `write_dataset` can have written it.
+
+  It names the files that are read: no name may lead out of the folder.
+  """
+  for key, kind in _TYPES.items():
+    _expect(isinstance(record, dict) and type(record.get(key)) is kind, key)
+  _expect(record['classes'] > 0, 'classes')
+  _expect(record['reach'] >= 0, 'reach')
+  _expect(_are_texts(record['transfer']), 'transfer')
+  for name in record['transfer']:
+    check_transfer_name(name)
+  inputs = {'train', *map(split_name, record['transfer'])}
+  splits = inputs | {'dev', 'test'}
+  _expect(_are_texts(record['folds']) and inputs.issuperset(record['folds']),
+          'folds')
+  utterances = record['utterances']
+  _expect(splits.issuperset(utterances)
+          and all(map(_are_texts, utterances.values())), 'utterances')
+  digests = record['digests']
+  _expect(digests.keys() == splits | set(map(folds_key, record['folds']))
+          and _are_texts([*digests.values()]), 'digests')
+  check_record(record['preprocessing'])
+
+
+def _expect(right: bool, key: str) -> None:
+  if not right:
+    raise errors.UserError(f'{key!r} is not what was written')
+
+
+def _are_texts(value: Any) -> bool:
+  return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _read_recorded(
@@ -111,9 +158,9 @@ def _read_recorded(
       train=examples('train'),
       dev=examples('dev'),
       test=examples('test'),
-      transfer={key: examples(f'transfer.{key}') for key in record['transfer']},
+      transfer={key: examples(split_name(key)) for key in record['transfer']},
       preprocessing=record['preprocessing'],
-      fingerprint=record['fingerprint'],
+      digests=record['digests'],
       fitted=_read_fitted(directory, record['preprocessing']),
       reach=record['reach'],
       sequences={
@@ -122,7 +169,7 @@ def _read_recorded(
               names=tuple(names))
           for split, names in record['utterances'].items()},
       folds={split: read(split, 'folds') for split in record['folds']},
-      raw_dtype=record.get('raw_dtype', ''),
+      raw_dtype=record['raw_dtype'],
   )
 
 
@@ -154,16 +201,19 @@ def _read_fitted(
 
 def make_preprocessed(fitted: Preprocessing, x: np.ndarray | Views,
                       path: os.PathLike | str | None,
-                      dtype: str = 'float32') -> np.ndarray:
+                      dtype: str = 'float32', *,
+                      origin: Any = None) -> np.ndarray:
   """Inputs [N, …]: written to `path` and mapped; in memory if None.
 
-  The same bits either way. What an interrupted run left at `path` is kept.
+  The same bits either way. What an interrupted run left at `path` is kept
+  where it is of the same origin.
 
   Args:
     fitted: the preprocessing.
     x: [N, …], raw; views are made here, some rows at a time.
     path: of a `.npy` file.
     dtype: that they are stored in, 'float32' or 'float16'.
+    origin: what the inputs are made from, see `parts.write_parts`.
   """
   wholes: list[_Rows]
   if isinstance(x, Views):
@@ -173,7 +223,7 @@ def make_preprocessed(fitted: Preprocessing, x: np.ndarray | Views,
     wholes = [functools.partial(iterate_preprocessed, fitted, x)]
   makers = [functools.partial(_cast, whole, dtype) for whole in wholes]
   if path:
-    return write_parts(path, x.shape, dtype, makers)
+    return write_parts(path, x.shape, dtype, makers, origin)
   made, start = np.empty(x.shape, dtype), 0
   for rows in itertools.chain.from_iterable(make() for make in makers):
     made[start:start + len(rows)] = rows

@@ -21,11 +21,11 @@ from shallow_mimic.data.preprocessing import fit_preprocessing
 from shallow_mimic.data.view_changes import PADDING
 
 _CHUNK_ROWS = 1024
-_DEFAULTS: dict[str, Any] = {
+# With their defaults.
+VIEW_OPTIONS: Mapping[str, Any] = {
     'shift': 0, 'crop': 0, 'padding': '', 'flip': False, 'colour': 0.0,
     'mixup': 0.0, 'scale': 0.0, 'noise': 0.0, 'jitter': 0.0}
 _FLOATING = ('scale', 'noise', 'jitter')
-VIEW_OPTIONS = tuple(_DEFAULTS)
 
 
 class Views(NamedTuple):
@@ -162,11 +162,12 @@ def check_view_options(
   Raises:
     UserError: see `make_views`.
   """
-  unknown = sorted(set(options) - set(_DEFAULTS))
+  unknown = sorted(set(options) - set(VIEW_OPTIONS))
   if unknown:
     raise errors.UserError(
-        f'views: unknown option {unknown[0]!r}; known: {", ".join(_DEFAULTS)}')
-  options = {**_DEFAULTS, **options}
+        f'views: unknown option {unknown[0]!r}; known:'
+        f' {", ".join(VIEW_OPTIONS)}')
+  options = {**VIEW_OPTIONS, **options}
   vector, image = len(shape) == 1, len(shape) == 3
   for key, wanted in (('shift', int), ('crop', int), ('flip', bool)):
     if type(options[key]) is not wanted:

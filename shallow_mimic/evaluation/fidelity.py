@@ -18,6 +18,7 @@ import numpy as np
 from shallow_mimic import losses, models
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
+from shallow_mimic.data.pools import Beside
 from shallow_mimic.evaluation import metrics, nets
 from shallow_mimic.training import family
 
@@ -62,18 +63,18 @@ def make_bench(
   splits = {
       split: nets.Split(
           dataset.pool(split), np.asarray(dataset.splits[split].y),
-          np.stack([theirs[name] for name in names]))
+          Beside([theirs[name] for name in names]))
       for split, theirs in teacher_logits.items()}
-  rows = choose_rows(len(dataset.train.y), seed)
-  known = {name: _read_train(targets.get(name), len(dataset.train.y), rows)
-           for name in names}
-  nothing = np.full((len(rows), dataset.classes), np.nan, np.float32)
+  count = len(dataset.train.y)
+  cached = {name: targets.get(name, {}).get('train') for name in names}
+  known = {name: theirs for name, theirs in cached.items()
+           if theirs is not None and len(theirs) == count}
+  nothing = np.broadcast_to(np.float32(np.nan), (count, dataset.classes))
   splits['train'] = nets.Split(
-      dataset.pool('train'), np.asarray(dataset.train.y)[rows],
-      np.stack([nothing if theirs is None else theirs
-                for theirs in known.values()]), rows)
-  return Bench(splits, names, frozenset(
-      name for name, theirs in known.items() if theirs is None), independent)
+      dataset.pool('train'), np.asarray(dataset.train.y),
+      Beside([known.get(name, nothing) for name in names]),
+      choose_rows(count, seed))
+  return Bench(splits, names, frozenset(names) - known.keys(), independent)
 
 
 def choose_rows(count: int, seed: int) -> np.ndarray:
@@ -82,16 +83,6 @@ def choose_rows(count: int, seed: int) -> np.ndarray:
     return np.arange(count)
   rng = np.random.default_rng(seed)
   return np.sort(rng.choice(count, TRAIN_ROWS, replace=False))
-
-
-def _read_train(targets, count, rows):
-  """Cached logits of some training rows; None unless all are there."""
-  start = 0
-  for name, there in targets.layout.sets if targets else ():
-    if name == 'train':
-      return targets.logits[start + rows] if there == count else None
-    start += there
-  return None
 
 
 def judge(

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shallow_mimic import losses, models
-from shallow_mimic.data.pools import Pool, as_pool, take
+from shallow_mimic.data.pools import Beside, Pool, as_pool, take, widen
 from shallow_mimic.evaluation import metrics
 from shallow_mimic.training import objectives
 from shallow_mimic.training.objectives import Objective
@@ -36,12 +36,12 @@ class Judged(NamedTuple):
 class Split(NamedTuple):
   """N inputs, labels [N] and the logits of every teacher [T, N, C].
 
-  The inputs are the pool's, or the `rows` of it [N].
+  All of them count, or those of `rows` alone.
   """
 
   pool: Pool
   labels: np.ndarray
-  targets: np.ndarray
+  targets: np.ndarray | Beside
   rows: np.ndarray | None = None
 
 
@@ -71,12 +71,16 @@ def measure(net: models.Net, family_objectives: Sequence[Objective],
   """
   run = _make_measure(_without_dropout(net), tuple(family_objectives))
   totals: dict[str, Any] = {}
-  for rows, where in zip(*_blocks(len(split.labels), batch), strict=True):
-    inputs = rows if split.rows is None else split.rows[rows]
+  judged = jax.device_put(judged)  # Once, not for every block.
+  chosen = np.arange(len(split.labels)) if split.rows is None else split.rows
+  for places, where in zip(*_blocks(len(chosen), batch), strict=True):
+    rows = chosen[places]
     part = run(judged, _Block(
-        take(split.pool, inputs), split.labels[rows], split.targets[:, rows],
-        where))
+        take(split.pool, rows), split.labels[rows],
+        widen(split.targets[:, rows]), where))
     totals = jax.tree.map(jnp.add, totals, part) if totals else part
+    # Else all blocks would wait in memory for the first to be done.
+    jax.block_until_ready(totals)
   return totals
 
 
@@ -142,12 +146,13 @@ def predict(net: models.Net, params: Any, inputs: Pool | np.ndarray, *,
             batch: int = 512) -> np.ndarray:
   """Logits [N, C] of one net, float32, in blocks of one compiled size."""
   run, pool = _make_predict(net), as_pool(inputs)
-  count, parts = len(pool.x), []
+  count, params = len(pool.x), jax.device_put(params)
+  out = np.empty((count, net.classes), np.float32)
   for start in range(0, count, batch):
     rows = np.arange(start, start + batch)
     block = take(pool, np.minimum(rows, count - 1))
-    parts.append(np.asarray(run(params, block))[:count - start])
-  return np.concatenate(parts)
+    out[start:start + batch] = np.asarray(run(params, block))[:count - start]
+  return out
 
 
 @functools.lru_cache(maxsize=64)

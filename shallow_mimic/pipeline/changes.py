@@ -26,6 +26,7 @@ from shallow_mimic.training.kept_nets import Wanted
 _FAMILY = ('steps', 'batch', 'eval_every', 'optimizer', 'momentum', 'warmup',
            'clip', 'activation', 'bias_spread')
 _SHOWN = 6
+_FOLDS = '!'  # Among sets of inputs: what leaves a fold out.
 
 
 class Stale(NamedTuple):
@@ -158,9 +159,12 @@ def _find_stale_sets(changed: Mapping[str, Any]) -> set[str] | None:
   sets: set[str] = set()
   for name in changed:
     words = name.split('.')
-    if words[:3] != ['config', 'data', 'transfer'] or len(words) < 4:
+    if name == 'config.data.folds':
+      sets.add(_FOLDS)
+    elif words[:3] == ['config', 'data', 'transfer'] and len(words) > 3:
+      sets.add(words[3])
+    else:
       return None
-    sets.add(words[3])
   return sets
 
 
@@ -229,6 +233,8 @@ def _compare(run: Run, stale_sets: set[str] | None, known: bool, place: str,
   fields = {_name_field(name, place, net): pair
             for name, pair in differ.items()}
   used = set(mixtures.set_names(net.member.mixture))
+  if mixtures.split_fold(net.member.mixture)[1] is not None:
+    used.add(_FOLDS)
   if not fields and (stale_sets is None or used & stale_sets):
     return Stale(_find_stage(net), net.slot, {})
   return Stale(_find_stage(net), net.slot, fields) if fields else None

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from shallow_mimic import configs, curves, data, models
-from shallow_mimic.training import objectives
+import os
+import pathlib
+from collections.abc import Mapping
+
+from ml_collections import ConfigDict
+
+from shallow_mimic import configs, curves, data, errors, models, registry
+from shallow_mimic.runs import kept, workdir
+from shallow_mimic.training import LossSpec, objectives
 
 
 def find_registered(config: configs.Config) -> dict[str, str]:
@@ -40,3 +47,41 @@ def make_identity(config: configs.Config) -> dict[str, object]:
   versions = find_registered(config)
   also = {'registered': versions} if versions else {}
   return configs.to_json(config) | also
+
+
+def read_last_config(directory: os.PathLike | str) -> ConfigDict:
+  """The configuration of the last run in a work directory.
+
+  Raises:
+    UserError: there is none, it is damaged, or it uses what nobody has
+      registered.
+  """
+  place = pathlib.Path(directory) / 'config.json'
+  workdir.check_ours(directory)
+  tree = workdir.read_config(directory)
+  names = tree.pop('registered', {})
+  if not isinstance(names, Mapping):
+    raise errors.UserError(
+        f'{place} has {names!r} as `registered`; it must be a mapping')
+  registry.load_plugins()
+  known: dict[str, Mapping] = {
+      'source': data.Source.registry, 'layer': models.Layer.registry,
+      'loss': LossSpec.registry}
+  lost = [text for text in names for kind, _, name in [text.partition(' ')]
+          if name not in known.get(kind, ())]
+  if lost:
+    raise errors.UserError(
+        f'{place} uses the {" and the ".join(lost)}, which nobody has'
+        ' registered; name the file that does so with --config=FILE')
+  return configs.from_json(tree)
+
+
+def say_lost_sections(report: os.PathLike | str) -> list[str]:
+  """A line on sections that a report has, and that nobody has registered."""
+  found = kept.read_root(report)
+  before = found.made_from.get('sections') if found else None
+  lost = sorted(set(before if isinstance(before, Mapping) else ())
+                - curves.find_versions().keys())
+  return [f'the report is drawn without the section {" and ".join(lost)}, which'
+          ' nobody has registered; name the file that does so with'
+          ' --config=FILE'] if lost else []

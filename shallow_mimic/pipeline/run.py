@@ -124,20 +124,26 @@ class Run:
                    'dtype': self.config.logits.dtype}
             for name in students.find_taught(self.config)}
 
-  def read_origin(self, name: str) -> dict[str, Any]:
-    """What the logit cache of an ensemble belongs to."""
-    section = self.config.logits
-    layout = mixtures.make_layout(
+  def list_caches(self, name: str) -> dict[str, int]:
+    """The sets that an ensemble labels for students, and how many rows."""
+    return dict(mixtures.make_layout(
         students.find_taught(self.config)[name],
-        mixtures.set_sizes(self.dataset))
+        mixtures.set_sizes(self.dataset)).sets)
+
+  def say_cache_origin(self, name: str, set_name: str) -> dict[str, Any]:
+    """What the logit cache of an ensemble and a set belongs to."""
     return logits.make_origin(
-        self.dataset, self.identities[name], layout,
-        part_rows=section.part_rows, dtype=section.dtype)
+        self.identities[name],
+        mixtures.identify_data(self.dataset, [set_name], []),
+        set_name=set_name, classes=self.dataset.classes,
+        dtype=self.config.logits.dtype)
 
   def read_targets(self, names: Sequence[str]) -> dict[str, Targets]:
-    """Cached logits of some ensembles, by their names."""
-    return {name: logits.read_logits(
-        self.root / 'logits' / name, self.read_origin(name)) for name in names}
+    """Cached logits of some ensembles, by their names, mapped from disk."""
+    return {name: {
+        key: logits.read_logits(self.root / 'logits' / name / key,
+                                self.say_cache_origin(name, key), rows)
+        for key, rows in self.list_caches(name).items()} for name in names}
 
   def list_searched(self) -> list[Wanted]:
     """The students of the search of learning rates."""

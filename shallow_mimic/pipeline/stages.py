@@ -28,6 +28,7 @@ from shallow_mimic import (
 from shallow_mimic.data import store
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.evaluation import fidelity, latencies
+from shallow_mimic.evaluation.records import Record
 from shallow_mimic.pipeline import changes, registered, validation
 from shallow_mimic.pipeline.run import Run
 from shallow_mimic.runs import files, parts, versions, workdir
@@ -122,10 +123,10 @@ def read_run(directory: str | pathlib.Path, *,
       not what it may be.
   """
   root = pathlib.Path(directory).resolve()
-  found = workdir.read_config(root)
   if config is None:
-    found.pop('registered', None)
-    config = configs.from_json(found)
+    config = registered.read_last_config(root)
+  else:
+    workdir.read_config(root)  # Where it is none, that is said first.
   here = Run(validation.check_config(config), root, say)
   workdir.require(root / 'data', 'data')
   return here
@@ -175,12 +176,14 @@ def read_data(run: Run) -> Parts:
 
   def work(directory: pathlib.Path) -> tuple[Any, Sequence[str]]:
     run.say(f'data: reading {section.source} {section.name}'.rstrip())
+    workdir.check_place(run.root, run.root / 'tfds')
     made = data.read_source(
-        section, cache_dir=run.root / 'tfds', directory=directory)
+        section, cache_dir=run.root / 'tfds', directory=directory,
+        digest=run.data_origin['source'])
     validation.check_inputs(run.config, made)
     validation.check_nets(run.config, made)
     names = store.write_dataset(directory, made)
-    return {'fingerprint': made.fingerprint}, names
+    return {'digests': dict(made.digests)}, names
 
   # A file that was refused may have been mended.
   yield Part('data', run.root / 'data', run.data_origin, work,
@@ -237,25 +240,39 @@ def average_teachers(run: Run) -> Parts:
 
 
 def cache_logits(run: Run) -> Parts:
-  """Writes the logit cache of every ensemble that students imitate."""
-  def work(directory: pathlib.Path, name: str, origin: dict) -> Any:
-    ensemble = run.config.ensembles[name]
-    members = list(run.read_members(name).values())
-    apply = partial(ensembles.apply_ensemble, members, space=ensemble.space)
-    return logits.write_logits(
-        directory, origin, run.dataset, apply, stage=f'logits {name}')
-
+  """Writes the logit caches of every ensemble that students imitate."""
   for name in students.find_taught(run.config):
-    origin = run.read_origin(name)
-    yield Part(f'logits {name}', run.root / 'logits' / name, origin,
-               partial(work, name=name, origin=origin), resumed=True)
+    for key, rows in run.list_caches(name).items():
+      origin = run.say_cache_origin(name, key)
+      yield Part(
+          f'logits {name} {key}', run.root / 'logits' / name / key, origin,
+          partial(_write_logits, run, name, origin, rows),
+          resumed=True, enough=partial(_has_rows, rows))
+
+
+def _write_logits(run: Run, name: str, origin: Mapping[str, Any], rows: int,
+                  directory: pathlib.Path) -> tuple[Any, Sequence[str]]:
+  members = list(run.read_members(name).values())
+  apply = partial(ensembles.apply_ensemble, members,
+                  space=run.config.ensembles[name].space)
+  parts_written = logits.write_logits(
+      directory, origin, rows, run.dataset, apply,
+      part_rows=run.config.logits.part_rows,
+      stage=f'logits {name} {origin["set"]}')
+  return {'rows': rows}, [logits.MANIFEST, *parts_written]
+
+
+def _has_rows(rows: int, identity: Any) -> bool:
+  """Whether a finished cache has as many rows as are wanted."""
+  return identity['rows'] >= rows
 
 
 def train_students(run: Run) -> Parts:
   """Searches learning rates on dev, trains the family, judges it."""
   config, replace = run.config, 'students' in run.replaced
   for name in students.find_taught(config):
-    workdir.require(run.root / 'logits' / name, 'logits')
+    for key in run.list_caches(name):
+      workdir.require(run.root / 'logits' / name / key, 'logits')
   yield Nets(run.list_searched(), students.plan_search(
       run.dataset, run.read_targets, run.search_settings), replace)
   settings = training.make_settings(config, config.students)
@@ -300,7 +317,22 @@ def draw_curves(run: Run) -> Parts:
 
 
 def make_report(run: Run, *, partial_run: bool = False) -> Part:
-  """The report of a work directory.
+  """The report of a work directory; see `find_contents`."""
+  told = find_contents(run, partial_run=partial_run)
+  for line in registered.say_lost_sections(run.root / 'report'):
+    run.say(line)
+  made_from = {**told, 'records': digest_records(told['records']),
+               'sections': curves.find_versions()}
+
+  def work(directory: pathlib.Path) -> str:
+    curves.write_report(directory, **told)
+    return made_from['records']
+
+  return Part('curves', run.root / 'report', made_from, work, redrawn=True)
+
+
+def find_contents(run: Run, *, partial_run: bool = False) -> dict[str, Any]:
+  """What `curves.write_report` is told of a work directory, by name.
 
   Args:
     run: what it is of.
@@ -313,20 +345,16 @@ def make_report(run: Run, *, partial_run: bool = False) -> Part:
     run.say(differ)
   if shown.missing:
     notes.append(f'{shown.missing} students are not trained yet.')
-  told: dict[str, Any] = {
-      'title': run.config.title or run.root.name, 'notes': tuple(notes),
-      'figure_width': report.figure_width or None,
+  return {
+      'records': shown.records, 'title': run.config.title or run.root.name,
+      'notes': tuple(notes), 'figure_width': report.figure_width or None,
       'paper_rows': tuple(map(dict, report.paper)),
       'main_teacher': students.rank_teachers(run.config)[0]}
-  made_from = {
-      'records': files.digest_json([r.to_json() for r in shown.records]),
-      'sections': curves.find_versions(), **told}
 
-  def work(directory: pathlib.Path) -> str:
-    curves.write_report(directory, shown.records, **told)
-    return made_from['records']
 
-  return Part('curves', run.root / 'report', made_from, work, redrawn=True)
+def digest_records(records: Sequence[Record]) -> str:
+  """SHA-256 of records, in their order."""
+  return files.digest_json([r.to_json() for r in records])
 
 
 _STAGES = (

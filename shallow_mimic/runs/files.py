@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import math
+import mmap
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -191,6 +192,20 @@ def read_array(path: os.PathLike | str, *, mmap: bool = False) -> np.ndarray:
     ) from error
 
 
+def release(array: Any) -> None:
+  """Gives back the memory of what was read of an array mapped from disk.
+
+  It is read again when it is asked for.
+  """
+  if not isinstance(array, np.ndarray) or array.flags.writeable:
+    return
+  base: Any = array
+  while isinstance(base, np.ndarray):
+    base = base.base
+  if isinstance(base, mmap.mmap) and hasattr(base, 'madvise'):
+    base.madvise(mmap.MADV_DONTNEED)
+
+
 def walk_files(folder: os.PathLike | str) -> Iterator[pathlib.Path]:
   """Every file below a folder, in a fixed order; links are followed once.
 
@@ -252,7 +267,10 @@ def digest_array(array: Any) -> str:
       f'{array.dtype.name} {array.dtype.str} {array.shape}'.encode()
   )
   # ascontiguousarray makes a scalar 1-d: only the shape above may be trusted.
-  sha.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+  flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+  for start in range(0, len(flat), _BLOCK):
+    sha.update(flat[start:start + _BLOCK].data)
+    release(array)
   return sha.hexdigest()
 
 
@@ -266,13 +284,3 @@ def digest_tree(tree: Any) -> dict[str, str]:
   leaves = jax.tree_util.tree_leaves_with_path(tree)
   return {jax.tree_util.keystr(path): digest_array(leaf)
           for path, leaf in leaves}
-
-
-def describe_file(path: os.PathLike | str) -> list[Any]:
-  """A file's name, size and time, as JSON; its name alone if it is missing."""
-  path = pathlib.Path(path)
-  try:
-    status = path.stat()
-  except OSError:
-    return [path.name]
-  return [path.name, status.st_size, status.st_mtime_ns]

@@ -122,6 +122,12 @@ def verify(folder: os.PathLike | str) -> Root:
   return root
 
 
+def reopen(folder: os.PathLike | str) -> None:
+  """Makes a finished folder one that is begun."""
+  with files.clear_disk_errors(folder):
+    (pathlib.Path(folder) / _DONE).unlink()
+
+
 def is_intact(folder: os.PathLike | str) -> bool:
   """Whether a finished folder has its files and no others, as they were."""
   folder, root = pathlib.Path(folder), read_root(folder)

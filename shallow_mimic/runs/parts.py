@@ -2,7 +2,8 @@
 
 A run that was killed goes on: a record in JSON says what the parts are made
 from, and the SHA-256 of each that is finished, in order. The leading parts
-that agree with it are kept, and what comes after them is made again.
+that agree with it are kept, and what comes after them is made again. The
+record covers itself: a damaged one counts as none.
 
 `write_parts` joins the parts to one `.npy` file; the logit cache keeps a file
 a part, and the same record.
@@ -39,7 +40,7 @@ class Record:
   def add(self, digest: str, *, complete: bool) -> None:
     """Counts one part more, which is on the disk by now."""
     self.digests.append(digest)
-    files.write_json(self.path, {
+    files.write_sealed(self.path, {
         'origin': dict(self.origin), 'parts': self.digests,
         'complete': complete})
 
@@ -49,20 +50,21 @@ def read_record(path: pathlib.Path, origin: Mapping[str, Any],
   """The record of the leading parts that an earlier run left intact.
 
   Args:
-    path: of the record; it may be absent.
+    path: of the record; it may be absent or damaged.
     origin: what the parts are made from, as JSON; parts of another origin are
       not intact.
     digest: the SHA-256 of a part, by its number, as it lies on the disk; it
       may raise an OSError or a UserError where there is none.
-
-  Raises:
-    UserError: the record itself is damaged.
   """
   record = Record(path, origin, [])
-  said = files.read_json(path) if path.exists() else {}
-  if said.get('origin') != origin:
+  try:
+    said = files.read_sealed(path)
+  except errors.UserError:  # Absent or damaged.
     return record
-  for part, expected in enumerate(said['parts']):
+  told = said.get('parts')
+  if said.get('origin') != origin or not isinstance(told, list):
+    return record
+  for part, expected in enumerate(told):
     try:
       if digest(part) != expected:
         break
@@ -75,7 +77,7 @@ def read_record(path: pathlib.Path, origin: Mapping[str, Any],
 def write_parts(path: os.PathLike | str, shape: tuple[int, ...],
                 dtype: np.typing.DTypeLike,
                 parts: Sequence[Callable[[], Iterable[np.ndarray]]],
-                ) -> np.ndarray:
+                origin: Any = None) -> np.ndarray:
   """Writes an array whose rows `parts` make; intact parts are not made again.
 
   Beside `NAME.npy` lies its record, `NAME.npy.parts.json`; until the last part
@@ -88,12 +90,14 @@ def write_parts(path: os.PathLike | str, shape: tuple[int, ...],
     dtype: of the whole.
     parts: functions that make the rows of a part, some at a time; all parts
       have the same number of rows. They make the same ones in every run.
+    origin: all that the rows depend on, as JSON; parts of another origin are
+      made anew.
 
   Returns:
     The array, mapped from disk.
 
   Raises:
-    UserError: the disk is full or the path cannot be written.
+    UserError: the disk is full, the path cannot be written, or is a link.
     ValueError: the parts do not add up to `shape`.
   """
   path = pathlib.Path(path)
@@ -108,11 +112,14 @@ def write_parts(path: os.PathLike | str, shape: tuple[int, ...],
 
   with files.clear_disk_errors(path):
     path.parent.mkdir(parents=True, exist_ok=True)
+    for place in (path, partial):
+      if place.is_symlink():  # What it leads to is not ours to cut off.
+        raise errors.UserError(f'{place} is a link; delete it')
     if path.exists():  # Whole, but what comes after was cut off.
       os.replace(path, partial)
     record = read_record(
         _beside(path, '.parts.json'),
-        {'header': header.hex(), 'part_bytes': size}, digest)
+        {'header': header.hex(), 'part_bytes': size, 'of': origin}, digest)
     done = len(record.digests)
     with open(partial, 'r+b' if done else 'wb') as file:
       file.truncate(len(header) + done * size)

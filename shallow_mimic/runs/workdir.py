@@ -172,6 +172,8 @@ class Part:
     redrawn: whether what is there is replaced where it does not fit or is
       damaged. Else it is moved aside where it does not fit, and damage is
       refused.
+    enough: of a resumed part: whether a finished one of an identity has all
+      that is wanted, or else is gone on with; None: it has.
     discard: deletes what was begun from other things and is not finished;
       None: that is moved aside, too.
   """
@@ -182,6 +184,7 @@ class Part:
   work: Callable[[pathlib.Path], Any]
   resumed: bool = False
   redrawn: bool = False
+  enough: Callable[[Any], bool] | None = None
   discard: Callable[[pathlib.Path], None] | None = None
 
   def make(self, root: pathlib.Path, say: Callable[[str], None]) -> None:
@@ -227,7 +230,9 @@ class Part:
           f' {move_aside(root, self.folder)}')
     elif found:
       kept.verify(self.folder)
-      return True
+      if not self.enough or self.enough(found.identity):
+        return True
+      kept.reopen(self.folder)
     return False
 
 

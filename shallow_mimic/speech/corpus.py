@@ -80,8 +80,8 @@ def find_entries(folder: os.PathLike | str) -> list[Entry]:
         'config.data.path is not set; say --config.data.path=FOLDER, the one'
         ' that holds TIMIT')
   folder = pathlib.Path(folder).expanduser()
-  if not folder.is_dir():
-    raise errors.UserError(
+  if not os.path.isdir(folder):
+    raise errors.MissingError(
         f'there is no folder {folder}; give the one that holds TIMIT')
   found: dict[tuple[str, str, str, str], dict[str, pathlib.Path]] = {}
   for path, match in _matches(folder):
@@ -92,7 +92,7 @@ def find_entries(folder: os.PathLike | str) -> list[Entry]:
     if other != path:
       raise errors.UserError(f'{path} and {other} are one utterance, twice')
   if not found:
-    raise errors.UserError(
+    raise errors.MissingError(
         f'there are no utterances in {folder}; expected are'
         ' TRAIN/DR1/FCJF0/SI648.WAV and .PHN (LDC) or dr1-fvmh0/si836.wav and'
         ' .phn (NLTK)')

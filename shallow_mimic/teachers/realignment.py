@@ -18,7 +18,7 @@ import numpy as np
 
 from shallow_mimic import configs, evaluation, models, training
 from shallow_mimic.data import mixtures, pools, store
-from shallow_mimic.data.dataset import Dataset
+from shallow_mimic.data.dataset import Dataset, split_name
 from shallow_mimic.data.utterances import Sequences
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.speech import hmm, phones, viterbi
@@ -173,9 +173,9 @@ def read_dataset(config: configs.Config, root: pathlib.Path,
   dataset = store.read_dataset(root / 'data')
   for number in range(1, count + 1):
     folder = labels_folder(root, number)
-    found = workdir.require(folder, 'teachers', say_origin(root, want_aligner(
+    workdir.require(folder, 'teachers', say_origin(root, want_aligner(
         config, number, dataset), dataset))
-    dataset = read_labels(folder, found.identity, dataset)
+    dataset = read_labels(folder, dataset)
   return dataset
 
 
@@ -188,27 +188,25 @@ def say_origin(root: pathlib.Path, aligner: Wanted,
                dataset: Dataset) -> dict[str, Any]:
   """What the labels of a round are made from."""
   return {'net': kept_nets.require_net(root, aligner).identity,
-          'data': dataset.fingerprint}
+          'data': mixtures.identify_data(
+              dataset, labelled_sets(dataset), splits=())}
 
 
-def read_labels(directory: pathlib.Path, digests: Any,
-                dataset: Dataset) -> Dataset:
-  """The data set with the labels of a finished round.
-
-  Args:
-    directory: the folder of the round's labels.
-    digests: of the labels, by set.
-    dataset: with the labels before.
-  """
+def read_labels(directory: pathlib.Path, dataset: Dataset) -> Dataset:
+  """The data set with the labels of a finished round, found in its folder."""
   labels = {name: files.read_array(directory / f'{name}.npy')
             for name in labelled_sets(dataset)}
 
   def relabel(name, part):
     return part._replace(y=labels[name]) if name in labels else part
 
+  digests = dict(dataset.digests)
+  for name, found in labels.items():
+    split = split_name(name)
+    digests[split] = files.digest_json(
+        [digests[split], files.digest_array(found)])
   return dataclasses.replace(
       dataset, train=relabel('train', dataset.train),
       transfer={name: relabel(name, part)
                 for name, part in dataset.transfer.items()},
-      fingerprint=files.digest_json({
-          'data': dataset.fingerprint, 'labels': digests}))
+      digests=digests)

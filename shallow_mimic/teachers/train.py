@@ -120,7 +120,7 @@ def _records(members: Sequence[family.Member], trained: Sequence[fit.Fitted],
   values = {}
   for split, part in (('dev', dataset.dev), ('test', dataset.test)):
     # A teacher has no teacher, so that metrics which compare it are left out.
-    nobody = np.zeros((1, len(part.y), classes), np.float32)
+    nobody = np.broadcast_to(np.float32(0), (1, len(part.y), classes))
     values[split] = evaluation.evaluate(
         net, [_CROSS_ENTROPY], judged,
         evaluation.Split(dataset.pool(split), part.y, nobody),

@@ -8,6 +8,7 @@ of the next dispatch in place while the one before is at work.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shallow_mimic.data.pools import Pool, take
+from shallow_mimic.data.pools import Array, Pool, take, widen
 from shallow_mimic.training import family, parallel
 
 
@@ -25,14 +26,15 @@ class Data(NamedTuple):
   Attributes:
     pool: what inputs are gathered from, N rows.
     labels: [N], -1 where unlabelled.
-    targets: logits of every teacher in use, [T, N, C].
+    targets: logits of every teacher in use, [T, N, C]; [1, 1, C], which no
+      loss looks at, where there is none.
     rows: for each set of inputs, the rows it is made of, [I, R]; zero-filled.
     sizes: how many of these count, [I].
   """
 
   pool: Pool
   labels: jax.Array | np.ndarray
-  targets: jax.Array | np.ndarray
+  targets: Array  # or `Beside`
   rows: jax.Array | np.ndarray
   sizes: jax.Array | np.ndarray
 
@@ -43,7 +45,7 @@ class Window(NamedTuple):
   Attributes:
     pool: their inputs, M rows: by stream, step and place in the batch.
     labels: [M].
-    targets: [T, M, C].
+    targets: [T, M, C]; [1, 1, C] without a teacher.
     starts: the first row of each stream, see `find_streams`.
     first: the step of the first batch.
   """
@@ -54,11 +56,13 @@ class Window(NamedTuple):
   starts: jax.Array | np.ndarray
   first: jax.Array | np.ndarray
 
-# The most inputs of one dispatch; three windows are alive at a time. Data that
-# are in memory keep to it as well, so that the steps fall into the same
-# dispatches wherever the data are.
+# The most inputs and targets of one dispatch; some windows are alive at a time,
+# see `WINDOWS`. Data that are in memory keep to it as well, so that the steps
+# fall into the same dispatches wherever the data are.
 WINDOW_BYTES = 1 << 27
 _AHEAD = 2
+# One at work, those that wait, and one that is being gathered.
+WINDOWS = _AHEAD + 2
 
 
 def find_streams(
@@ -67,11 +71,24 @@ def find_streams(
   return tuple(dict.fromkeys((m.seed, m.mixture) for m in members))
 
 
-def count_window_steps(members: Sequence[family.Member], pool: Pool,
+def count_window_steps(members: Sequence[family.Member], data: Data,
                        batch: int) -> int:
-  """The most steps of a family whose inputs fit in a window, at least 1."""
-  row = int(np.prod(pool.input_shape)) * pool.x.dtype.itemsize
+  """The most steps of a family whose data fit in a window, at least 1."""
+  row = math.prod(data.pool.input_shape) * data.pool.x.dtype.itemsize
+  if has_targets(data):
+    teachers, _, classes = data.targets.shape
+    row += teachers * classes * data.targets.dtype.itemsize
   return max(1, WINDOW_BYTES // (len(find_streams(members)) * batch * row))
+
+
+def has_targets(data: Data | Window) -> bool:
+  """Whether any teacher said anything of the rows."""
+  return data.targets.shape[1] > 1
+
+
+def take_targets(data: Data | Window, teacher: Array, rows: Array) -> Array:
+  """A teacher's logits [B, C] of some rows, float32; see `Data.targets`."""
+  return widen(data.targets[teacher, rows if has_targets(data) else 0 * rows])
 
 
 class Windows:
@@ -112,8 +129,9 @@ class Windows:
         np.arange(start, start + self._steps, dtype=np.int32), self._batch))
     rows = data.rows[sets[:, None, None], places].reshape(-1)
     starts = np.arange(len(sets)) * self._steps * self._batch
+    targets = data.targets[:, rows] if has_targets(data) else data.targets
     return Window(
-        Pool(take(data.pool, rows)), data.labels[rows], data.targets[:, rows],
+        Pool(take(data.pool, rows)), data.labels[rows], targets,
         starts.astype(np.int32), np.asarray(start, np.int32))
 
 

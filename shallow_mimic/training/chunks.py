@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from shallow_mimic import models
-from shallow_mimic.data.pools import Pool, take
+from shallow_mimic.data.pools import take
 from shallow_mimic.training.family import Bucket
 from shallow_mimic.training.step import MemberState, real_units
 
@@ -111,11 +110,21 @@ def make_selection_fn(nets: Sequence[models.Net], *,
   scores -1.
   """
   def accuracy(net, params, hyper, dev, labels):
-    outputs = apply_in_batches(net, params, real_units(hyper), dev, batch)
-    logits = hyper.normalizer.denormalize(outputs)
-    right = jnp.mean(jnp.argmax(logits, -1) == labels, dtype=jnp.float32)
-    finite = jnp.all(jnp.isfinite(logits))
-    return jnp.where(finite, right, -1.0)
+    count = len(dev.x)
+
+    def judge(rows):
+      outputs = net.apply(params, take(dev, jnp.minimum(rows, count - 1)),
+                          unit_mask=real_units(hyper))
+      logits = hyper.normalizer.denormalize(outputs)
+      right = jnp.argmax(logits, -1) == jnp.asarray(labels)[rows]
+      return (jnp.sum(right & (rows < count), dtype=jnp.float32),
+              jnp.all(jnp.isfinite(logits)))
+
+    # Rows past the end are the last one again; they do not count.
+    size = min(batch, count)
+    blocks = jnp.arange(-(-count // size) * size).reshape(-1, size)
+    right, finite = jax.lax.map(judge, blocks)
+    return jnp.where(jnp.all(finite), jnp.sum(right) / count, -1.0)
 
   def select_one(net):
     def select(state, hyper, dev, labels, step):
@@ -138,23 +147,6 @@ def make_selection_fn(nets: Sequence[models.Net], *,
     return [state for state, _ in results], [value for _, value in results]
 
   return select_all
-
-
-def apply_in_batches(net: models.Net, params: Any, unit_mask: jax.Array | None,
-                     pool: Pool, batch: int) -> jax.Array:
-  """Outputs [N, C] of any number of inputs, `batch` at a time."""
-  count = len(pool.x)
-
-  def apply(rows):
-    return net.apply(params, take(pool, rows), unit_mask=unit_mask)
-
-  if count <= batch:
-    return apply(jnp.arange(count))
-  blocks = -(-count // batch)
-  # Rows past the end are the last one again; what they give is dropped.
-  rows = jnp.minimum(jnp.arange(blocks * batch), count - 1)
-  outputs = jax.lax.map(apply, rows.reshape(blocks, batch))
-  return outputs.reshape(blocks * batch, -1)[:count]
 
 
 def choose_group(bucket: Bucket, batch: int, platform: str) -> int:

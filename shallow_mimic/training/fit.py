@@ -5,17 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from shallow_mimic import errors
-from shallow_mimic.runs import checkpoints, progress
+from shallow_mimic.runs import checkpoints, progress, stopping
 from shallow_mimic.training import batches, family
 from shallow_mimic.training.family_data import FamilyData
 from shallow_mimic.training.program import make_program
@@ -60,40 +57,37 @@ def fit(members: Sequence[family.Member], family_data: FamilyData,
     One result a member, in the order of `members`.
 
   Raises:
-    UserError: the run was told to stop (SIGTERM); its state is saved.
+    Stopped: a signal has come, see `runs.stopping`; the state is saved.
   """
   program = make_program(members, family_data, settings)
   step, states, history = _start(program, settings, directory, identity)
   total, saved_at = settings.recipe.steps, time.monotonic()
   size = _dispatch_steps(members, family_data, settings)
   bounds = list(_find_bounds(step, size, settings))
-  with (watch_for_stop() as stopped,
+  with (stopping.save_first() as saver,
         progress.Progress(stage, total, done=step) as told,
         _feed(program, members, family_data, settings, bounds,
               size) as batches):
     for (step, stop), data in zip(bounds, batches, strict=False):
-      states, means = program.chunk(
-          states, program.hypers, data, np.int32(step), np.int32(stop)
-      )
-      _record_loss(history, program, means, step, stop, settings)
-      if stop % settings.eval_every == 0 or stop == total:
-        states, accuracy = program.select(
-            states, program.hypers, *program.dev, np.int32(stop)
+      with saver.waiting('the dispatch of {} step(s)', stop - step):
+        states, means = program.chunk(
+            states, program.hypers, data, np.int32(step), np.int32(stop)
         )
-        _record_accuracy(history, program, accuracy, stop, settings)
+        _record_loss(history, program, means, step, stop, settings)
+      if stop % settings.eval_every == 0 or stop == total:
+        with saver.waiting('the look at dev'):
+          states, accuracy = program.select(
+              states, program.hypers, *program.dev, np.int32(stop)
+          )
+          _record_accuracy(history, program, accuracy, stop, settings)
       told.update(stop, _note(history['dev_accuracy']))
       late = time.monotonic() - saved_at > settings.save_seconds
-      if late or stopped() or stop == total:
-        # Joined on the host: on a device it would be a second copy.
-        joined = program.placement.join(jax.device_get(states))
-        checkpoints.write_checkpoint(
-            directory, stop, _saved(joined, history), identity=identity)
+      if late or saver.signum or stop == total:
+        with saver.waiting('the writing of the state'):
+          _save(program, directory, stop, states, history, identity)
         saved_at = time.monotonic()
-      if stopped() and stop < total:
-        raise errors.UserError(
-            f'stopped at step {stop} of {total} ({stage}); run the same'
-            ' command again to go on from there'
-        )
+        saver.check(f'stopped at step {stop} of {total} ({stage}); the same'
+                    ' command, or call, goes on from there')
   return _results(program, members, family_data, settings, states, history)
 
 
@@ -114,6 +108,14 @@ def _start(program, settings, directory, identity):
   return step, program.placement.place(saved['states']), history
 
 
+def _save(program, directory, step, states, history, identity):
+  """Writes a checkpoint; no copy of the states is kept in memory after it."""
+  # Joined on the host: on a device it would be a second copy.
+  joined = program.placement.join(jax.device_get(states))
+  checkpoints.write_checkpoint(
+      directory, step, _saved(joined, history), identity=identity)
+
+
 def _saved(states, history):
   return {'states': states, 'history': history}
 
@@ -121,7 +123,7 @@ def _saved(states, history):
 def _dispatch_steps(members, family_data, settings):
   """Steps of a dispatch: a tenth of those between looks at dev, or fewer."""
   most = batches.count_window_steps(
-      members, family_data.data.pool, settings.recipe.batch)
+      members, family_data.data, settings.recipe.batch)
   return min(most, max(1, settings.eval_every // _DISPATCHES))
 
 
@@ -202,19 +204,3 @@ def _results(program, members, family_data, settings, states, history):
           train_loss=history['train_loss'][:, index].tolist(),
       )
   return results
-
-
-@contextlib.contextmanager
-def watch_for_stop() -> Iterator[Callable[[], bool]]:
-  """Yields stopped(): whether SIGTERM or Ctrl-C has come since."""
-  event = threading.Event()
-  if threading.current_thread() is not threading.main_thread():
-    yield event.is_set
-    return
-  signals = (signal.SIGTERM, signal.SIGINT)
-  old = [signal.signal(s, lambda *_: event.set()) for s in signals]
-  try:
-    yield event.is_set
-  finally:
-    for s, handler in zip(signals, old, strict=True):
-      signal.signal(s, handler)

@@ -16,7 +16,12 @@ import jax.numpy as jnp
 from shallow_mimic import losses, models
 from shallow_mimic.data.pools import Array, take
 from shallow_mimic.training import objectives
-from shallow_mimic.training.batches import Data, Window, draw_places
+from shallow_mimic.training.batches import (
+  Data,
+  Window,
+  draw_places,
+  take_targets,
+)
 from shallow_mimic.training.objectives import Objective
 from shallow_mimic.training.optimizers import make_optimizer, make_schedule
 from shallow_mimic.training.settings import Recipe
@@ -113,7 +118,7 @@ def make_update_fn(net: models.Net, family_objectives: Sequence[Objective],
 
   def update(state, hyper, data, step):
     rows = shard(make_batch_rows(hyper, data, step, recipe.batch))
-    targets = data.targets[hyper.teacher, rows]
+    targets = take_targets(data, hyper.teacher, rows)
     batch = objectives.Batch(targets, data.labels[rows])
     dropout_key = None
     if dropout:

@@ -1,4 +1,3 @@
-import collections
 import math
 
 import pytest
@@ -106,7 +105,8 @@ def test_paper_rows_stand_beside_the_model_that_they_name():
 
 def make_planned(config, *problem):
   """A record of each net that a configuration will train."""
-  rates = collections.defaultdict(lambda: (0.1, 0.0))
+  searched = students.make_members(config.students, *problem, seeds=1)
+  rates = {(m.model, m.width): (0.1, 0.0) for m in searched}
   deep = {name: teachers.make_members(name, group)
           for name, group in config.teachers.items()}
   shallow = students.make_members(

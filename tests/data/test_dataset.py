@@ -1,5 +1,6 @@
-"""The Dataset type: what it refuses, and what its fingerprint covers."""
+"""The Dataset type: what it refuses, and what its digests cover."""
 
+import itertools
 import re
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from shallow_mimic import errors
 from shallow_mimic.data import dataset
 from shallow_mimic.data.dataset import Examples
+from shallow_mimic.data.utterances import make_sequences
 
 
 def part(rows=6, features=4, seed=0, classes=3):
@@ -106,3 +108,72 @@ def test_fingerprint_is_of_the_content():
 ])
 def test_fingerprint_changes_with(changes):
   assert make(**changes).fingerprint != make().fingerprint
+
+
+# Each set by itself ----------------------------------------------------------
+
+
+SETS = {'a': part(seed=3), 'b': part(rows=9, seed=4), 'c': part(seed=5)}
+
+
+def speech(**changes):
+  """Utterances of all splits; those of train with `changes`."""
+  given = {'lengths': [2, 4], 'phones': [np.array([1, 2]), np.array([3])],
+           'names': ['f/a', 'f/b']}
+  return {'train': make_sequences(**(given | changes)),
+          **dict.fromkeys(('dev', 'test'), make_sequences(**given))}
+
+
+@pytest.mark.parametrize('names', [*itertools.permutations(SETS)])
+def test_a_further_set_changes_no_other(names):
+  """Whatever sets there are, in whatever order: each has its one digest."""
+  alone = {name: make(transfer={name: SETS[name]}).digests for name in SETS}
+  made, before = make(), None
+  for count in range(len(names) + 1):
+    before, made = made, make(
+        transfer={name: SETS[name] for name in names[:count]},
+        folds={'train': np.arange(6) % 2} if count == 2 else {})
+    shared = before.digests.keys() & made.digests.keys()
+    assert {'train', 'dev', 'test'} <= shared
+    assert all(made.digests[key] == before.digests[key] for key in shared)
+  assert all(made.digests[f'transfer.{name}'] == alone[name][f'transfer.{name}']
+             for name in names)
+  assert len(set(made.digests.values())) == 6
+
+
+def test_a_digest_is_of_the_content():
+  """Equal inputs and labels have equal digests, whatever they are called."""
+  made = make(transfer={'a': part(), 'b': part(), 'half': Examples(
+      part().x.astype(np.float16), part().y)})
+  assert made.digests['transfer.a'] == made.digests['transfer.b'] == (
+      made.digests['train'])
+  assert made.digests['transfer.half'] != made.digests['train']
+
+
+@pytest.mark.parametrize(('changes', 'key'), [
+    ({'train': part(seed=9)}, 'train'),
+    ({'dev': with_value(part(seed=1), 0, 7)}, 'dev'),
+    ({'test': Examples(part(seed=2).x, part().y[::-1])}, 'test'),
+    ({'transfer': {'a': part(seed=9)}}, 'transfer.a'),
+    ({'folds': {'train': np.arange(6) % 3, 'transfer.a': np.arange(6) % 2}},
+     'folds.train'),
+    ({'folds': {'train': np.arange(6) % 2, 'transfer.a': np.arange(6) % 3}},
+     'folds.transfer.a'),
+    ({'sequences': speech(lengths=[3, 3])}, 'train'),
+    ({'sequences': speech(names=['f/a', 'f/c'])}, 'train'),
+    ({'sequences': speech(phones=[np.array([1, 3]), np.array([3])])}, 'train'),
+    ({'sequences': speech(phones=[np.array([1]), np.array([2, 3])])}, 'train'),
+])
+def test_a_change_is_of_one_digest(changes, key):
+  base = {'transfer': {'a': SETS['a']}, 'sequences': speech(), 'folds': {
+      'train': np.arange(6) % 2, 'transfer.a': np.arange(6) % 2}}
+  before, after = make(**base).digests, make(**(base | changes)).digests
+  assert before.keys() == after.keys()
+  assert [name for name in before if before[name] != after[name]] == [key]
+
+
+def test_the_neighbours_are_part_of_every_set_of_frames():
+  given = {'sequences': speech(), 'transfer': {'a': SETS['a']}}
+  before, after = (make(reach=reach, **given).digests for reach in (1, 2))
+  assert {key for key in before if before[key] != after[key]} == {
+      'train', 'dev', 'test'}

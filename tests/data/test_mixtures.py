@@ -8,7 +8,7 @@ import pytest
 from shallow_mimic import errors, training
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Examples, make_dataset
-from shallow_mimic.data.pools import take
+from shallow_mimic.data.pools import Beside, Pool, Stacked, take
 from shallow_mimic.data.utterances import Sequences
 from shallow_mimic.training.family import Member
 from shallow_mimic.training.objectives import Objective
@@ -86,7 +86,8 @@ def test_rows_are_the_inputs_named(text, values):
       labels[rows], [expected[value // 100] for value in values])
 
 
-def test_gathering_lines_logits_up_with_their_inputs():
+@pytest.mark.parametrize('memory', [0, 10 ** 6])
+def test_gathering_lines_logits_up_with_their_inputs(memory):
   """Each teacher labelled its own sets; its logits here are their inputs."""
   dataset = make_data()
 
@@ -99,13 +100,20 @@ def test_gathering_lines_logits_up_with_their_inputs():
       member('train+generated[:3]', 'B', 'distillation_kl'),
       member('train[:2]', '', 'cross_entropy'),
   ]
-  targets = {}
-  for name, texts in (('A', ['generated[:1]+views+train[:2]']),
-                      ('B', ['train+generated'])):
-    layout = mixtures.make_layout(texts, KNOWN)
-    x = mixtures.gather(dataset, layout)[0].x
-    targets[name] = mixtures.Targets(layout, x + np.arange(3.)[None])
-  got = training.gather_family_data(members, dataset, targets)
+  x = {name: part.x for name, part in mixtures.known_sets(dataset).items()}
+  logits = {name: rows + np.arange(3, dtype=np.float32)[None]
+            for name, rows in x.items()}
+  targets = {
+      'A': {'generated': logits['generated'][:1], 'views': logits['views'],
+            # In parts, and more of them than any member asks for.
+            'train': Stacked([logits['train'][:1], logits['train'][1:4]])},
+      'B': {'train': logits['train'], 'generated': logits['generated']}}
+  got = training.gather_family_data(members, dataset, targets, memory)
+  assert got.data.pool.streamed == isinstance(got.data.targets, Beside) == (
+      memory < 10 ** 3)
+  if got.data.pool.streamed:
+    got = got._replace(data=got.data._replace(
+        pool=Pool(got.data.pool.x.join()), targets=got.data.targets.join()))
   assert got.sets == tuple(m.mixture for m in members)
   assert got.teachers == ('A', 'B')
   np.testing.assert_array_equal(got.data.sizes, [5, 8, 2])
@@ -114,7 +122,7 @@ def test_gathering_lines_logits_up_with_their_inputs():
     np.testing.assert_array_equal(
         got.data.targets[teacher, rows, 2], got.data.pool.x[rows, 0] + 2)
   # What A never saw is not a number, not some other row's logits.
-  unseen = np.isin(got.data.pool.x[:, 0], [2, 3, 4, 201, 202])
+  unseen = np.isin(got.data.pool.x[:, 0], [4, 201, 202])
   np.testing.assert_array_equal(np.isnan(got.data.targets[0, :, 0]), unseen)
   (pair, normalizer), = got.normalizers.items()
   assert pair == ('A', 'views+train[:2]')
@@ -170,3 +178,64 @@ def test_a_fold_is_left_out_with_the_views_that_come_from_it():
   assert str(error.value) == (
       "inputs 'train+views!3': fold 3 is none of theirs, or all of them; the"
       ' data have 3 folds (config.data.folds)')
+
+
+# What a net depends on -------------------------------------------------------
+
+
+def make_folded(**changes):
+  made = make_data()
+  parts = {'train': made.train, 'dev': made.dev, 'test': made.test,
+           'transfer': made.transfer, 'folds': {
+               'train': np.arange(5) % 2, 'transfer.views': np.arange(3) % 2}}
+  return make_dataset(name='toy', classes=3, **(parts | changes))
+
+
+@pytest.mark.parametrize(('texts', 'keys'), [
+    (['train'], {'train'}),
+    (['train+views[:2]'], {'train', 'transfer.views'}),
+    (['train', 'generated[:3]'], {'train', 'transfer.generated'}),
+    (['train!1'], {'train', 'folds.train'}),
+    (['train+views+generated!0', 'train'],
+     {'train', 'transfer.views', 'transfer.generated', 'folds.train',
+      'folds.transfer.views'}),
+    ([], set())])
+def test_a_net_depends_on_its_own_sets(texts, keys):
+  made = make_folded()
+  found = mixtures.identify_data(made, texts)
+  assert found == {
+      'classes': 3, 'dev': made.digests['dev'],
+      **{key: made.digests[key] for key in keys}}
+  more = mixtures.identify_data(made, texts, splits=('dev', 'test'))
+  assert more == {**found, 'test': made.digests['test']}
+
+
+@pytest.mark.parametrize('texts', [['train'], ['views[:2]', 'train!1']])
+def test_what_a_net_does_not_use_changes_nothing_for_it(texts):
+  before = make_folded()
+  other = before.transfer['generated']
+  after = make_folded(
+      test=Examples(before.test.x + 1, before.test.y),
+      transfer={'new': other, 'views': before.transfer['views'],
+                'generated': other._replace(x=other.x + 1)},
+      folds={'train': np.arange(5) % 2, 'transfer.views': np.arange(3) % 3})
+  assert mixtures.identify_data(before, texts) == mixtures.identify_data(
+      after, texts)
+  for changes in ({'train': Examples(before.train.x + 1, before.train.y)},
+                  {'dev': Examples(before.dev.x + 1, before.dev.y)}):
+    assert mixtures.identify_data(before, texts) != mixtures.identify_data(
+        make_folded(**changes), texts)
+
+
+def test_a_fold_that_is_left_out_is_part_of_it():
+  before, after = make_folded(), make_folded(folds={
+      'train': np.arange(5) % 3, 'transfer.views': np.arange(3) % 2})
+  for text, same in (('train', True), ('train!0', False), ('views!0', True)):
+    one, other = (mixtures.identify_data(made, [text])
+                  for made in (before, after))
+    assert (one == other) == same
+
+
+def test_mixtures_of_unknown_sets_are_refused():
+  with pytest.raises(errors.UserError, match="there is no set 'new'"):
+    mixtures.identify_data(make_data(), ['train+new'])

@@ -293,6 +293,6 @@ def test_refuses_no_copies():
 
 
 def test_options_are_listed_for_configurations():
-  assert views.VIEW_OPTIONS == (
+  assert tuple(views.VIEW_OPTIONS) == (
       'shift', 'crop', 'padding', 'flip', 'colour', 'mixup', 'scale', 'noise',
       'jitter')

@@ -100,9 +100,9 @@ def test_an_independent_teacher_and_some_rows(batch):
   """As the whole split of those rows, and as if that teacher were its own."""
   judged, split = make_case()
   rows = np.array([20, 3, 4, 11, 19, 0, 7])
-  part = evaluation.Split(split.pool, split.labels[rows],
-                          split.targets[:, rows], rows)
-  alone = part._replace(pool=pools.Pool(split.pool.x[rows]), rows=None)
+  part = split._replace(rows=rows, targets=pools.Beside(split.targets))
+  alone = evaluation.Split(pools.Pool(split.pool.x[rows]), split.labels[rows],
+                           split.targets[:, rows])
   other = jnp.asarray([0, 1, 1])
   run = functools.partial(evaluation.evaluate, NET, OBJECTIVES, batch=batch)
   got = run(judged._replace(independent=other), part)

@@ -43,7 +43,7 @@ def make_dataset():
       (('train', 20), ('dev', 5), ('test', 7)))}
   return Dataset(
       name='made', classes=183, transfer={}, preprocessing={},
-      fingerprint='f', reach=1,
+      digests={}, reach=1,
       sequences={name: part[1] for name, part in made.items()},
       **{name: part[0] for name, part in made.items()})
 
@@ -249,7 +249,7 @@ def test_confusions():
 def test_data_without_utterances():
   part = Examples(np.zeros((2, 4), np.float32), np.zeros(2, np.int32))
   plain = Dataset(name='made', classes=3, train=part, dev=part, test=part,
-                  transfer={}, preprocessing={}, fingerprint='f')
+                  transfer={}, preprocessing={}, digests={})
   record = make_record()
   trees = recognition.score_phones([record], plain, None)
   assert trees == [{'record.json': record.to_json()}]

@@ -145,8 +145,7 @@ def test_ctrl_c(launch):
 
   status, _, stderr = launch(main)
   assert status == 130
-  assert stderr == (
-      'error: interrupted; start the same command again to go on\n')
+  assert stderr == 'stopped; start the same command again to go on\n'
 
 
 def test_faults_of_our_own_are_not_hidden():
@@ -199,7 +198,7 @@ def test_work_directory_of_another_config(launch, finished):
       f'{workdir} belongs to another configuration (seed: there 0, now 3)')
 
 
-@pytest.mark.parametrize('folder', ['teachers/DNN/params', 'logits/EDNN'])
+@pytest.mark.parametrize('folder', ['teachers/DNN/params', 'logits/EDNN/train'])
 def test_flipped_bits(launch, finished, tmp_path, folder):
   npz, workdir = finished[0], tmp_path / 'run'
   shutil.copytree(finished[1], workdir)

@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
 
 from shallow_mimic import errors
+from shallow_mimic.runs import files
 from shallow_mimic.runs.parts import read_record, write_parts
 
 X = np.random.default_rng(0).normal(size=(12, 3, 2))
@@ -29,9 +31,9 @@ def makers(log, fail_in=None):
   return [lambda part=part: make(part) for part in range(3)]
 
 
-def write(folder, log, **changes):
+def write(folder, log, *, origin=None, **changes):
   return write_parts(folder / 'x.npy', X.shape, np.float32,
-                     makers(log, **changes))
+                     makers(log, **changes), origin)
 
 
 def check(folder, got):
@@ -114,19 +116,82 @@ def test_a_record_counts_the_leading_parts_that_agree(tmp_path, said, kept):
     return 'abc'[part]
 
   path = tmp_path / 'record.json'
-  path.write_text(json.dumps({'origin': {'of': 1}, 'parts': said}), 'utf-8')
+  files.write_sealed(path, {'origin': {'of': 1}, 'parts': said})
   record = read_record(path, {'of': 1}, digest)
   assert record.digests == said[:kept]
   assert read_record(path, {'of': 2}, digest).digests == []
   record.add('d', complete=False)
-  assert json.loads(path.read_text(encoding='utf-8')) == {
+  assert files.read_sealed(path) == {
       'origin': {'of': 1}, 'parts': [*said[:kept], 'd'], 'complete': False}
 
 
-def test_a_record_that_cannot_be_read_is_named(tmp_path):
-  (tmp_path / 'r.json').write_text('{"or', encoding='utf-8')
-  with pytest.raises(errors.UserError, match=f'^cannot read {tmp_path}/r.json'):
-    read_record(tmp_path / 'r.json', {}, str)
+SHAPES = ('', '{"or', '[]', '{}', '3', 'null', '"parts"', '[{"parts": []}]',
+          '{"origin": {}, "parts": ["0"]}')
+
+
+@pytest.mark.parametrize('text', SHAPES)
+def test_a_damaged_record_counts_as_none(tmp_path, text):
+  (tmp_path / 'r.json').write_text(text, encoding='utf-8')
+  assert read_record(tmp_path / 'r.json', {}, str).digests == []
+  with pytest.raises(KilledError):
+    write(tmp_path, [], fail_in=2)
+  (tmp_path / 'x.npy.parts.json').write_text(text, encoding='utf-8')
+  log = []
+  got = write(tmp_path, log)
+  (tmp_path / 'r.json').unlink()
+  check(tmp_path, got)
+  assert log == [0, 1, 2]
+
+
+@pytest.mark.parametrize('parts', [None, 3, 'ab', {'0': 'a'}, [None, 3]])
+def test_a_record_of_a_stranger(tmp_path, parts):
+  files.write_sealed(tmp_path / 'r.json', {'origin': {}, 'parts': parts})
+  assert read_record(tmp_path / 'r.json', {}, str).digests == []
+
+
+def test_a_changed_record_counts_as_none(tmp_path):
+  """It covers itself: no part of it can be exchanged."""
+  with pytest.raises(KilledError):
+    write(tmp_path, [], fail_in=2, origin='a')
+  path = tmp_path / 'x.npy.parts.json'
+  said = json.loads(path.read_text(encoding='utf-8'))
+  assert len(said['parts']) == 2
+  said['origin']['of'] = 'b'
+  path.write_text(json.dumps(said), encoding='utf-8')
+  log = []
+  check(tmp_path, write(tmp_path, log, origin='b'))
+  assert log == [0, 1, 2]
+
+
+@pytest.mark.parametrize('origin', [
+    None, 'a', {'source': 'a', 'settings': {'steps': [['gcn', {'scale': 2.0}]]}}
+])
+def test_parts_of_another_origin_are_made_anew(tmp_path, origin):
+  ours = {'source': 'a', 'settings': {'steps': [['gcn', {'scale': 1.0}]]}}
+  with pytest.raises(KilledError):
+    write(tmp_path, [], fail_in=2, origin=ours)
+  kept, anew = [], []
+  for folder, log, told in ((tmp_path / 'copy', kept, ours),
+                            (tmp_path, anew, origin)):
+    if folder != tmp_path:
+      shutil.copytree(tmp_path, folder)
+    got = write(folder, log, origin=told)
+  assert (kept, anew) == ([2], [0, 1, 2])
+  shutil.rmtree(tmp_path / 'copy')
+  check(tmp_path, got)
+
+
+@pytest.mark.parametrize('name', ['x.npy', 'x.npy.partial'])
+def test_nothing_is_written_through_a_link(tmp_path, name):
+  """Neither cut off nor replaced: it is another's."""
+  foreign = tmp_path / 'foreign'
+  foreign.write_bytes(b'mine')
+  folder = tmp_path / 'data'
+  folder.mkdir()
+  (folder / name).symlink_to(foreign)
+  with pytest.raises(errors.UserError, match=f'^{folder / name} is a link'):
+    write(folder, [])
+  assert foreign.read_bytes() == b'mine'
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

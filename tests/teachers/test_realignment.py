@@ -11,6 +11,7 @@ from work_dirs import read_all
 
 from shallow_mimic import errors, pipeline, teachers
 from shallow_mimic.data import mixtures, pools
+from shallow_mimic.data.dataset import Examples, make_dataset
 from shallow_mimic.data.utterances import make_sequences
 from shallow_mimic.pipeline import validation
 from shallow_mimic.runs import files, kept
@@ -84,6 +85,28 @@ def test_cut_pools_keep_their_neighbours():
   cut = pools.cut_pool(pool, 2, 9)
   np.testing.assert_array_equal(
       pools.take(cut, np.arange(7)), pools.take(pool, np.arange(2, 9)))
+
+
+def test_labels_found_anew_are_part_of_their_sets(tmp_path):
+  """Of these alone; of recordings without labels there is nothing to find."""
+  def part(labels):
+    return Examples(np.arange(4.0)[:, None], np.array(labels))
+
+  made = make_dataset(
+      name='made', classes=3, train=part([0, 1, 2, 0]), dev=part([0, 1, 2, 1]),
+      test=part([0, 1, 2, 2]), transfer={
+          'views': part([0, 1, 1, 0]), 'own': part([-1, -1, -1, -1])})
+  found = []
+  for labels in ([0, 1, 1, 0], [0, 1, 2, 0]):
+    for name in ('train', 'views'):
+      files.write_array(tmp_path / f'{name}.npy', np.array(labels, np.int32))
+    found.append(realignment.read_labels(tmp_path, made))
+    assert {key for key, digest in made.digests.items()
+            if digest != found[-1].digests[key]} == {'train', 'transfer.views'}
+    np.testing.assert_array_equal(found[-1].transfer['views'].y, labels)
+  assert found[0].digests['train'] != found[1].digests['train']
+  # The same labels, but of other inputs.
+  assert found[0].digests['train'] != found[0].digests['transfer.views']
 
 
 # The stage ------------------------------------------------------------------

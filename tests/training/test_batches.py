@@ -9,7 +9,7 @@ import pytest
 import small_family as small
 
 from shallow_mimic.data import pools
-from shallow_mimic.data.pools import Stacked
+from shallow_mimic.data.pools import Beside, Stacked
 from shallow_mimic.training import batches, fit
 from shallow_mimic.training import program as programs
 from shallow_mimic.training.step import make_batch_rows
@@ -33,10 +33,16 @@ def make_settings(**changes):
 
 
 def streamed(inputs):
-  """The same inputs, their pool in three pieces that are never joined."""
-  x = inputs.data.pool.x
-  pool = inputs.data.pool._replace(x=Stacked([x[:13], x[13:20], x[20:]]))
-  return inputs._replace(data=inputs.data._replace(pool=pool))
+  """The same inputs and targets in pieces that are never joined."""
+  def cut(x):
+    return Stacked([x[:13], x[13:20], x[20:]])
+
+  data = inputs.data
+  targets = data.targets
+  if batches.has_targets(data):
+    targets = Beside([cut(theirs) for theirs in targets])
+  return inputs._replace(data=data._replace(
+      pool=data.pool._replace(x=cut(data.pool.x)), targets=targets))
 
 
 @functools.cache
@@ -66,17 +72,6 @@ def make_windows(bounds, steps, members=MEMBERS, inputs=None):
   inputs = inputs or streamed(small.make_inputs())
   return batches.Windows(members, inputs.data, inputs.sets, bounds,
                          base_seed=0, batch=8, steps=steps)
-
-
-def test_stacked_is_as_if_joined():
-  parts = [np.arange(n * 6.).reshape(n, 2, 3) + n for n in (4, 1, 7)]
-  stacked, joined = Stacked(parts), np.concatenate(parts)
-  assert (stacked.shape, stacked.dtype, len(stacked)) == (
-      joined.shape, joined.dtype, 12)
-  rows = np.random.default_rng(0).integers(12, size=(5, 9))
-  np.testing.assert_array_equal(stacked[rows], joined[rows])
-  np.testing.assert_array_equal(stacked[np.array([3, 4, 5, 11, 0])],
-                                joined[[3, 4, 5, 11, 0]])
 
 
 def test_streamed_frames_have_their_neighbours():
@@ -129,13 +124,52 @@ def test_streamed_ends_with_the_same_bits(tmp_path, changes):
   small.assert_same(got, want)
 
 
+def replace_targets(inputs, targets):
+  return inputs._replace(data=inputs.data._replace(targets=targets))
+
+
+def test_a_family_on_labels_carries_no_targets(tmp_path, monkeypatch):
+  """As if they were zeros, which no loss looks at."""
+  monkeypatch.setattr(fit, 'make_program', programs.make_program)
+  monkeypatch.setattr(batches, 'WINDOW_BYTES', 10 ** 4)
+  members = [one for one in MEMBERS if not one.teacher]
+  inputs, (zeros, none) = small.make_inputs(), (
+      np.zeros((1, rows, small.CLASSES), np.float32)
+      for rows in (small.ROWS, 1))
+  none = replace_targets(inputs, none)
+  results = [
+      fit.fit(members, each, make_settings(), tmp_path / str(i), stage='')
+      for i, each in enumerate((
+          replace_targets(inputs, zeros), none, streamed(none)))]
+  small.assert_same(*results[:2])
+  small.assert_same(*results[1:])
+  window = make_windows([(0, 2)], 2, members, streamed(none))[0]
+  assert window.targets.shape == (1, 1, small.CLASSES)
+
+
+def test_targets_stay_in_half_precision_until_they_are_used(
+    tmp_path, monkeypatch):
+  monkeypatch.setattr(fit, 'make_program', programs.make_program)
+  inputs = small.make_inputs()
+  half = replace_targets(inputs, inputs.data.targets.astype(np.float16))
+  whole = replace_targets(half, half.data.targets.astype(np.float32))
+  program = programs.make_program(MEMBERS, half, make_settings())
+  assert program.data.targets.dtype == np.float16
+  assert make_windows([(0, 2)], 2, MEMBERS, streamed(half))[
+      0].targets.dtype == np.float16
+  results = [run(tmp_path / str(i), each)
+             for i, each in enumerate((whole, half, streamed(half)))]
+  small.assert_same(*results[:2])
+  small.assert_same(*results[1:])
+
+
 def test_killed_while_streaming_ends_with_the_same_bits(tmp_path, monkeypatch):
   inputs = small.make_inputs()
   want = run(tmp_path / 'resident', inputs)
   original, made = fit.checkpoints.write_checkpoint, iter(range(100))
 
-  def write(*args):
-    original(*args)
+  def write(*args, **options):
+    original(*args, **options)
     if next(made) in (3, 4, 11):
       raise KilledError
 
@@ -158,9 +192,9 @@ def test_killed_while_streaming_ends_with_the_same_bits(tmp_path, monkeypatch):
 def test_dispatches_are_the_same_wherever_the_data_are(tmp_path, monkeypatch):
   """A small window parts the steps more finely, for resident data too."""
   inputs, seen = small.make_inputs(), []
-  bytes_a_step = 3 * 8 * small.FEATURES * 4
+  bytes_a_step = 3 * 8 * (small.FEATURES + 2 * small.CLASSES) * 4
   assert batches.count_window_steps(
-      MEMBERS, inputs.data.pool, 8) == batches.WINDOW_BYTES // bytes_a_step
+      MEMBERS, inputs.data, 8) == batches.WINDOW_BYTES // bytes_a_step
   monkeypatch.setattr(batches, 'WINDOW_BYTES', 2 * bytes_a_step - 1)
 
   def make_watched(*args):

@@ -222,27 +222,55 @@ def test_a_diverged_member_is_told_and_the_other_untouched(
   small.assert_same(got[0], whole[0][0])
 
 
-@pytest.mark.parametrize('sent', [signal.SIGTERM, signal.SIGINT])
-def test_told_to_stop(whole, tmp_path, monkeypatch, program_once, sent):
-  """The state is saved, one line says so, and the next run goes on."""
+def send_at(monkeypatch, step, signum):
+  """Lets a signal come when progress is told of a step."""
   original = progress.Progress.update
 
   def update(self, done, note=''):
     original(self, done, note)
-    if done == EVERY:
-      os.kill(os.getpid(), sent)
+    if done == step:
+      os.kill(os.getpid(), signum)
 
   monkeypatch.setattr(progress.Progress, 'update', update)
+
+
+@pytest.mark.parametrize(('sent', 'status'), [
+    (signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)])
+@pytest.mark.parametrize('step', [EVERY - 1, EVERY, STEPS])
+def test_told_to_stop(
+    whole, tmp_path, monkeypatch, program_once, sent, status, step):
+  """The state is saved, one line says so, and the next run goes on.
+
+  Even after the last step: what would come next has to stop as well.
+  """
   before = signal.getsignal(sent)
   patient = dataclasses.replace(make_settings(), save_seconds=1e9)
-  with pytest.raises(errors.UserError) as error:
+  with monkeypatch.context() as patched, pytest.raises(errors.Stopped) as error:
+    send_at(patched, step, sent)
     run(tmp_path, patient)
+  assert error.value.status == status
   assert str(error.value) == (
-      'stopped at step 4 of 10 (students); run the same command again to go'
-      ' on from there')
+      f'stopped at step {step} of 10 (students); the same command, or call,'
+      ' goes on from there')
   assert signal.getsignal(sent) == before
-  assert checkpoints.steps(tmp_path) == [4]
+  assert checkpoints.steps(tmp_path) == [step]
   small.assert_same(run(tmp_path, patient), whole[0])
+
+
+def test_a_stop_during_the_writing_of_the_state(
+    whole, tmp_path, monkeypatch, program_once):
+  """What is being written is enough."""
+  original = checkpoints.write_checkpoint
+
+  def write(directory, step, tree):
+    original(directory, step, tree)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+  with monkeypatch.context() as patched, pytest.raises(
+      errors.Stopped, match=r'^stopped at step 1 of 10 '):
+    patched.setattr(checkpoints, 'write_checkpoint', write)
+    run(tmp_path)
+  small.assert_same(run(tmp_path), whole[0])
 
 
 def test_saves_only_as_often_as_asked(tmp_path, monkeypatch, program_once):
@@ -257,14 +285,9 @@ def test_saves_only_as_often_as_asked(tmp_path, monkeypatch, program_once):
   assert saved == [STEPS]
 
 
-def test_no_signals_are_watched_outside_the_main_thread():
-  before, answers = signal.getsignal(signal.SIGTERM), []
-
-  def watch():
-    with fit.watch_for_stop() as stopped:
-      answers.append((stopped(), signal.getsignal(signal.SIGTERM) == before))
-
-  thread = threading.Thread(target=watch)
+def test_outside_the_main_thread(whole, tmp_path, program_once):
+  results = []
+  thread = threading.Thread(target=lambda: results.extend(run(tmp_path)))
   thread.start()
   thread.join()
-  assert answers == [(False, True)]
+  small.assert_same(results, whole[0])

@@ -14,13 +14,8 @@ from absl import logging
 
 from shallow_mimic import errors
 from shallow_mimic.data.dataset import Examples
-from shallow_mimic.data.sources.source import (
-  Raw,
-  Shapes,
-  Source,
-  digest_present,
-  without_dev,
-)
+from shallow_mimic.data.sources.digests import digest_present
+from shallow_mimic.data.sources.source import Raw, Shapes, Source, without_dev
 
 if TYPE_CHECKING:
   from shallow_mimic import configs

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
-import shutil
 from collections.abc import Iterator
 from importlib import metadata
 from typing import ClassVar
@@ -21,9 +19,7 @@ import tensorflow_datasets as tfds
 
 from shallow_mimic import errors
 from shallow_mimic.data.dataset import Examples
-from shallow_mimic.data.sources import mnist1d_signals
-from shallow_mimic.data.sources.tfds_reader import first_line, quiet_tfds
-from shallow_mimic.runs import files
+from shallow_mimic.data.sources import mnist1d_signals, prepared
 
 CLASSES = 10
 SAMPLES = 40
@@ -37,6 +33,10 @@ class Mnist1dConfig(tfds.core.BuilderConfig):
   seed: int = 0
 
 
+_LABELLED = Mnist1dConfig(
+    name='labelled', description='The published signals alone.')
+
+
 class Mnist1d(tfds.core.GeneratorBasedBuilder):
   """4,000 + 1,000 published signals in 10 classes, and a transfer split.
 
@@ -45,8 +45,7 @@ class Mnist1d(tfds.core.GeneratorBasedBuilder):
   """
 
   VERSION = tfds.core.Version('1.0.0')
-  BUILDER_CONFIGS: ClassVar = [Mnist1dConfig(
-      name='labelled', description='The published signals alone.')]
+  BUILDER_CONFIGS: ClassVar = [_LABELLED]
 
   def _info(self) -> tfds.core.DatasetInfo:
     encoding = tfds.features.Encoding.BYTES
@@ -90,7 +89,7 @@ class Mnist1d(tfds.core.GeneratorBasedBuilder):
 def prepare_mnist1d(
     data_dir: os.PathLike | str, size: int = 0, seed: int = 0
 ) -> Mnist1d:
-  """Makes and stores MNIST-1D under `data_dir`, if it is not there yet.
+  """Makes and stores MNIST-1D under `data_dir`, if it is not there whole.
 
   Args:
     data_dir: a TFDS data folder; it is made where missing.
@@ -101,49 +100,27 @@ def prepare_mnist1d(
     The prepared builder: `builder.as_data_source('transfer')`.
 
   Raises:
-    UserError: `mnist1d` is not installed, or the folder cannot be written.
+    UserError: `mnist1d` is not installed, or see `prepared.open_copy`.
   """
-  mnist1d_version()
   config = Mnist1dConfig(
       name=f'transfer_{size}_seed_{seed}', size=size, seed=seed,
       description=f'{size} transfer signals of seed {seed}.',
-  ) if size else 'labelled'
-  with files.clear_disk_errors(data_dir), quiet_tfds():
-    builder = Mnist1d(
-        data_dir=os.fspath(data_dir), config=config,
-        file_format='array_record')
-    if not builder.is_prepared():
-      # TFDS would take a folder without dataset_info.json for a whole one.
-      shutil.rmtree(builder.data_path, ignore_errors=True)
-    try:
-      builder.download_and_prepare()
-    except RuntimeError as error:  # ArrayRecord's own error of a full disk.
-      raise OSError(first_line(error)) from error
-  return builder
+  ) if size else _LABELLED
+  return prepared.open_copy(Mnist1d, data_dir, config, {
+      'mnist1d': mnist1d_version(), 'size': size, 'seed': seed})
 
 
 def read_mnist1d(
     data_dir: os.PathLike | str, size: int = 0, seed: int = 0
 ) -> dict[str, Examples]:
-  """Reads `train`, `test` and, if `size`, `transfer`; prepares them if absent.
-
-  A prepared copy that turns out to be damaged is made again.
+  """Reads `train`, `test` and, if `size`, `transfer`; see `prepare_mnist1d`.
 
   Returns:
     Examples by split: x [N, 40] float64, y [N] int32, -1 in `transfer`.
   """
   builder = prepare_mnist1d(data_dir, size, seed)
-  try:
+  with prepared.clear_copy_errors('MNIST-1D', data_dir):
     return _read_splits(builder)
-  except (RuntimeError, ValueError, IndexError, OSError):
-    shutil.rmtree(builder.data_path, ignore_errors=True)
-  try:
-    return _read_splits(prepare_mnist1d(data_dir, size, seed))
-  except (RuntimeError, ValueError, IndexError, OSError) as error:
-    raise errors.UserError(
-        f'cannot read back MNIST-1D from {pathlib.Path(data_dir)}:'
-        f' {first_line(error)}; check that disk, or choose another folder'
-    ) from error
 
 
 def mnist1d_version() -> str:

@@ -24,24 +24,24 @@ from shallow_mimic.data.dataset import (
 )
 from shallow_mimic.data.preprocessing import fit_preprocessing, parse_step
 from shallow_mimic.data.sources import transfer
+from shallow_mimic.data.sources.identity import identify_settings, source_digest
 from shallow_mimic.data.sources.source import (
   Raw,
   call_source,
   check_raw,
-  find_digest,
   find_source,
 )
 from shallow_mimic.data.splits import assign_folds, split_stratified
 from shallow_mimic.data.store import make_preprocessed
 from shallow_mimic.data.views import Views
-from shallow_mimic.runs import files
 
 if TYPE_CHECKING:
   from shallow_mimic import configs
 
 
 def read_source(config: configs.Data, *, cache_dir: os.PathLike | str,
-                directory: os.PathLike | str | None = None) -> Dataset:
+                directory: os.PathLike | str | None = None,
+                digest: str = '') -> Dataset:
   """Reads, splits and preprocesses what a configuration describes.
 
   Args:
@@ -57,6 +57,7 @@ def read_source(config: configs.Data, *, cache_dir: os.PathLike | str,
     cache_dir: where data that are made, not read, may be kept.
     directory: where `store.write_dataset` will write them: the inputs are
       written there at once, part by part, and mapped; None: in memory.
+    digest: `source_digest`, where it is known.
 
   Raises:
     UserError: whatever is wrong with the configuration or the data.
@@ -67,21 +68,22 @@ def read_source(config: configs.Data, *, cache_dir: os.PathLike | str,
   specs = transfer.transfer_specs(config)
   found = call_source(config, 'read', pathlib.Path(cache_dir))
   if find_source(config).speech:
-    if not isinstance(found, Dataset):
-      raise errors.UserError(
-          f'the data source {config.source!r} is of speech: its `read` must'
-          f' give a data.Dataset, not {type(found).__name__}')
-    return found
+    return _check_speech(config, found)
   raw = check_raw(config, found)
   parts = _split_train(config, raw)
   folds = _make_folds(config, specs, parts['train'].y)
   sets = _read_transfer_sets(config, specs, parts, folds.get('train'),
                              raw.classes)
   fitted = fit_preprocessing(steps, parts['train'].x)
+  # Whitening differs in its last bits from machine to machine.
+  origin = directory and {
+      'source': digest or source_digest(config), 'fitted': fitted.record,
+      'settings': identify_settings(config)}
 
   def finish(split: str, part: Examples, dtype: str = 'float32') -> Examples:
     path = directory and pathlib.Path(directory) / store.inputs_file(split)
-    return Examples(make_preprocessed(fitted, part.x, path, dtype), part.y)
+    return Examples(make_preprocessed(
+        fitted, part.x, path, dtype, origin=origin), part.y)
 
   return make_dataset(
       name=raw.name,
@@ -89,14 +91,21 @@ def read_source(config: configs.Data, *, cache_dir: os.PathLike | str,
       train=finish('train', parts['train']),
       dev=finish('dev', parts['dev']),
       test=finish('test', parts['test']),
-      transfer={name: finish(f'transfer.{name}', part,
-                             specs[name].get('dtype', 'float32'))
+      transfer={name: finish(f'transfer.{name}', part, specs[name]['dtype'])
                 for name, part in sets.items()},
       fitted=fitted,
       folds=folds,
       # What `preprocessing.as_float` tells apart.
       raw_dtype='uint8' if parts['train'].x.dtype == np.uint8 else 'float32',
   )
+
+
+def _check_speech(config: configs.Data, found: Any) -> Dataset:
+  if not isinstance(found, Dataset):
+    raise errors.UserError(
+        f'the data source {config.source!r} is of speech: its `read` must'
+        f' give a data.Dataset, not {type(found).__name__}')
+  return found
 
 
 def _read_transfer_sets(
@@ -127,20 +136,6 @@ def _make_folds(config: configs.Data, specs: Mapping[str, Mapping[str, Any]],
   views = {f'transfer.{name}': np.tile(folds, spec['copies'])
            for name, spec in specs.items() if spec['kind'] == 'views'}
   return {'train': folds, **views}
-
-
-def source_digest(config: configs.Data) -> str:
-  """SHA-256 that changes when the source's files do; reads no examples.
-
-  Of what the source says (of the `.npz`, of every file of a TFDS data set, of
-  the version of the `mnist1d` package), the version of a registered source,
-  and of the files that transfer sets are read from; not of the configuration.
-
-  Raises:
-    UserError: the source is absent.
-  """
-  return files.digest_json(
-      find_digest(config) | transfer.transfer_digests(config))
 
 
 def _split_train(config: configs.Data, raw: Raw) -> dict[str, Examples]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pathlib
 import traceback
 from collections.abc import Callable, Mapping
@@ -20,7 +19,6 @@ import numpy as np
 from shallow_mimic import errors
 from shallow_mimic.data.dataset import Examples, check_types
 from shallow_mimic.registry import Registry
-from shallow_mimic.runs import files
 
 if TYPE_CHECKING:
   from shallow_mimic import configs
@@ -70,7 +68,9 @@ class Source:
       in a pool -1 where there is no label. What is made, not read, may be kept
       in the folder cache_dir.
     digest: config → text, or a tree of JSON, that changes whenever what `read`
-      gives does; it reads no examples.
+      gives does, and not with the place of what is read. It raises an
+      `errors.MissingError` where that is gone: data that were read before are
+      then used.
     shapes: config → `Shapes`, or None while nobody can say.
     kinds: of transfer sets that it offers beside those that any source of
       inputs that stand alone offers; see `transfer.KINDS`.
@@ -229,14 +229,6 @@ def present(mapping: Mapping[str, Any]) -> dict[str, Any]:
   {'size': 3}
   """
   return {key: value for key, value in mapping.items() if value is not None}
-
-
-def digest_present(path: os.PathLike | str) -> str:
-  """SHA-256 of a file; UserError if it cannot be read."""
-  try:
-    return files.digest_file(path)
-  except OSError as error:
-    raise errors.UserError(f'cannot read {path}: {error.strerror}') from error
 
 
 def without_dev(config: configs.Data, rows: int, name: str) -> int:

@@ -9,12 +9,8 @@ from __future__ import annotations
 import pathlib
 from typing import TYPE_CHECKING
 
-from shallow_mimic.data.sources.source import (
-  Raw,
-  Source,
-  digest_present,
-  present,
-)
+from shallow_mimic.data.sources.digests import digest_files
+from shallow_mimic.data.sources.source import Raw, Source, present
 
 if TYPE_CHECKING:
   from shallow_mimic import configs
@@ -36,8 +32,9 @@ def digest_tfds(name: str, data_dir: str) -> dict[str, str]:
   from shallow_mimic.data.sources import tfds_reader  # noqa: PLC0415
 
   folder = pathlib.Path(tfds_reader.open_tfds(name, data_dir).data_path)
-  return {path.name: digest_present(path)
-          for path in sorted(folder.iterdir()) if path.is_file()}
+  paths = sorted(path for path in folder.iterdir() if path.is_file())
+  return {path.name: digest for path, digest in zip(
+      paths, digest_files(name, paths), strict=True)}
 
 
 def _digest(config: configs.Data) -> dict[str, str]:

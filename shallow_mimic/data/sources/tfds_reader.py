@@ -46,14 +46,14 @@ def open_tfds(
       $TFDS_DATA_DIR or ~/tensorflow_datasets.
 
   Raises:
-    UserError: absent or half prepared; says how to prepare it.
+    UserError: absent (MissingError) or half prepared; says how to prepare it.
   """
   root = pathlib.Path(
       os.fspath(data_dir) or tfds.core.constants.DATA_DIR).expanduser()
   folder = root / re.split('[/:]', name)[0]
   # Looked at first, because TFDS asks the network about an absent data set.
-  if not name or not folder.is_dir():
-    raise errors.UserError(_how(name, root, f'there is no folder {folder}'))
+  if not name or not os.path.isdir(folder):
+    raise errors.MissingError(_how(name, root, f'there is no folder {folder}'))
   try:
     with quiet_tfds():
       builder = tfds.builder(name, data_dir=root)
@@ -62,7 +62,9 @@ def open_tfds(
     raise errors.UserError(_how(name, root, first_line(error))) from error
   if not prepared:
     missing = pathlib.Path(builder.data_path) / 'dataset_info.json'
-    raise errors.UserError(_how(name, root, f'{missing} is missing'))
+    kind = (errors.UserError if os.path.isdir(missing.parent)
+            else errors.MissingError)
+    raise kind(_how(name, root, f'{missing} is missing'))
   return builder
 
 
@@ -205,7 +207,9 @@ def clear_read_errors(
         full_name(builder), root,
         'it is stored in another format than ArrayRecord')
     ) from error
-  except (OSError, RuntimeError, ValueError, IndexError) as error:
+  except errors.UserError:
+    raise
+  except Exception as error:  # TFDS raises what its many parsers raise.
     known = ', '.join(builder.info.splits)
     if str(error).startswith(('Unknown split', 'Error parsing split')):
       raise errors.UserError(

@@ -1,19 +1,16 @@
 """TIMIT as a TFDS builder: read once from its folder, then from ArrayRecord.
 
-The prepared copy is kept under a digest of what lies in the folder (names,
-sizes and times of the files), so a changed folder is prepared anew. Files are
+The prepared copy is kept under a digest of what the folder's files hold, so a
+changed folder is prepared anew, and one that was moved is not. Files are
 read one utterance at a time; to prepare 3,696 of 3.1 s and read them back was
 measured to take 4 s and 0.55 GB.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import os
-import pathlib
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
@@ -23,7 +20,8 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from shallow_mimic import errors
-from shallow_mimic.data.sources.tfds_reader import first_line, quiet_tfds
+from shallow_mimic.data.sources import prepared
+from shallow_mimic.data.sources.digests import digest_files, digest_readable
 from shallow_mimic.runs import files
 from shallow_mimic.runs.progress import Progress
 from shallow_mimic.speech.corpus import (
@@ -110,8 +108,8 @@ def read_timit(
 ) -> list[Utterance]:
   """Reads every utterance of a TIMIT folder but `sa1` and `sa2`.
 
-  The first time a copy is prepared under `cache_dir`; a prepared copy that
-  turns out to be damaged is made again.
+  The first time a copy is prepared under `cache_dir`, see
+  `prepared.open_copy`.
 
   Args:
     folder: in the LDC's layout or the NLTK sample's; see `find_entries`.
@@ -130,17 +128,8 @@ def read_timit(
         f"damaged = {damaged!r} must be 'refuse' or 'skip'")
   entries = find_entries(folder)
   builder = _prepare(entries, cache_dir, damaged)
-  try:
+  with prepared.clear_copy_errors('TIMIT', cache_dir):
     utterances = _read(builder)
-  except (RuntimeError, ValueError, IndexError, OSError):
-    shutil.rmtree(builder.data_path, ignore_errors=True)
-    try:
-      utterances = _read(_prepare(entries, cache_dir, damaged))
-    except (RuntimeError, ValueError, IndexError, OSError) as error:
-      raise errors.UserError(
-          f'cannot read back TIMIT from {pathlib.Path(cache_dir)}:'
-          f' {first_line(error)}; check that disk, or choose another folder'
-      ) from error
   _warn_of_left_out(entries, utterances, folder)
   return utterances
 
@@ -148,20 +137,12 @@ def read_timit(
 def _prepare(
     entries: Sequence[Entry], cache_dir: os.PathLike | str, damaged: str
 ) -> Timit:
+  digest = _digest(entries)
   config = TimitConfig(
-      name=f'{damaged}_{_digest(entries)[:16]}', entries=entries,
+      name=f'{damaged}_{digest[:16]}', entries=entries,
       skip_damaged=damaged == 'skip', description='The utterances of a folder.')
-  with files.clear_disk_errors(cache_dir):
-    with quiet_tfds():
-      builder = Timit(
-          data_dir=os.fspath(cache_dir), config=config,
-          file_format='array_record')
-      prepared = builder.is_prepared()
-    if not prepared:
-      # TFDS would take a folder without dataset_info.json for a whole one.
-      shutil.rmtree(builder.data_path, ignore_errors=True)
-      _make(builder)
-  return builder
+  return prepared.open_copy(Timit, cache_dir, config, {
+      'damaged': damaged, 'files': digest}, _make)
 
 
 def _make(builder: Timit) -> None:
@@ -171,31 +152,22 @@ def _make(builder: Timit) -> None:
   total = len(builder.builder_config.entries)
   with Progress('read TIMIT', total, write=write) as told:
     builder.told = told
-    with quiet_tfds(), _as_disk_error():
-      builder.download_and_prepare()
+    prepared.prepare(builder)
   for line in builder.skipped:
     logging.warning('%s', line)
 
 
-@contextlib.contextmanager
-def _as_disk_error() -> Iterator[None]:
-  try:
-    yield
-  except RuntimeError as error:  # ArrayRecord's own error of a full disk.
-    raise OSError(first_line(error)) from error
-
-
 def folder_digest(folder: os.PathLike | str) -> str:
-  """SHA-256 that changes when a file of the corpus does; reads no sound."""
+  """SHA-256 of what the files of the corpus hold."""
   return _digest(find_entries(folder))
 
 
 def _digest(entries: Sequence[Entry]) -> str:
-  """SHA-256 of who speaks what, and of the files' names, sizes and times."""
+  """SHA-256 of who speaks what, in which sound and phones."""
+  paths = [path for entry in entries for path in (entry.audio, entry.phones)]
+  digests = iter(digest_files('TIMIT', paths, digest_readable))
   return files.digest_json([
-      [*entry[:4], files.describe_file(entry.audio),
-       files.describe_file(entry.phones)]
-      for entry in entries])
+      [*entry[:4], next(digests), next(digests)] for entry in entries])
 
 
 def _read(builder: Timit) -> list[Utterance]:

@@ -166,7 +166,7 @@ def read_unlabelled(name: str, spec: Mapping[str, Any], damaged: str,
                     held_out: tuple[np.ndarray, ...]) -> Frames:
   """The transfer set `name` of recordings: states -1, of no fold."""
   x, sequences = wavs.read_wavs(
-      name, spec['path'], size=spec.get('size', 0), damaged=damaged,
+      name, spec['path'], size=spec['size'], damaged=damaged,
       held_out=held_out)
   nothing = np.full(len(x), -1, np.int32)
   return Frames(x, nothing, sequences, nothing)

@@ -65,7 +65,8 @@ class Kind(NamedTuple):
   """A kind of transfer set.
 
   Attributes:
-    options: what it takes.
+    options: what it takes, with its defaults; a `seed` of None is that of the
+      configuration.
     needs: the option that it cannot do without.
     read: gives its inputs, raw; None: its source reads them.
     digest: (spec, config) → digests of what it reads beside its source.
@@ -73,7 +74,7 @@ class Kind(NamedTuple):
       offered by those that name them in `Source.kinds`.
   """
 
-  options: tuple[str, ...]
+  options: Mapping[str, Any]
   needs: str = ''
   read: Callable[[Wanted], Examples] | None = None
   digest: Callable[[Mapping[str, Any], Any], Any] | None = None
@@ -81,7 +82,7 @@ class Kind(NamedTuple):
 
 
 def transfer_specs(config: configs.Data) -> dict[str, dict[str, Any]]:
-  """The transfer sets that a configuration asks for, checked.
+  """The transfer sets that a configuration asks for, checked, all options set.
 
   Raises:
     UserError: an unknown kind or option, a kind that the source cannot give,
@@ -96,8 +97,8 @@ def transfer_specs(config: configs.Data) -> dict[str, dict[str, Any]]:
       raise errors.UserError(
           f'transfer set {name!r} is {given!r}; it must be a mapping such as'
           " {'kind': 'views', 'copies': 4}")
-    specs[name] = present(given)
-    kind = specs[name].get('kind')
+    spec = present(given)
+    kind = spec.get('kind')
     if kind not in KINDS:
       raise errors.UserError(
           f'transfer set {name!r}: unknown kind {kind!r}; known:'
@@ -106,9 +107,10 @@ def transfer_specs(config: configs.Data) -> dict[str, dict[str, Any]]:
       raise errors.UserError(
           f'transfer set {name!r}: the data source {source.name!r} has the'
           f' kinds {" and ".join(map(repr, offered))}, not {kind!r}')
-    _check_options(name, specs[name])
-    if 'seed' in KINDS[kind].options:
-      specs[name].setdefault('seed', config.seed)
+    _check_options(name, spec)
+    specs[name] = {**KINDS[kind].options, **spec}
+    if specs[name].get('seed', 0) is None:
+      specs[name]['seed'] = config.seed
   return specs
 
 
@@ -179,7 +181,7 @@ def _read_generated(wanted: Wanted) -> Examples:
 
 def _read_views(wanted: Wanted) -> Examples:
   spec = wanted.spec
-  options = {key: spec[key] for key in VIEW_OPTIONS if key in spec}
+  options = {key: spec[key] for key in VIEW_OPTIONS}
   views = describe_views(*wanted.parts['train'], spec['copies'], spec['seed'],
                          options, wanted.folds)
   return Examples(cast(Any, views), views.labels)
@@ -187,7 +189,7 @@ def _read_views(wanted: Wanted) -> Examples:
 
 def _read_arrays(wanted: Wanted) -> Examples:
   return _without_held_out(
-      wanted, _find_pool(wanted, wanted.spec.get('pool', 'transfer')))
+      wanted, _find_pool(wanted, wanted.spec['pool']))
 
 
 def _read_split(wanted: Wanted) -> Examples:
@@ -198,7 +200,7 @@ def _read_split(wanted: Wanted) -> Examples:
   builder = tfds_reader.open_tfds(
       spec.get('name') or config.name, _find_data_dir(spec, config))
   return _without_held_out(wanted, tfds_reader.read_tfds(
-      builder, spec.get('split', 'train'), size=spec.get('size', 0)))
+      builder, spec['split'], size=spec['size']))
 
 
 def _read_foreign(wanted: Wanted) -> Examples:
@@ -245,17 +247,23 @@ def _without_held_out(wanted: Wanted, found: Examples) -> Examples:
   return Examples(found.x[keep], found.y[keep])
 
 
+_DTYPE = {'dtype': 'float32'}
 KINDS = {
-    'generated': Kind(options=('size', 'seed', 'dtype'), needs='size',
-                      read=_read_generated),
-    'views': Kind(options=('copies', 'seed', 'dtype', *VIEW_OPTIONS),
-                  needs='copies', read=_read_views, anywhere=True),
-    'tfds': Kind(options=('name', 'split', 'size', 'data_dir', 'dtype'),
-                 needs='name', read=_read_foreign, digest=_digest_foreign,
-                 anywhere=True),
-    'split': Kind(options=('split', 'size', 'dtype'), needs='split',
+    'generated': Kind(
+        options={'size': 0, 'seed': None, **_DTYPE}, needs='size',
+        read=_read_generated),
+    'views': Kind(
+        options={'copies': 0, 'seed': None, **_DTYPE, **VIEW_OPTIONS},
+        needs='copies', read=_read_views, anywhere=True),
+    'tfds': Kind(
+        options={'name': '', 'split': 'train', 'size': 0, 'data_dir': '',
+                 **_DTYPE},
+        needs='name', read=_read_foreign, digest=_digest_foreign,
+        anywhere=True),
+    'split': Kind(options={'split': '', 'size': 0, **_DTYPE}, needs='split',
                   read=_read_split),
-    'arrays': Kind(options=('pool', 'dtype'), read=_read_arrays),
-    'waveforms': Kind(options=('views', 'seed'), needs='views'),
-    'wavs': Kind(options=('path', 'size'), needs='path', digest=_digest_wavs),
+    'arrays': Kind(options={'pool': 'transfer', **_DTYPE}, read=_read_arrays),
+    'waveforms': Kind(options={'views': (), 'seed': None}, needs='views'),
+    'wavs': Kind(options={'path': '', 'size': 0}, needs='path',
+                 digest=_digest_wavs),
 }

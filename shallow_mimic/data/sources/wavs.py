@@ -16,6 +16,7 @@ from absl import logging
 
 from shallow_mimic import errors
 from shallow_mimic.data.dataset import row_digests
+from shallow_mimic.data.sources.digests import digest_files, digest_readable
 from shallow_mimic.data.utterances import Sequences, make_sequences
 from shallow_mimic.runs import files
 from shallow_mimic.runs.progress import Progress
@@ -41,23 +42,24 @@ def find_wavs(folder: os.PathLike | str) -> list[pathlib.Path]:
     UserError: no such folder, or no wav file in it.
   """
   folder = pathlib.Path(folder).expanduser()
-  if not folder.is_dir():
-    raise errors.UserError(
+  if not os.path.isdir(folder):
+    raise errors.MissingError(
         f'there is no folder {folder}; give the one that holds the wav files')
   found = sorted(
       path for path in files.walk_files(folder)
       if path.suffix.lower() == '.wav' and not path.name.startswith('.'))
   if not found:
-    raise errors.UserError(f'there are no wav files in {folder}')
+    raise errors.MissingError(f'there are no wav files in {folder}')
   return found
 
 
 def folder_digest(folder: os.PathLike | str) -> str:
-  """SHA-256 that changes when a wav file does; reads no sound."""
-  folder = pathlib.Path(folder).expanduser()
+  """SHA-256 of the wav files and of their paths below the folder."""
+  folder, paths = pathlib.Path(folder).expanduser(), find_wavs(folder)
   return files.digest_json([
-      [str(path.relative_to(folder)), *files.describe_file(path)]
-      for path in find_wavs(folder)])
+      [path.relative_to(folder).as_posix(), digest] for path, digest in zip(
+          paths, digest_files(str(folder), paths, digest_readable),
+          strict=True)])
 
 
 def read_wavs(name: str, folder: os.PathLike | str, *, size: int = 0,

@@ -2,6 +2,7 @@
 
 import doctest
 import io
+import os
 import re
 import types
 from typing import ClassVar
@@ -13,7 +14,9 @@ from PIL import Image
 
 from shallow_mimic import configs, errors
 from shallow_mimic.data import mixtures, pools, store, views
+from shallow_mimic.data.preprocessing import Preprocessing, fit_preprocessing
 from shallow_mimic.data.sources import mnist1d_builder as mnist1d
+from shallow_mimic.data.sources import read as reading
 from shallow_mimic.data.sources import source, transfer
 from shallow_mimic.data.sources import tfds_reader as tfds_source
 from shallow_mimic.data.sources.read import read_source, source_digest
@@ -202,7 +205,7 @@ def test_views_are_of_raw_train_after_dev_is_out(cache, npz):
 
 def read_into(folder, cache, path, **changes):
   return read_source(make_config(
-      path=str(path), preprocessing=('zca',), **{'transfer': {
+      path=str(path), **{'preprocessing': ('zca',), 'transfer': {
           'v': {'kind': 'views', 'copies': 3, 'noise': 0.1},
           't': {'kind': 'arrays'}}, **changes}),
       cache_dir=cache, directory=folder)
@@ -221,6 +224,74 @@ def test_on_disk_the_data_are_those_in_memory(cache, npz, tmp_path):
   again = store.read_dataset(folder)
   assert again.fingerprint == made.fingerprint
   assert again.transfer['v'].x.shape == (150, 5)
+
+
+class KilledError(Exception):
+  """What stands for a kill."""
+
+
+@pytest.fixture(name='begun')
+def fixture_begun(cache, npz, tmp_path, monkeypatch):
+  """Data of which five parts of seven are written; logs those made since."""
+  path, _ = npz
+  made, make = [], store._cast
+
+  def cast(maker, dtype):
+    made.append(maker)
+    if len(made) == 6:
+      raise KilledError
+    yield from make(maker, dtype)
+
+  monkeypatch.setattr(store, '_cast', cast)
+  with pytest.raises(KilledError):
+    read_into(tmp_path / 'data', cache, path)
+  since = []
+  monkeypatch.setattr(store, '_cast', lambda maker, dtype: make(
+      since.append(maker) or maker, dtype))
+  return path, tmp_path / 'data', since
+
+
+def test_data_of_the_same_origin_are_gone_on_with(cache, begun, tmp_path):
+  path, folder, made = begun
+  moved = path.rename(tmp_path / 'moved.npz')  # The same, in another place.
+  got = read_into(folder, cache, moved)
+  assert len(made) == 2
+  assert got.digests == read_into(None, cache, moved).digests
+
+
+@pytest.mark.parametrize('change', ['settings', 'source', 'machine'])
+def test_data_of_another_origin_are_made_anew(
+    cache, npz, begun, change, monkeypatch):
+  """Arrays of the same shape: nothing of them says what they were made of."""
+  (path, arrays), (_, folder, made), changes = npz, begun, {}
+  if change == 'settings':
+    changes['transfer'] = {
+        'v': {'kind': 'views', 'copies': 3, 'noise': 0.1, 'seed': 7},
+        't': {'kind': 'arrays'}}
+  elif change == 'source':  # Whitening tells nothing of it.
+    np.savez(path, **{**arrays, 'x_transfer': arrays['x_transfer'] + 1})
+  else:
+    step, = fit_preprocessing(('zca',), arrays['x_train']).steps
+    step.arrays['mean'] = np.nextafter(step.arrays['mean'], np.float32(9))
+    monkeypatch.setattr(
+        reading, 'fit_preprocessing', lambda *_: Preprocessing((step,)))
+  got = read_into(folder, cache, path, **changes)
+  assert len(made) == 7
+  assert got.digests == read_into(None, cache, path, **changes).digests
+
+
+def test_a_further_transfer_set_changes_no_other(cache, npz):
+  path, _ = npz
+  sets = {'v': {'kind': 'views', 'copies': 2, 'noise': 0.1},
+          't': {'kind': 'arrays'}, 'w': {'kind': 'views', 'copies': 1}}
+  whole = read(cache, path=str(path), transfer=sets).digests
+  for name in sets:
+    fewer = read(cache, path=str(path), transfer={
+        key: spec for key, spec in sets.items() if key != name}).digests
+    assert whole.items() > fewer.items()
+    assert whole.keys() - fewer.keys() == {f'transfer.{name}'}
+  folded = read(cache, path=str(path), transfer=sets, folds=3).digests
+  assert folded.items() > whole.items()
 
 
 def test_transfer_sets_in_half_precision(cache, npz, tmp_path):
@@ -465,6 +536,22 @@ def test_mnist1d_digest_follows_the_package(cache, monkeypatch):
   assert source_digest(config) != before
 
 
+def test_arrays_digest_is_of_the_content(npz, tmp_path):
+  path, _ = npz
+  before = source_digest(make_config(path=str(path)))
+  moved = tmp_path / 'deep' / 'other.npz'
+  moved.parent.mkdir()
+  moved.write_bytes(path.read_bytes())
+  os.utime(moved, ns=(1, 1))
+  path.unlink()
+  assert source_digest(make_config(path=str(moved))) == before
+  data = bytearray(moved.read_bytes())
+  data[-400] ^= 1  # Neither its size nor its time says so.
+  moved.write_bytes(data)
+  os.utime(moved, ns=(1, 1))
+  assert source_digest(make_config(path=str(moved))) != before
+
+
 def test_arrays_digest_follows_the_file(cache, npz):
   path, arrays = npz
   config = make_config(path=str(path))
@@ -473,28 +560,33 @@ def test_arrays_digest_follows_the_file(cache, npz):
   np.savez(path, **arrays)
   assert source_digest(config) != before
   path.unlink()
-  with pytest.raises(errors.UserError, match=f'^cannot read {path}: No such'):
+  with pytest.raises(errors.MissingError,
+                     match=f'^cannot read {path}: No such'):
     source_digest(config)
 
 
 def test_tfds_digest_follows_the_files(cache, npz, tmp_path):
   path, _ = npz
+  folder = tmp_path / 'tfds'
   builder = InnerImages(
-      data_dir=tmp_path, config='plain', file_format='array_record')
+      data_dir=folder, config='plain', file_format='array_record')
   with tfds_source.quiet_tfds():
     builder.download_and_prepare()
-  config = make_config(**of_tfds(tmp_path))
+  config = make_config(**of_tfds(folder))
   indirect = make_config(path=str(path), transfer={'t': {
       'kind': 'tfds', 'name': 'inner_images/plain',
-      'data_dir': str(tmp_path)}})
+      'data_dir': str(folder)}})
   before = [source_digest(each) for each in (config, indirect)]
   record = next(builder.data_path.glob('*test*'))
   record.write_bytes(record.read_bytes() + b'0')
   after = [source_digest(each) for each in (config, indirect)]
   assert all(old != new for old, new in zip(before, after, strict=True))
-  config.name = 'elsewhere'
-  with pytest.raises(errors.UserError, match="'elsewhere' is not ready in"):
-    source_digest(config)
+  moved = make_config(**of_tfds(folder.rename(tmp_path / 'moved')))
+  assert source_digest(moved) == after[0]
+  for each in (config, indirect):
+    with pytest.raises(errors.MissingError,
+                       match="'inner_images/plain' is not ready in"):
+      source_digest(each)
 
 
 def test_examples_of_the_docstrings():

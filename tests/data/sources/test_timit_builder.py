@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -91,6 +92,49 @@ def test_a_changed_folder_is_read_anew(folder, tmp_path, change):
       timit_builder.read_timit(folder, tmp_path / 'cache'), _directly(folder))
 
 
+def test_the_digest_is_of_the_content(folder, tmp_path, monkeypatch):
+  """A copy elsewhere, without its times, is the same: it is not read anew."""
+  before = timit_builder.folder_digest(folder)
+  expected = timit_builder.read_timit(folder, tmp_path / 'cache')
+  copy = tmp_path / 'elsewhere' / 'copy'
+  shutil.copytree(folder, copy, copy_function=shutil.copyfile)
+  for path in copy.rglob('*'):
+    os.utime(path, ns=(1, 1))
+  assert timit_builder.folder_digest(copy) == before
+  shutil.rmtree(folder)
+
+  def refuse(entry):
+    raise AssertionError('read anew')
+
+  monkeypatch.setattr(timit_builder, 'read_utterance', refuse)
+  _assert_equal(timit_builder.read_timit(copy, tmp_path / 'cache'), expected)
+
+
+@pytest.mark.parametrize('suffix', ['.wav', '.phn'])
+def test_a_changed_byte_is_another_digest(folder, suffix):
+  """Neither the name, nor the size, nor the time of the file says so."""
+  path = (folder / 'dr1-fvmh0/si1').with_suffix(suffix)
+  os.utime(path, ns=(1, 1))
+  before = timit_builder.folder_digest(folder)
+  data = bytearray(path.read_bytes())
+  data[-3] ^= 1
+  path.write_bytes(data)
+  os.utime(path, ns=(1, 1))
+  changed = timit_builder.folder_digest(folder)
+  assert changed != before
+  path.unlink()
+  assert timit_builder.folder_digest(folder) not in (before, changed)
+
+
+def test_a_folder_that_was_moved_away(folder, tmp_path):
+  folder.rename(tmp_path / 'away')
+  with pytest.raises(errors.MissingError, match=f'no folder {folder};'):
+    timit_builder.folder_digest(folder)
+  folder.mkdir()  # A disk that is not mounted is an empty folder.
+  with pytest.raises(errors.MissingError, match='there are no utterances in'):
+    timit_builder.folder_digest(folder)
+
+
 def test_another_folder_is_read_anew(folder, tmp_path):
   timit_builder.read_timit(folder, tmp_path / 'cache')
   small_timit.write_utterance(tmp_path / 'b', 'TRAIN/DR1/FVMH0/SI1')
@@ -144,7 +188,7 @@ def test_unknown_way_with_damage(folder, tmp_path):
     timit_builder.read_timit(folder, tmp_path, damaged='mend')
 
 
-@pytest.mark.parametrize('damage', ['cut', 'gone', 'info'])
+@pytest.mark.parametrize('damage', ['cut', 'gone', 'info', 'other'])
 def test_a_damaged_copy_is_made_anew(folder, tmp_path, damage):
   timit_builder.read_timit(folder, tmp_path / 'cache')
   [record] = (tmp_path / 'cache').rglob('*.array_record*')
@@ -152,8 +196,14 @@ def test_a_damaged_copy_is_made_anew(folder, tmp_path, damage):
     record.write_bytes(record.read_bytes()[:1000])
   elif damage == 'gone':
     record.unlink()
-  else:
+  elif damage == 'info':
     (record.parent / 'dataset_info.json').unlink()
+  else:  # Of other sound, whole in itself.
+    small_timit.write_utterance(tmp_path / 'b', 'dr1-fvmh0/si1')
+    timit_builder.read_timit(tmp_path / 'b', tmp_path / 'other')
+    [other] = (tmp_path / 'other').rglob('1.0.0')
+    shutil.rmtree(record.parent)
+    shutil.copytree(other, record.parent)
   _assert_equal(
       timit_builder.read_timit(folder, tmp_path / 'cache'), _directly(folder))
 
@@ -191,7 +241,8 @@ def test_progress_is_told(folder, tmp_path, monkeypatch, capsys):
   timit_builder.read_timit(folder, tmp_path / 'cache')
   lines = capsys.readouterr().out.splitlines()
   assert [line.split(',')[0] for line in lines] == [
-      f'read TIMIT: {done}/3' for done in (1, 2, 3)]
+      *(f'verify TIMIT: {done}/6' for done in range(1, 7)),
+      *(f'read TIMIT: {done}/3' for done in (1, 2, 3))]
 
 
 def test_needs_no_tensorflow_and_says_nothing(folder, tmp_path):

@@ -1,5 +1,6 @@
 """Recordings without labels: what is found, read, left out and refused."""
 
+import os
 import re
 
 import numpy as np
@@ -13,8 +14,8 @@ from shallow_mimic.speech import features
 SKIP = "; mend it, or set damaged = 'skip' to leave such recordings out"
 
 
-def _refused(message):
-  return pytest.raises(errors.UserError, match=f'^{re.escape(message)}$')
+def _refused(message, kind=errors.UserError):
+  return pytest.raises(kind, match=f'^{re.escape(message)}$')
 
 
 @pytest.fixture(name='folder')
@@ -107,10 +108,10 @@ def test_nothing_but_damage(folder):
 
 def test_nothing_there(tmp_path):
   with _refused(f'there is no folder {tmp_path}/none; give the one that holds'
-                ' the wav files'):
+                ' the wav files', errors.MissingError):
     wavs.find_wavs(tmp_path / 'none')
   small.write(tmp_path / 'a.phn', small.PHN)
-  with _refused(f'there are no wav files in {tmp_path}'):
+  with _refused(f'there are no wav files in {tmp_path}', errors.MissingError):
     wavs.find_wavs(tmp_path)
 
 
@@ -121,5 +122,12 @@ def test_the_digest_follows_the_files(folder):
   assert wavs.folder_digest(folder) != before
   (folder / 'c.wav').rename(folder / 'a.wav')
   assert wavs.folder_digest(folder) == before
-  small.write(folder / 'a.wav', small.riff(small.make_samples(901)))
-  assert wavs.folder_digest(folder) != before
+  for path in wavs.find_wavs(folder):
+    os.utime(path, ns=(1, 1))
+  moved = folder.rename(folder.with_name('moved'))
+  assert wavs.folder_digest(moved) == before
+  data = bytearray((moved / 'a.wav').read_bytes())
+  data[-9] ^= 1  # Of the same size, as old.
+  small.write(moved / 'a.wav', bytes(data))
+  os.utime(moved / 'a.wav', ns=(1, 1))
+  assert wavs.folder_digest(moved) != before
