@@ -129,6 +129,8 @@ def test_a_file_that_is_none(launch, text, line):
 def test_a_well_formed_file_of_another_shape(launch, change):
   write_config('here', tiny_experiment.make_config(), **change)
   check_refused(launch(run.main, '--workdir=here'))
+  with pytest.raises(errors.UserError):
+    pipeline.read_run('here')
 
 
 def test_another_title_of_a_finished_run(launch, finished, tmp_path):

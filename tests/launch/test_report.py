@@ -52,7 +52,7 @@ def test_one_is_drawn_in_its_place(launch, here, words):
 
 def test_one_with_other_fields(launch, here):
   status, stdout, stderr = launch(
-      report.main, 'here/run', '--config.students.widths=(3,)',
+      report.main, '--config.students.widths', '(3,)', 'here/run',
       '--title=Narrow')
   assert status == 0, stderr
   assert 'Narrow: Accuracy (%): mean ± sd over seeds' in stdout
@@ -137,18 +137,20 @@ def test_what_is_refused(launch, here, half, words, line):
   assert read_bytes(here.parent) == before
 
 
-def test_other_data_are_not_compared(launch, here, tmp_path):
-  other = shutil.copytree(here, here.with_name('other'))
-  root = kept.read_root(other / 'data')
-  names = {**root.files, 'test.x.npy': 'of others'}
-  for source, same in ((root.made_from['source'], True), ('others', False)):
-    changed = kept.Root({**root.made_from, 'source': source}, root.identity,
-                        names, root.made_with)
-    assert side_by_side._is_same_test(root, changed) is same
-  changed = kept.Root(root.made_from, root.identity,
-                      {**root.files, 'test.y.npy': 'of others'},
-                      root.made_with)
-  assert not side_by_side._is_same_test(root, changed)
+@pytest.mark.parametrize(('made_from', 'files', 'same'), [
+    ({}, {}, True),
+    ({'source': 'with other transfer inputs'}, {}, True),
+    ({}, {'test.x.npy': 'prepared otherwise'}, True),
+    ({'source': 'others'}, {'test.x.npy': 'others'}, False),
+    ({}, {'test.y.npy': 'others'}, False),
+    ({'source': 'others'}, {'train.x.npy': 'others'}, True)])
+def test_which_data_are_compared(finished, made_from, files, same):
+  root = kept.read_root(finished[1] / 'data')
+  assert root.made_from.keys() > made_from.keys()
+  assert root.files.keys() > files.keys()
+  changed = kept.Root({**root.made_from, **made_from}, root.identity,
+                      {**root.files, **files}, root.made_with)
+  assert side_by_side._is_same_test(root, changed) is same
 
 
 def test_a_section_that_nobody_has_registered_is_told(
