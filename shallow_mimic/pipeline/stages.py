@@ -85,7 +85,7 @@ def run(config: configs.Given, directory: str | pathlib.Path, *,
   again = choose_stages(redo) if redo else []
   config = validation.check_config(config)
   root = pathlib.Path(directory).resolve()
-  with workdir.hold(root):
+  with workdir.hold(root, say):
     workdir.check_ours(root)
     names = [stage.name for stage in again]
     here = Run(config, root, say, tuple(
@@ -136,7 +136,7 @@ def write_report(directory: str | pathlib.Path, *,
     The path of index.html.
   """
   root = pathlib.Path(directory).resolve()
-  with workdir.hold(root):
+  with workdir.hold(root, say):
     here = read_run(root, config=config, say=say)
     make_report(here, partial_run=True).make(root, lambda _: None)
   return root / 'report' / 'index.html'
