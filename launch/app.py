@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 from absl import app, flags, logging
 
 from shallow_mimic import errors, packages
-from shallow_mimic.runs import stopping
+from shallow_mimic.runs import limits, refusals, stopping
 
 from . import terminal, usage
 
@@ -94,17 +94,12 @@ def _run(main: Callable[..., None], script: Script,
   except KeyboardInterrupt:
     leave('stopped; start the same command again to go on',
           stopping.INTERRUPTED)
-  except (MemoryError, RuntimeError) as error:
-    first, _, _ = str(error).partition('\n')
-    # What JAX raises of a device is a RuntimeError.
-    if not (isinstance(error, MemoryError)
-            or first.startswith('RESOURCE_EXHAUSTED')):
+  # What JAX raises of a device is a RuntimeError.
+  except (MemoryError, RuntimeError, OSError) as error:
+    line = refusals.tell(error)
+    if not line:
       raise
-    leave(f'out of memory ({first}); use smaller widths, batch or data')
-  except OSError as error:
-    if not error.filename:
-      raise
-    leave(f'cannot use {error.filename}: {error.strerror}')
+    leave(line)
 
 
 def _check_config() -> None:
@@ -123,6 +118,7 @@ def _parse(doc: str, script: Script, arguments: Sequence[str]) -> list[str]:
       print(answer)
       sys.exit()
     packages.require('run')
+    limits.check_start()
     flags.FLAGS.set_gnu_getopt(True)  # Flags may follow directories.
     if not script.default:
       return flags.FLAGS([program, *words])

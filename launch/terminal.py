@@ -74,7 +74,7 @@ def _wrap(stream: TextIO | None) -> TextIO | None:
   return io.TextIOWrapper(
       io.BufferedWriter(_Output(place, 'wb', closefd=False)),
       encoding=stream.encoding, errors=_ERRORS,
-      line_buffering=stream.line_buffering)
+      line_buffering=True)  # A log shows how far a run has come.
 
 
 @contextlib.contextmanager

@@ -90,7 +90,7 @@ def run(config: configs.Given, directory: str | pathlib.Path, *,
           f' those that are to run: {", ".join(one.name for one in chosen)}')
   config = validation.check_config(config)
   root = pathlib.Path(directory).resolve()
-  with workdir.hold(root):
+  with workdir.hold(root, say):
     workdir.check_ours(root)
     names = [stage.name for stage in again]
     here = Run(config, root, say, tuple(
@@ -141,7 +141,7 @@ def write_report(directory: str | pathlib.Path, *,
     The path of index.html.
   """
   root = pathlib.Path(directory).resolve()
-  with workdir.hold(root):
+  with workdir.hold(root, say):
     here = read_run(root, config=config, say=say)
     make_report(here, partial_run=True).make(root, lambda _: None)
   return root / 'report' / 'index.html'

@@ -11,10 +11,13 @@ others return at once), while every process reads.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import pathlib
 import re
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -22,7 +25,7 @@ import numpy as np
 from absl import logging
 
 from shallow_mimic import errors
-from shallow_mimic.runs import files, orbax_arrays
+from shallow_mimic.runs import files, orbax_arrays, refusals
 
 _DIGESTS = 'digests.json'
 
@@ -43,9 +46,7 @@ def steps(directory: os.PathLike | str) -> list[int]:
   except (FileNotFoundError, NotADirectoryError):
     return []
   except OSError as error:
-    raise errors.UserError(
-        f'cannot read {directory}: {error.strerror}; check its permissions'
-    ) from error
+    raise refusals.explain('read', directory, error) from error
   # Only names that `write_checkpoint` gives: neither '007' nor '7.tmp'.
   return sorted(int(n) for n in names if re.fullmatch('0|[1-9][0-9]*', n))
 
@@ -62,7 +63,7 @@ def write_checkpoint(
   past) are left alone until the run reaches them again.
 
   Args:
-    directory: made if absent; absolute or relative.
+    directory: made if absent, in a folder that is there; absolute or relative.
     step: 0 or more.
     tree: pytree of JAX arrays (fully addressable; typed keys too), NumPy arrays
       and Python numbers, each of any shape.
@@ -84,20 +85,45 @@ def write_checkpoint(
     return
   target = pathlib.Path(os.path.abspath(directory), str(step))
   _check_own(target.parent)
-  temporary = target.with_name(f'{step}.tmp')
   with files.clear_disk_errors(target):
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(exist_ok=True)
     _clear_temporaries(target.parent)
     try:
-      orbax_arrays.write_arrays(temporary, arrays)
-      record = _make_record(temporary, leaves, arrays, [identity, step])
-      files.write_sealed(temporary / _DIGESTS, record)
-      if target.exists():  # A rename alone does not replace a folder.
-        os.replace(target, target.with_name(f'{step}.old.tmp'))
-      os.replace(temporary, target)
+      with _pin(target.parent) as pinned:
+        temporary = pinned / f'{step}.tmp'
+        orbax_arrays.write_arrays(temporary, arrays)
+        record = _make_record(temporary, leaves, arrays, [identity, step])
+        files.write_sealed(temporary / _DIGESTS, record)
+        if target.exists():  # A rename alone does not replace a folder.
+          os.replace(target, target.with_name(f'{step}.old.tmp'))
+        os.replace(temporary, target)
       _drop_old(target.parent, step, keep)
     finally:
       _clear_temporaries(target.parent)
+
+
+@contextlib.contextmanager
+def _pin(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+  """A name of a directory that leads nowhere once that is deleted.
+
+  TensorStore makes folders that are missing, and would make again what a user
+  deletes meanwhile. Only Linux has such names.
+
+  Raises:
+    FileNotFoundError: it was deleted; in place of what was raised of that.
+  """
+  names = pathlib.Path('/proc/self/fd')
+  with contextlib.ExitStack() as stack:
+    if names.is_dir():
+      opened = os.open(directory, os.O_RDONLY)
+      stack.callback(os.close, opened)
+    try:
+      yield names / str(opened) if names.is_dir() else directory
+    except Exception as error:
+      if directory.is_dir():
+        raise
+      raise FileNotFoundError(
+          errno.ENOENT, os.strerror(errno.ENOENT)) from error
 
 
 def read_checkpoint(
@@ -157,8 +183,10 @@ def _read_verified(
     raise _DamagedError(f'file {damaged} is not what was written')
   try:
     arrays = orbax_arrays.read_arrays(folder)
-  except (OSError, ValueError) as error:
+  except ValueError as error:
     raise _DamagedError(str(error)) from error
+  except OSError as error:
+    raise refusals.explain('read', folder, error) from error
   restored = []
   for name, leaf in leaves.items():
     digest = name in arrays and files.digest_array(arrays[name])
@@ -198,12 +226,15 @@ def _make_record(
 
 
 def _read_record(folder: pathlib.Path) -> dict[str, Any]:
-  if not (folder / _DIGESTS).exists():
-    raise _DamagedError(f'unfinished: no {_DIGESTS}')
   try:
     return files.read_sealed(folder / _DIGESTS)
+  except refusals.RefusedError:
+    raise
   except errors.UserError as error:
-    raise _DamagedError(f'{_DIGESTS} is not what was written') from error
+    raise _DamagedError(
+        f'{_DIGESTS} is not what was written'
+        if os.path.lexists(folder / _DIGESTS)
+        else f'unfinished: no {_DIGESTS}') from error
 
 
 def delete_checkpoints(directory: os.PathLike | str) -> None:

@@ -22,6 +22,7 @@ import jax
 import numpy as np
 
 from shallow_mimic import errors
+from shallow_mimic.runs import refusals
 
 _BLOCK = 1 << 22
 
@@ -32,15 +33,35 @@ def clear_disk_errors(path: os.PathLike | str) -> Iterator[None]:
   try:
     yield
   except OSError as error:
+    raise refusals.explain('write', path, error) from error
+
+
+@contextlib.contextmanager
+def clear_read_errors(path: os.PathLike | str) -> Iterator[None]:
+  """Turns what is raised of reading `path` into a UserError of one line.
+
+  It is to be deleted only where it is there, can be opened, and is damaged.
+  """
+  try:
+    yield
+  except errors.UserError:
+    raise
+  except Exception as error:
+    # A damaged header goes through Python's parser: TokenError, SyntaxError, …
+    refusal = refusals.find_refusal(error)
+    if isinstance(refusal, OSError):
+      raise refusals.explain('read', path, refusal) from error
+    if refusal:
+      raise
     raise errors.UserError(
-        f'cannot write {path}: {error.strerror or error}; free some space or'
-        ' choose another folder to write to, then run the same command again:'
-        ' what was finished is kept'
+        f'cannot read {path}: {error}; delete it and run again to make it anew'
     ) from error
 
 
 def write_bytes(path: os.PathLike | str, data: bytes | memoryview) -> None:
-  """Writes a file whole or not at all; makes its folder.
+  """Writes a file whole or not at all; makes its folder, but none above that.
+
+  What was deleted while the program runs is so not made again.
 
   Raises:
     UserError: the disk is full or the path cannot be written.
@@ -48,7 +69,7 @@ def write_bytes(path: os.PathLike | str, data: bytes | memoryview) -> None:
   path = pathlib.Path(path)
   temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
   with clear_disk_errors(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
     try:
       with open(temporary, 'wb') as file:
         file.write(data)
@@ -107,23 +128,18 @@ def read_arrays(path: os.PathLike | str, template: Any) -> Any:
       shapes.
   """
   wanted, arrays = _name_leaves(template), []
-  try:
-    # Opened here, as NumPy leaves what is no archive open.
-    with open(path, 'rb') as file, np.load(file, allow_pickle=False) as found:
-      if set(found.files) != set(wanted):
-        raise ValueError('it holds other arrays than the net has')
-      for name, leaf in wanted.items():
-        array = found[name]
-        if leaf.dtype.kind == 'V':
-          array = array.view(leaf.dtype)
-        if (array.dtype, array.shape) != (leaf.dtype, leaf.shape):
-          raise ValueError(f'{name} is {array.dtype}{list(array.shape)}')
-        arrays.append(array)
-  except Exception as error:
-    # A damaged header goes through Python's parser, as in `read_array`.
-    raise errors.UserError(
-        f'cannot read {path}: {error}; delete it and run again to make it anew'
-    ) from error
+  # Opened here, as NumPy leaves what is no archive open.
+  with (clear_read_errors(path), open(path, 'rb') as file,
+        np.load(file, allow_pickle=False) as found):
+    if set(found.files) != set(wanted):
+      raise ValueError('it holds other arrays than the net has')
+    for name, leaf in wanted.items():
+      array = found[name]
+      if leaf.dtype.kind == 'V':
+        array = array.view(leaf.dtype)
+      if (array.dtype, array.shape) != (leaf.dtype, leaf.shape):
+        raise ValueError(f'{name} is {array.dtype}{list(array.shape)}')
+      arrays.append(array)
   return jax.tree.unflatten(jax.tree.structure(template), arrays)
 
 
@@ -141,12 +157,8 @@ def _to_plain(array: np.ndarray) -> np.ndarray:
 
 def read_json(path: os.PathLike | str) -> Any:
   """Reads JSON; UserError that names the file where it is damaged."""
-  try:
+  with clear_read_errors(path):
     return json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
-  except (OSError, ValueError, RecursionError) as error:  # Or too deep.
-    raise errors.UserError(
-        f'cannot read {path}: {error}; delete it and run again to make it anew'
-    ) from error
 
 
 def write_sealed(path: os.PathLike | str, tree: Mapping[str, Any]) -> None:
@@ -179,17 +191,14 @@ def explain_damage(path: os.PathLike | str,
 
 def read_array(path: os.PathLike | str, *, mmap: bool = False) -> np.ndarray:
   """Reads one `.npy` file (never unpickled), mapped from disk if `mmap`."""
-  try:
-    array = np.load(path, mmap_mode='r' if mmap else None, allow_pickle=False)
+  with clear_read_errors(path):
+    # Mapped first: a damaged shape then is more than the file has, and not more
+    # than the machine has.
+    array = np.load(path, mmap_mode='r', allow_pickle=False)
     if not isinstance(array, np.ndarray):
       array.close()
       raise ValueError('an archive, not one array')
-    return array
-  except Exception as error:
-    # A damaged header goes through Python's parser: TokenError, SyntaxError, …
-    raise errors.UserError(
-        f'cannot read {path}: {error}; delete it and run again to make it anew'
-    ) from error
+    return array if mmap else np.array(array)
 
 
 def release(array: Any) -> None:
@@ -213,8 +222,7 @@ def walk_files(folder: os.PathLike | str) -> Iterator[pathlib.Path]:
     UserError: a folder in it cannot be read.
   """
   def refuse(error: OSError) -> None:
-    raise errors.UserError(
-        f'cannot read {error.filename}: {error.strerror}') from error
+    raise refusals.explain('read', error.filename, error) from error
 
   seen = set()
   for root, folders, names in os.walk(
@@ -247,13 +255,17 @@ def find_damaged(folder: pathlib.Path, digests: Mapping[str, str]) -> str:
   """The first file of a folder that is missing or not as its SHA-256 says.
 
   '' where all are as they were written.
+
+  Raises:
+    RefusedError: one is there and cannot be read.
   """
   for name, digest in digests.items():
     try:
       if digest_file(folder / name) == digest:
         continue
-    except OSError:
-      pass
+    except OSError as error:
+      if not refusals.is_absence(error):
+        raise refusals.explain('read', folder / name, error) from error
     return name
   return ''
 

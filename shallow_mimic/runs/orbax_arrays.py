@@ -6,8 +6,9 @@ The only file that names Orbax. It notices no damage: `checkpoints` does.
 from __future__ import annotations
 
 import contextlib
+import logging as std_logging
 import os
-import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
+
+from shallow_mimic.runs import refusals
 
 
 def write_arrays(
@@ -29,6 +32,7 @@ def write_arrays(
 
   Raises:
     OSError: the disk is full or the folder cannot be written.
+    MemoryError, RuntimeError: no more memory, or threads, can be had.
   """
   # Orbax refuses arrays without elements; their types and shapes are kept.
   tree = {
@@ -37,14 +41,11 @@ def write_arrays(
                 for name, a in arrays.items() if not a.size},
   }
   try:
-    with _open_orbax() as orbax:
+    with refusals.uncovered(), _open_orbax() as orbax:
       orbax.save(folder, args=ocp.args.PyTreeSave(tree))
   except ValueError as error:
-    # TensorStore tells the errno in its text only.
-    found = re.search(r"os_error_code='(\d+)'", str(error))
-    if not found:
-      raise
-    raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
+    # Of what it wrote something was not there any more.
+    raise OSError(_say('write', error)) from error
 
 
 def read_arrays(folder: os.PathLike | str) -> dict[str, np.ndarray]:
@@ -52,6 +53,7 @@ def read_arrays(folder: os.PathLike | str) -> dict[str, np.ndarray]:
 
   Raises:
     ValueError: Orbax cannot read the folder; one line says why.
+    OSError, MemoryError, RuntimeError: the machine refuses it.
   """
   try:
     with _open_orbax() as orbax:
@@ -62,11 +64,16 @@ def read_arrays(folder: os.PathLike | str) -> dict[str, np.ndarray]:
     arrays = tree['full'] | empty
     return {k: v for k, v in arrays.items() if isinstance(v, np.ndarray)}
   except Exception as error:
+    refusal = refusals.find_refusal(error)
+    if refusal and not refusals.is_absence(refusal):
+      raise refusal from error
     # Damaged files make Orbax raise errors of many types, KeyError among them.
-    reason = str(error).partition('\n')[0][:200]
-    raise ValueError(
-        f'Orbax cannot read it: {type(error).__name__}: {reason}'
-    ) from error
+    raise ValueError(_say('read', error)) from error
+
+
+def _say(doing: str, error: Exception) -> str:
+  reason = str(error).partition('\n')[0][:200]
+  return f'Orbax cannot {doing} it: {type(error).__name__}: {reason}'
 
 
 def to_array(name: str, leaf: Any) -> np.ndarray:
@@ -124,7 +131,30 @@ def _open_orbax() -> Iterator[ocp.Checkpointer]:
     handler = ocp.PyTreeCheckpointHandler(
         use_compression=False, multiprocessing_options=alone
     )
-    with ocp.Checkpointer(handler, multiprocessing_options=alone) as orbax:
+    with (_ignore_stragglers(),
+          ocp.Checkpointer(handler, multiprocessing_options=alone) as orbax):
       yield orbax
   finally:
     logging.get_absl_logger().removeFilter(mine)
+
+
+@contextlib.contextmanager
+def _ignore_stragglers() -> Iterator[None]:
+  """Silences what threads and futures say of a block that failed.
+
+  And afterwards, too: that is when they find that nobody waits for them.
+  """
+  hook, asyncio = sys.unraisablehook, std_logging.getLogger('asyncio')
+
+  def tell(unraisable: Any) -> None:
+    if str(unraisable.exc_value) != 'Event loop is closed':
+      hook(unraisable)
+
+  def heard(record: std_logging.LogRecord) -> bool:
+    return 'exception was never retrieved' not in record.getMessage()
+
+  sys.unraisablehook = tell
+  asyncio.addFilter(heard)
+  yield
+  sys.unraisablehook = hook
+  asyncio.removeFilter(heard)

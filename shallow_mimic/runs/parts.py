@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from shallow_mimic import errors
-from shallow_mimic.runs import files
+from shallow_mimic.runs import files, refusals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,10 +55,15 @@ def read_record(path: pathlib.Path, origin: Mapping[str, Any],
       not intact.
     digest: the SHA-256 of a part, by its number, as it lies on the disk; it
       may raise an OSError or a UserError where there is none.
+
+  Raises:
+    RefusedError: something is there, and cannot be opened.
   """
   record = Record(path, origin, [])
   try:
     said = files.read_sealed(path)
+  except refusals.RefusedError:
+    raise
   except errors.UserError:  # Absent or damaged.
     return record
   told = said.get('parts')
@@ -68,6 +73,8 @@ def read_record(path: pathlib.Path, origin: Mapping[str, Any],
     try:
       if digest(part) != expected:
         break
+    except refusals.RefusedError:
+      raise
     except (OSError, errors.UserError):
       break
     record.digests.append(expected)
@@ -106,12 +113,12 @@ def write_parts(path: os.PathLike | str, shape: tuple[int, ...],
       math.prod(shape) * np.dtype(dtype).itemsize, len(parts))
 
   def digest(part: int) -> str:
-    with open(partial, 'rb') as file:
+    with files.clear_read_errors(partial), open(partial, 'rb') as file:
       file.seek(len(header) + part * size)
       return files.digest_stream(file, size)
 
   with files.clear_disk_errors(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
     for place in (path, partial):
       if place.is_symlink():  # What it leads to is not ours to cut off.
         raise errors.UserError(f'{place} is a link; delete it')

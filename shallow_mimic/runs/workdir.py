@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 from shallow_mimic import errors
-from shallow_mimic.runs import files, kept
+from shallow_mimic.runs import files, kept, refusals
 
 _CONFIG, _OLD = 'config.json', 'old'
+# Why a lock's file cannot be made where nothing can be written.
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR)
 
 
 class UnfinishedError(errors.UserError):
@@ -25,40 +28,58 @@ class UnfinishedError(errors.UserError):
 
 
 @contextlib.contextmanager
-def hold(workdir: os.PathLike | str) -> Iterator[None]:
+def hold(workdir: os.PathLike | str,
+         say: Callable[[str], None] = print) -> Iterator[None]:
   """Keeps other processes out of a work directory until the block ends.
 
   Two at once would write over each other's files. The lock goes with the
-  process, however that ends.
+  process, however that ends; its file stays, and means nothing.
+
+  Args:
+    workdir: the work directory; made if absent.
+    say: told where the file system has no locks.
 
   Raises:
-    UserError: another one is at work there.
+    UserError: another one is at work there; it cannot be made; or it was
+      deleted meanwhile, which no block of it makes again.
   """
-  try:
-    import fcntl  # noqa: PLC0415
-  except ImportError:  # Windows has no such locks.
-    yield
-    return
   path = pathlib.Path(workdir) / '.lock'
   with contextlib.ExitStack() as stack:
-    try:
-      with files.clear_disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with files.clear_disk_errors(path):
+      path.parent.mkdir(parents=True, exist_ok=True)
+      try:
         file = stack.enter_context(open(path, 'wb'))
-    except errors.UserError:
-      if not os.path.isdir(path.parent):
-        raise
-      yield  # What is finished can be looked at where nothing can be written.
-      return
+      except OSError as error:
+        if error.errno not in _UNWRITABLE:
+          raise
+        file = None  # What is finished can be looked at all the same.
+    if file and (why := _lock(file, workdir)):
+      say(f'{workdir} cannot be locked ({why}); let no other run work there')
     try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      raise errors.UserError(
-          f'another process is at work in {workdir}; wait for it to end, or'
-          ' choose another --workdir') from error
-    except OSError:  # Some network file systems cannot lock a file.
-      pass
-    yield
+      yield
+    except Exception as error:
+      if os.path.isdir(path.parent):
+        raise
+      raise refusals.RefusedError(
+          f'{workdir} was deleted or moved while a run was at work in it; put'
+          ' it back, or run the same command again to begin anew') from error
+
+
+def _lock(file: BinaryIO, workdir: os.PathLike | str) -> str:
+  """Locks a file, or says why that cannot be done."""
+  try:
+    import fcntl  # noqa: PLC0415
+  except ImportError:  # Windows.
+    return 'this system has no such locks'
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError as error:
+    raise errors.UserError(
+        f'another process is at work in {workdir}; wait for it to end, or'
+        ' choose another --workdir') from error
+  except OSError as error:  # Some network file systems cannot lock a file.
+    return error.strerror or str(error)
+  return ''
 
 
 def write_config(workdir: os.PathLike | str, config: Mapping[str, Any]) -> None:

@@ -142,6 +142,8 @@ def write_artefact(directory: os.PathLike | str, whole: Whole,
   # A folder that is there stays the same one: it may be mounted or linked to.
   made_here = not directory.exists()
   try:
+    with files.clear_disk_errors(directory):
+      directory.mkdir(parents=True, exist_ok=True)
     for name, data in contents.items():
       files.write_bytes(directory / name, data)
     digests = {name: files.digest_file(directory / name)

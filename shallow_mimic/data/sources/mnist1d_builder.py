@@ -19,7 +19,7 @@ import tensorflow_datasets as tfds
 
 from shallow_mimic import errors
 from shallow_mimic.data.dataset import Examples
-from shallow_mimic.data.sources import mnist1d_signals, prepared
+from shallow_mimic.data.sources import mnist1d_signals, prepared, tfds_reader
 
 CLASSES = 10
 SAMPLES = 40
@@ -141,7 +141,7 @@ def mnist1d_version() -> str:
 def _read_splits(builder: Mnist1d) -> dict[str, Examples]:
   examples = {}
   for split in builder.info.splits:
-    source = builder.as_data_source(split)
+    source = tfds_reader.open_records(builder, split)
     blocks = source.__getitems__(list(range(len(source))))
     examples[split] = Examples(
         np.concatenate([block['signals'] for block in blocks]),

@@ -17,6 +17,7 @@ from absl import logging
 
 from shallow_mimic import errors
 from shallow_mimic.data.dataset import Examples
+from shallow_mimic.runs import limits
 
 # Threads were measured not to help: decoding holds Python's lock.
 _ROWS = 1000
@@ -95,7 +96,7 @@ def read_tfds(
     missing = [path for path in paths if not path.is_file()]
     if missing:
       raise FileNotFoundError(f'{missing[0]} is missing')
-    source = builder.as_data_source(split)
+    source = open_records(builder, split)
     if size > len(source):
       raise errors.UserError(
           f'TFDS data set {full_name(builder)!r}, split {split!r}: size ='
@@ -107,6 +108,12 @@ def read_tfds(
         f'TFDS data set {full_name(builder)!r}, split {split!r}: inputs have'
         f' several shapes ({", ".join(map(str, shapes))}); all must have one')
   return Examples(x, y)
+
+
+def open_records(builder: tfds.core.DatasetBuilder, split: str) -> Any:
+  """The records of a split; UserError where the machine lacks the threads."""
+  limits.check_records()
+  return builder.as_data_source(split)
 
 
 def split_files(

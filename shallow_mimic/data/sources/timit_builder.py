@@ -22,6 +22,7 @@ from absl import logging
 from shallow_mimic import errors
 from shallow_mimic.data.sources import prepared
 from shallow_mimic.data.sources.digests import digest_files, digest_readable
+from shallow_mimic.data.sources.tfds_reader import open_records
 from shallow_mimic.runs import files
 from shallow_mimic.runs.progress import Progress
 from shallow_mimic.speech.corpus import (
@@ -171,7 +172,7 @@ def _digest(entries: Sequence[Entry]) -> str:
 
 
 def _read(builder: Timit) -> list[Utterance]:
-  source = builder.as_data_source('utterances')
+  source = open_records(builder, 'utterances')
   return [_utterance(source[index]) for index in range(len(source))]
 
 
