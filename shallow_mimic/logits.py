@@ -21,7 +21,7 @@ from shallow_mimic import errors
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.pools import DTYPES, Stacked, take
-from shallow_mimic.runs import files, kept, progress
+from shallow_mimic.runs import files, kept, progress, refusals
 
 MANIFEST = 'manifest.json'
 # Of the inputs that are labelled at a time; as many rows as go through a net at
@@ -177,6 +177,8 @@ def _keep_intact(directory: pathlib.Path, found: _Manifest,
   for digest in found.parts:
     try:
       block = _read_part(directory, count)
+    except refusals.RefusedError:
+      raise
     except errors.UserError:
       break
     if files.digest_array(block) != digest:

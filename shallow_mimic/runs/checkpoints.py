@@ -185,8 +185,6 @@ def _read_verified(
     arrays = orbax_arrays.read_arrays(folder)
   except ValueError as error:
     raise _DamagedError(str(error)) from error
-  except OSError as error:
-    raise refusals.explain('read', folder, error) from error
   restored = []
   for name, leaf in leaves.items():
     digest = name in arrays and files.digest_array(arrays[name])

@@ -48,11 +48,9 @@ def clear_read_errors(path: os.PathLike | str) -> Iterator[None]:
     raise
   except Exception as error:
     # A damaged header goes through Python's parser: TokenError, SyntaxError, …
-    refusal = refusals.find_refusal(error)
-    if isinstance(refusal, OSError):
-      raise refusals.explain('read', path, refusal) from error
-    if refusal:
-      raise
+    refusals.raise_refusal(path, error)
+    if isinstance(error, OSError) and refusals.is_absence(error):
+      raise refusals.explain('read', path, error) from error
     raise errors.UserError(
         f'cannot read {path}: {error}; delete it and run again to make it anew'
     ) from error

@@ -53,7 +53,7 @@ def read_arrays(folder: os.PathLike | str) -> dict[str, np.ndarray]:
 
   Raises:
     ValueError: Orbax cannot read the folder; one line says why.
-    OSError, MemoryError, RuntimeError: the machine refuses it.
+    RefusedError, MemoryError, RuntimeError: the machine refuses it.
   """
   try:
     with _open_orbax() as orbax:
@@ -64,9 +64,7 @@ def read_arrays(folder: os.PathLike | str) -> dict[str, np.ndarray]:
     arrays = tree['full'] | empty
     return {k: v for k, v in arrays.items() if isinstance(v, np.ndarray)}
   except Exception as error:
-    refusal = refusals.find_refusal(error)
-    if refusal and not refusals.is_absence(refusal):
-      raise refusal from error
+    refusals.raise_refusal(folder, error)
     # Damaged files make Orbax raise errors of many types, KeyError among them.
     raise ValueError(_say('read', error)) from error
 

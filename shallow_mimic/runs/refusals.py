@@ -75,6 +75,19 @@ def find_refusal(error: BaseException) -> BaseException | None:
   return OSError(number, os.strerror(number)) if number else None
 
 
+def raise_refusal(path: os.PathLike | str, error: Exception) -> None:
+  """Raises the refusal that an error of reading stands for, if it does.
+
+  That there is no such file is none.
+  """
+  refusal = find_refusal(error)
+  if refusal is None or is_absence(refusal):
+    return
+  if isinstance(refusal, OSError):
+    raise explain('read', path, refusal) from error
+  raise error
+
+
 @contextlib.contextmanager
 def uncovered() -> Iterator[None]:
   """Raises, in place of a library's error, the refusal that it stands for."""
@@ -115,8 +128,7 @@ def say_limit(number: int) -> str:
 
 
 def tell(error: BaseException) -> str:
-  """One line on what the machine refused a whole program; '' for no such thing.
-  """
+  """One line on what the machine refused a whole program; '' for nothing."""
   first = str(error).partition('\n')[0]
   if isinstance(error, MemoryError) or first.startswith('RESOURCE_EXHAUSTED'):
     limit = find_limit('AS')

@@ -89,6 +89,8 @@ def write_config(workdir: os.PathLike | str, config: Mapping[str, Any]) -> None:
   try:
     if files.read_json(path) == sealed:
       return
+  except refusals.RefusedError:
+    raise
   except errors.UserError:  # Absent, or damaged.
     pass
   files.write_json(path, sealed)
@@ -107,6 +109,8 @@ def read_config(workdir: os.PathLike | str) -> dict[str, Any]:
         ' run, or run `launch.run` with it first')
   try:
     return files.read_sealed(path)
+  except refusals.RefusedError:
+    raise
   except errors.UserError as error:
     raise errors.UserError(
         f'{path} is damaged; run `launch.run` with the --config and --workdir'
@@ -118,6 +122,8 @@ def check_ours(workdir: os.PathLike | str) -> None:
   path = pathlib.Path(workdir) / _CONFIG
   try:
     found = files.read_json(path)
+  except refusals.RefusedError:
+    raise
   except errors.UserError:  # Absent, or damaged: it is written anew.
     return
   if not isinstance(found, dict) or not {'data', 'students'} <= found.keys():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shallow_mimic import errors
+from shallow_mimic.runs import refusals
 from shallow_mimic.speech.features import RATE, WINDOW
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ def read_file(path: os.PathLike | str) -> bytes:
   except FileNotFoundError as error:
     raise errors.UserError(f'{path} is missing') from error
   except OSError as error:
-    raise errors.UserError(
-        f'cannot read {path}: {error.strerror or error}') from error
+    raise refusals.explain('read', path, error) from error
 
 
 def _soundfile() -> types.ModuleType:

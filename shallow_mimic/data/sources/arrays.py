@@ -16,6 +16,7 @@ from shallow_mimic import errors
 from shallow_mimic.data.dataset import Examples
 from shallow_mimic.data.sources.digests import digest_present
 from shallow_mimic.data.sources.source import Raw, Shapes, Source, without_dev
+from shallow_mimic.runs import refusals
 
 if TYPE_CHECKING:
   from shallow_mimic import configs
@@ -99,6 +100,7 @@ def _read_npz(path: os.PathLike | str) -> dict[str, np.ndarray]:
     raise errors.UserError(f'{path} is no .npz file; {_HOW}') from error
   except (OSError, EOFError, zipfile.BadZipFile, zlib.error,
           tokenize.TokenError, RuntimeError) as error:
+    refusals.raise_refusal(path, error)
     raise errors.UserError(
         f'cannot read {path}: {error or "it is cut off"}; the file is damaged,'
         ' write it again') from error

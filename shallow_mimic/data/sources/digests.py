@@ -6,24 +6,26 @@ import os
 from collections.abc import Callable, Sequence
 
 from shallow_mimic import errors
-from shallow_mimic.runs import files
+from shallow_mimic.runs import files, refusals
 
 
 def digest_present(path: os.PathLike | str) -> str:
   """SHA-256 of a file; UserError if it cannot be read."""
   try:
     return files.digest_file(path)
+  except FileNotFoundError as error:
+    raise errors.MissingError(
+        f'cannot read {path}: {error.strerror}') from error
   except OSError as error:
-    kind = (errors.MissingError if isinstance(error, FileNotFoundError)
-            else errors.UserError)
-    raise kind(f'cannot read {path}: {error.strerror}') from error
+    raise refusals.explain('read', path, error) from error
 
 
 def digest_readable(path: os.PathLike | str) -> str:
-  """SHA-256 of a file; '' if it cannot be read, as reading it will tell."""
+  """SHA-256 of a file; '' if it is not there, as reading it will tell."""
   try:
     return files.digest_file(path)
-  except OSError:
+  except OSError as error:
+    refusals.raise_refusal(path, error)
     return ''
 
 

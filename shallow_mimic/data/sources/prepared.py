@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 
 from shallow_mimic import errors
 from shallow_mimic.data.sources.tfds_reader import first_line, quiet_tfds
-from shallow_mimic.runs import files
+from shallow_mimic.runs import files, refusals
 
 B = TypeVar('B', bound=tfds.core.GeneratorBasedBuilder)
 _RECORD = 'digests.json'
@@ -30,9 +30,11 @@ _OURS = r'.+\.array_record-\d+-of-\d+|dataset_info\.json|features\.json'
 def prepare(builder: tfds.core.DatasetBuilder) -> None:
   """Has TFDS make the data, without a word; OSError where the disk is full."""
   try:
-    with quiet_tfds():
+    with refusals.uncovered(), quiet_tfds():
       builder.download_and_prepare()
-  except RuntimeError as error:  # ArrayRecord's own error of a full disk.
+  except RuntimeError as error:  # ArrayRecord's own, of a file.
+    if refusals.is_thread_refused(error):
+      raise
     raise OSError(first_line(error)) from error
 
 
@@ -81,6 +83,7 @@ def clear_copy_errors(name: str, data_dir: os.PathLike | str) -> Iterator[None]:
   try:
     yield
   except (RuntimeError, ValueError, IndexError, OSError) as error:
+    refusals.raise_refusal(data_dir, error)
     raise errors.UserError(
         f'cannot read back {name} from {pathlib.Path(data_dir)}:'
         f' {first_line(error)}; check that disk, or choose another folder'
@@ -91,6 +94,8 @@ def _is_whole(folder: pathlib.Path, origin: Any) -> bool:
   """Whether a copy is of this origin, and has its files and no others."""
   try:
     said = files.read_sealed(folder / _RECORD)
+  except refusals.RefusedError:
+    raise
   except errors.UserError:  # Absent or damaged.
     return False
   digests = said.get('files')

@@ -17,7 +17,7 @@ from absl import logging
 
 from shallow_mimic import errors
 from shallow_mimic.data.dataset import Examples
-from shallow_mimic.runs import limits
+from shallow_mimic.runs import limits, refusals
 
 # Threads were measured not to help: decoding holds Python's lock.
 _ROWS = 1000
@@ -60,6 +60,7 @@ def open_tfds(
       builder = tfds.builder(name, data_dir=root)
       prepared = builder.is_prepared()
   except Exception as error:  # TFDS raises what its many parsers raise.
+    refusals.raise_refusal(folder, error)
     raise errors.UserError(_how(name, root, first_line(error))) from error
   if not prepared:
     missing = pathlib.Path(builder.data_path) / 'dataset_info.json'
@@ -217,6 +218,7 @@ def clear_read_errors(
   except errors.UserError:
     raise
   except Exception as error:  # TFDS raises what its many parsers raise.
+    refusals.raise_refusal(builder.data_path, error)
     known = ', '.join(builder.info.splits)
     if str(error).startswith(('Unknown split', 'Error parsing split')):
       raise errors.UserError(

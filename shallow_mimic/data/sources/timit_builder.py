@@ -23,7 +23,7 @@ from shallow_mimic import errors
 from shallow_mimic.data.sources import prepared
 from shallow_mimic.data.sources.digests import digest_files, digest_readable
 from shallow_mimic.data.sources.tfds_reader import open_records
-from shallow_mimic.runs import files
+from shallow_mimic.runs import files, refusals
 from shallow_mimic.runs.progress import Progress
 from shallow_mimic.speech.corpus import (
   Entry,
@@ -83,6 +83,8 @@ class Timit(tfds.core.GeneratorBasedBuilder):
     for index, entry in enumerate(self.builder_config.entries):
       try:
         utterance = read_utterance(entry)
+      except refusals.RefusedError:
+        raise
       except errors.UserError as error:
         if not self.builder_config.skip_damaged:
           raise errors.UserError(

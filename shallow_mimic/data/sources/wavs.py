@@ -18,7 +18,7 @@ from shallow_mimic import errors
 from shallow_mimic.data.dataset import row_digests
 from shallow_mimic.data.sources.digests import digest_files, digest_readable
 from shallow_mimic.data.utterances import Sequences, make_sequences
-from shallow_mimic.runs import files
+from shallow_mimic.runs import files, refusals
 from shallow_mimic.runs.progress import Progress
 from shallow_mimic.speech.audio import read_samples
 from shallow_mimic.speech.features import compute_features
@@ -85,6 +85,8 @@ def read_wavs(name: str, folder: os.PathLike | str, *, size: int = 0,
     for number, path in enumerate(paths):
       try:
         x = compute_features(read_samples(path))
+      except refusals.RefusedError:
+        raise
       except errors.UserError as error:
         skipped.append(_skip(name, error, damaged))
         continue
