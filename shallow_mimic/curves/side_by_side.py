@@ -179,7 +179,7 @@ def make_change_table(entries: Sequence[Entry]) -> Table:
   first, *others = [entry.name for entry in entries]
   rows = [(model, str(width or NONE),
            *(NONE if s is None else tables.show(s.test) for s in points),
-           *(tables.show_change(s, points[0]) for s in points[1:]))
+           *(_say_change(s, points[0]) for s in points[1:]))
           for (_, model, width), points in find_shared(entries).items()]
   every = [point for entry in entries for point in entry.context.points]
   return Table(
@@ -189,12 +189,19 @@ def make_change_table(entries: Sequence[Entry]) -> Table:
        *(f'{other} − {first}' for other in others)), rows)
 
 
+def _say_change(later: Summary | None, first: Summary | None) -> str:
+  # Those that two runs share were trained once: no chance lies between them.
+  return 'same nets' if later and later == first else tables.show_change(
+      later, first)
+
+
 def say_changes(entries: Sequence[Entry]) -> list[str]:
   """How every main student of a later run stands to that of the first."""
   pairs: dict[tuple[str, int], list[tuple[Summary, Summary]]] = {}
   for (role, model, _), points in find_shared(entries).items():
     for place, later in enumerate(points):
-      if place and later and points[0] and role == 'student' and later.is_main:
+      if (place and later and points[0] and later != points[0]
+          and role == 'student' and later.is_main):
         pairs.setdefault((model, place), []).append((later, points[0]))
   return [f'On test, {model} of {entries[place].name} against that of'
           f' {entries[0].name}: {count_leads(found)}'

@@ -14,7 +14,6 @@ from shallow_mimic.data import store
 from shallow_mimic.evaluation.records import choose_metric
 from shallow_mimic.pipeline import stages
 from shallow_mimic.runs import files, kept
-from shallow_mimic.runs.workdir import Part
 
 _KIND = 'side by side'
 
@@ -75,8 +74,7 @@ def write_side_by_side(
 
   with files.clear_disk_errors(target):
     target.parent.mkdir(parents=True, exist_ok=True)
-  Part(_KIND, target, made_from, work, redrawn=True).make(
-      target.parent, lambda _: None)
+  kept.write_whole(target, work, made_from)
   return target / 'index.html'
 
 

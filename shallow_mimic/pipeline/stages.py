@@ -31,7 +31,7 @@ from shallow_mimic.evaluation import fidelity, latencies
 from shallow_mimic.evaluation.records import Record
 from shallow_mimic.pipeline import changes, registered, validation
 from shallow_mimic.pipeline.run import Run
-from shallow_mimic.runs import files, parts, versions, workdir
+from shallow_mimic.runs import files, kept, parts, versions, workdir
 from shallow_mimic.runs.workdir import Part
 from shallow_mimic.students import Scores
 from shallow_mimic.teachers import realignment
@@ -143,7 +143,10 @@ def write_report(directory: str | pathlib.Path, *,
   root = pathlib.Path(directory).resolve()
   with workdir.hold(root, say):
     here = read_run(root, config=config, say=say)
-    make_report(here, partial_run=True).make(root, lambda _: None)
+    part = make_report(here, partial_run=True)
+    workdir.check_place(root, part.folder)
+    # Another version of this program may draw the same otherwise.
+    kept.write_whole(part.folder, part.work, part.made_from)
   return root / 'report' / 'index.html'
 
 

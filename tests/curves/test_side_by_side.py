@@ -116,6 +116,18 @@ def test_differences_are_told_in_words():
       ' sign alone, for one seed has no spread.']
 
 
+def test_nets_that_two_runs_share_are_the_same():
+  again = make_entry('B', *make_nets('CNN', 0, 0.9, role='teacher'),
+                     *make_nets('SNN', 8, 0.7, 0.5),
+                     *make_nets('SNN', 4, 0.4))
+  rows = side_by_side.make_change_table([FIRST, again]).rows
+  assert [row[-1] for row in rows] == [
+      'same nets', 'same nets', '+0.0 ± 20.0']
+  assert side_by_side.say_changes([FIRST, again]) == [
+      'On test, SNN of B against that of A: level at 1 of 1 width, +0.0 ± 20.0'
+      ' points (width 8).']
+
+
 def test_scores_have_a_column_for_the_run():
   table = side_by_side.make_score_table([FIRST, SECOND])
   assert table.header[:3] == ('run', 'model', 'width') and table.words == 2
