@@ -18,7 +18,7 @@ from . import app
 
 _ONLY = flags.DEFINE_list(
     'only', [], 'Which of family, matmul, teacher, cache, streaming, frames,'
-    ' speech, widths, devices; all if empty.'
+    ' speech, widths, devices, memory; all if empty.'
 )
 
 
@@ -41,7 +41,15 @@ def has_torch() -> bool:
 
 
 def _topics(torch: bool) -> dict[str, Callable[[], list[dict[str, str]]]]:
-  from .benchmarks import family, growth, matmul, speech, streaming, teacher  # noqa: PLC0415
+  from .benchmarks import (  # noqa: PLC0415
+      family,
+      growth,
+      matmul,
+      memory,
+      speech,
+      streaming,
+      teacher,
+  )
 
   return {
       'matmul': lambda: matmul.compare(torch=torch),
@@ -54,6 +62,7 @@ def _topics(torch: bool) -> dict[str, Callable[[], list[dict[str, str]]]]:
       'speech': speech.measure_speech,
       'widths': growth.grow_widths,
       'devices': growth.grow_devices,
+      'memory': memory.compare,
   }
 
 
