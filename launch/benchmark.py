@@ -18,7 +18,7 @@ from . import app
 
 _ONLY = flags.DEFINE_list(
     'only', [], 'Which of family, matmul, teacher, cache, streaming, frames,'
-    ' speech, widths, devices, keeping; all if empty.'
+    ' speech, widths, devices, keeping, memory; all if empty.'
 )
 
 
@@ -46,6 +46,7 @@ def _topics(torch: bool) -> dict[str, Callable[[], list[dict[str, str]]]]:
     growth,
     keeping,
     matmul,
+    memory,
     speech,
     streaming,
     teacher,
@@ -63,6 +64,7 @@ def _topics(torch: bool) -> dict[str, Callable[[], list[dict[str, str]]]]:
       'widths': growth.grow_widths,
       'devices': growth.grow_devices,
       'keeping': keeping.compare,
+      'memory': memory.compare,
   }
 
 

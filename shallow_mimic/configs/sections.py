@@ -83,7 +83,8 @@ class Data(Section):
     transfer: transfer sets by name, see `data.sources.transfer`.
     speech: see `Speech`.
     folds: of the training inputs, for targets by teachers that held them out.
-    memory_gib: inputs of a family that take more are streamed from disk.
+    memory_gib: inputs and targets of a family that take more are streamed from
+      disk.
     input_shape: with `classes` and `examples`: only for a plan made before the
       data are there.
     classes: see `input_shape`.

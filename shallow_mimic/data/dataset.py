@@ -19,7 +19,7 @@ from shallow_mimic.data.preprocessing import NONE, Preprocessing, as_float
 from shallow_mimic.data.utterances import Sequences, check_sequences
 from shallow_mimic.runs import files
 
-_CHUNK_ROWS = 4096
+_CHUNK_BYTES = 1 << 26
 
 
 class Examples(NamedTuple):
@@ -259,8 +259,9 @@ def _first_not_finite(x: np.ndarray) -> int | None:
   """First row with a value that float32 cannot hold, or None."""
   if x.dtype.kind != 'f':
     return None
-  for start in range(0, len(x), _CHUNK_ROWS):
-    rows = x[start:start + _CHUNK_ROWS]
+  size = max(1, _CHUNK_BYTES // max(1, x[:1].nbytes))
+  for start in range(0, len(x), size):
+    rows = x[start:start + size]
     with np.errstate(over='ignore'):
       finite = np.isfinite(rows.astype(np.float32, copy=False))
     whole = np.all(finite.reshape(len(rows), -1), axis=1)

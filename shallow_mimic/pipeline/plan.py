@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -11,15 +10,18 @@ import jax
 import jax.numpy as jnp
 
 from shallow_mimic import configs, ensembles, errors, models, students, teachers
-from shallow_mimic.data import Shapes, find_shapes, find_source, mixtures
-from shallow_mimic.pipeline import plan_tables, registered, validation
+from shallow_mimic.data import Shapes, find_shapes, mixtures
+from shallow_mimic.pipeline import (
+  plan_memory,
+  plan_tables,
+  registered,
+  validation,
+)
 from shallow_mimic.teachers import realignment
 from shallow_mimic.training import family
 
 # A step is a forward pass and about twice as much again going backward.
 _STEP_FACTOR = 3
-# Parameters, moments, and the best parameters so far.
-_COPIES = {'adam': 4, 'muon': 3, 'sgd': 3}
 # Share of the matmul peak that training steps were measured to reach.
 _EFFICIENCY = 0.35
 
@@ -65,13 +67,15 @@ class Parts(NamedTuple):
   final: list[family.Member]
 
 
-def make_plan(config: configs.Given, shapes: Shapes, rate: float) -> str:
+def make_plan(config: configs.Given, shapes: Shapes, rate: float,
+              start_up: float) -> str:
   """The whole plan as text.
 
   Args:
     config: see `configs.default_config`.
     shapes: of the data.
     rate: multiply-adds a second, see `matmul_rate`.
+    start_up: bytes of Python and JAX, see `plan_memory.measure_start_up`.
 
   Raises:
     UserError: the configuration is wrong, or a net does not fit the data.
@@ -85,7 +89,7 @@ def make_plan(config: configs.Given, shapes: Shapes, rate: float) -> str:
   phases = {'search': parts.search, 'students': parts.final}
   buckets = {phase: _make_buckets(config, members, shapes)
              for phase, members in phases.items()}
-  memory = _describe_memory(config, shapes, rows, groups, buckets)
+  memory = _count_memory(config, shapes, parts, rows, start_up)
   work = _measure_work(config, shapes, parts, rows)
   source = f'{config.data.source} {config.data.name}'.rstrip()
   return '\n'.join([
@@ -96,8 +100,8 @@ def make_plan(config: configs.Given, shapes: Shapes, rate: float) -> str:
       *plan_tables.make_loss_table(parts.final), '',
       *[line for phase in phases for line in plan_tables.make_bucket_table(
           phase, buckets[phase], config.students.batch, jax.default_backend(),
-          _COPIES[config.students.optimizer])],
-      '', f'memory    {memory}',
+          plan_memory.COPIES[config.students.optimizer])],
+      '', *plan_memory.make_memory_table(memory),
       '', *plan_tables.make_work_table(work, rate * _EFFICIENCY),
       f'at {_EFFICIENCY:.0%} of this machine\'s {2 * rate / 1e9:.0f} GFLOP/s',
       *registered.say_registered(config),
@@ -120,10 +124,10 @@ def _net(member: family.Member, shapes: Shapes) -> models.Net:
   return family.member_net(member, shapes.input_shape, shapes.classes)
 
 
-def _make_buckets(config, members, shapes):
+def _make_buckets(config, members, shapes, batch=0):
   return family.make_buckets(
       members, shapes.input_shape, shapes.classes,
-      batch=config.students.batch, waste=config.students.waste)
+      batch=batch or config.students.batch, waste=config.students.waste)
 
 
 def _set_rows(config: configs.Config, shapes: Shapes) -> dict[str, int | None]:
@@ -137,18 +141,19 @@ def _set_rows(config: configs.Config, shapes: Shapes) -> dict[str, int | None]:
   return rows
 
 
-def _labelled_rows(config: configs.Config, rows: Mapping[str, int | None]
-                   ) -> dict[str, int]:
-  """How many inputs each ensemble labels, as far as this is known."""
+def _labelled_sets(config: configs.Config, rows: Mapping[str, int | None]
+                   ) -> dict[str, dict[str, int]]:
+  """How many inputs each ensemble labels of each set that is known."""
   return {name: _count_rows(texts, rows)
           for name, texts in students.find_taught(config).items()}
 
 
 def _count_rows(texts, rows):
-  """How many inputs some texts name in all, of the sets that are known."""
+  """How many inputs some texts name of each set that is known."""
   known = {name: count or 10**12 for name, count in rows.items()}
-  return sum(count for name, count in mixtures.make_layout(texts, known).sets
-             if rows[name])
+  return {name: count
+          for name, count in mixtures.make_layout(texts, known).sets
+          if rows[name]}
 
 
 def _measure_work(config: configs.Config, shapes: Shapes, parts: Parts,
@@ -166,13 +171,19 @@ def _measure_work(config: configs.Config, shapes: Shapes, parts: Parts,
       **({'realign': float(_realign_work(config, once))}
          if config.data.speech.realign else {}),
       'logits': float(sum(
-          count * (1 + config.ensembles[name].mirror)
-          * sum(once(ensembles.pick_members(parts.teachers, text))
-                for text in config.ensembles[name].members)
-          for name, count in _labelled_rows(config, rows).items())),
+          sum(sets.values()) * once(_list_labellers(config, parts, name))
+          for name, sets in _labelled_sets(config, rows).items())),
       'search': float(steps * section.search_steps * once(parts.search)),
       'students': float(steps * section.steps * once(parts.final)),
   }
+
+
+def _list_labellers(config, parts, name):
+  """The members of an ensemble, once more where it looks at mirror images."""
+  ensemble = config.ensembles[name]
+  members = [member for text in ensemble.members
+             for member in ensembles.pick_members(parts.teachers, text)]
+  return members * (1 + ensemble.mirror)
 
 
 def _realign_work(config, once):
@@ -182,32 +193,33 @@ def _realign_work(config, once):
           * recipe.batch * once([member]))
 
 
-def _count_inputs(config, rows):
-  """The most inputs that teachers or students train on, as far as known."""
-  texts = [[group.inputs] for group in config.teachers.values()]
-  texts.append([curve.inputs for curve in config.students.curves.values()])
-  return max(_count_rows(some, rows) for some in texts)
+def _count_memory(config: configs.Config, shapes: Shapes, parts: Parts,
+                  rows: Mapping[str, int | None],
+                  start_up: float) -> list[plan_memory.Stage]:
+  """What each stage takes, in that part of it that takes most."""
+  counter = plan_memory.Counter(
+      config, shapes, jax.default_backend(), start_up)
 
+  def count(name, members, section, steps):
+    texts = [mixtures.split_fold(m.mixture)[0] for m in members]
+    return counter.count_family(plan_memory.Trained(
+        name, members,
+        _make_buckets(config, members, shapes, section.batch), section,
+        min(section.eval_every, steps), sum(_count_rows(texts, rows).values())))
 
-def _describe_memory(config, shapes, rows, groups, buckets):
-  """Bytes of what lies on the device at a time, and of what is streamed."""
   section = config.students
-  state = max(
-      (plan_tables.count_state(phase, _COPIES[section.optimizer])
-       for phase in buckets.values()), default=0)
-  deep = max((
-      _COPIES[group.optimizer] * (group.together or group.members)
-      * models.count_parameters(groups[name][0])
-      for name, group in config.teachers.items()), default=0)
-  # Frames are kept once; their neighbours are gathered.
-  context = (2 * config.data.speech.reach + 1
-             if find_source(config.data).speech else 1)
-  data = _count_inputs(config, rows) * math.prod(shapes.input_shape) / context
-  streamed = 4 * data > config.data.memory_gib * 2 ** 30
-  cached = shapes.classes * sum(_labelled_rows(config, rows).values())
-  shown = [f'{plan_tables.name_size(count)} of {what}' for count, what in (
-      (state, 'students'), (deep, 'teachers'),
-      (data, 'inputs' + ', streamed from disk' * streamed),
-      (cached, 'cached logits'))]
-  return (', '.join(shown)
-          + ' (nets: parameters, optimiser and the best parameters)')
+  return [
+      counter.count_data(rows),
+      *plan_memory.keep_largest(
+          count(f'teachers {name}',
+                parts.teachers[name][:group.together or group.members],
+                group, group.steps)
+          for name, group in config.teachers.items()),
+      *plan_memory.keep_largest(
+          counter.count_labels(
+              f'logits {name} {key}', size,
+              [_net(m, shapes) for m in _list_labellers(config, parts, name)])
+          for name, sets in _labelled_sets(config, rows).items()
+          for key, size in sets.items()),
+      count('search', parts.search, section, section.search_steps),
+      count('students', parts.final, section, section.steps)]

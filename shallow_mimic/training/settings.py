@@ -15,8 +15,8 @@ class Settings:
 
   `eval_every` steps lie between two looks at dev; `waste` is the share of
   work that padding may cost; a checkpoint is written when `save_seconds`
-  have passed since the last one, and at the end. Inputs of more than
-  `memory_gib` are streamed from disk.
+  have passed since the last one, and at the end. Inputs and targets of more
+  than `memory_gib` are streamed from disk.
   """
 
   recipe: Recipe
@@ -36,7 +36,7 @@ class Settings:
 
   @property
   def memory(self) -> float:
-    """Bytes of inputs that may be in memory."""
+    """Bytes of inputs and targets that may be in memory."""
     return self.memory_gib * 2 ** 30
 
 

@@ -1,5 +1,9 @@
 """Tests of the plan: the paper's sizes, before anything is done."""
 
+import itertools
+import re
+
+import numpy as np
 import pytest
 import tiny_experiment
 
@@ -11,7 +15,7 @@ from launch.configs import (
   timit_sample,
 )
 from shallow_mimic import configs, errors, models
-from shallow_mimic.pipeline import plan_tables
+from shallow_mimic.pipeline import plan_memory, plan_tables
 from shallow_mimic.pipeline.plan import (
   Shapes,
   _make_buckets,
@@ -19,19 +23,36 @@ from shallow_mimic.pipeline.plan import (
   make_plan,
   stated_shapes,
 )
+from shallow_mimic.training import fit
 
-RATE = 1e10
+RATE, START_UP = 1e10, 0.2e9
 
 
 def plan(config, shapes=None):
   return make_plan(
-      config, shapes or stated_shapes(config), RATE)
+      config, shapes or stated_shapes(config), RATE, START_UP)
 
 
 def sizes(text, model):
   """(architecture, parameters) of a model's lines."""
   return [tuple(line.split()[1:3]) for line in text.splitlines()
           if line.split()[:1] == [model]]
+
+
+def read_memory(text):
+  """Columns of the memory table by the stage's name, and the last line."""
+  lines = text.splitlines()
+  start = next(i for i, line in enumerate(lines) if line.startswith('memory '))
+  stop = next(i for i, line in enumerate(lines) if line.startswith('peak '))
+  heads = ['inputs', 'targets', 'nets', 'at work', 'base', 'in all']
+  ends = [lines[start].index(head) + len(head) for head in heads]
+  table = {}
+  for line in lines[start + 1:stop]:
+    cells = [line[a:b].strip() for a, b in itertools.pairwise(
+        [ends[0] - 8, *ends])]
+    table[re.split('  +', line)[0]] = dict(zip(heads, cells, strict=True)) | {
+        'streamed': 'streamed from disk' in line}
+  return table, lines[stop]
 
 
 def make_timit():
@@ -144,13 +165,38 @@ def test_memory_by_hand():
   parts = _make_parts(config, shapes)
   buckets = _make_buckets(config, parts.search, shapes)
   assert plan_tables.count_state(buckets, 4) == 8 * 43 * 4
-  # 8·43·16, 2·139·16, 4e6·4 and 3e6·4 bytes.
-  assert ('memory    5.50kB of students, 4.45kB of teachers, 16.00MB of inputs,'
-          ' 12.00MB of cached logits') in text
   assert 'inputs    train 1,000,000, transfer ?' in text
+  table, peak = read_memory(text)
+  # Two look at 400 inputs of dev, or ten layers of units at a batch of 16.
+  assert table == {
+      # (1,000,000 + 400) · 4 numbers of 4 bytes, read and split.
+      'data': dict(zip(table['data'], (
+          '32.0MB', '', '', '100.0MB', '200.0MB', '332.0MB', False),
+                       strict=True)),
+      # (1e6 + 400)·4·4; 2·139·4·2·4; look: 2·2·400·(16 + 3)·4.
+      'teachers DNN': dict(zip(table['data'], (
+          '16.01MB', '', '8.90kB', '121.6kB', '500.0MB', '516.1MB', False),
+                               strict=True)),
+      # 2·139·4·2; parts: 3·25·3·4, 512·(2·4 + 2·16 + 4·2·3)·4.
+      'logits EDNN train': dict(zip(table['data'], (
+          '', '', '2.22kB', '132.0kB', '500.0MB', '500.1MB', False),
+                                    strict=True)),
+      # 8·43·4·2·4; look: 2·8·400·(5 + 3)·4; targets 1e6·3·4.
+      'search': dict(zip(table['data'], (
+          '16.01MB', '12.00MB', '11.01kB', '204.8kB', '500.0MB', '528.2MB',
+          False), strict=True)),
+      'students': dict(zip(table['data'], (
+          '16.01MB', '12.00MB', '11.01kB', '204.8kB', '500.0MB', '528.2MB',
+          False), strict=True))}
+  assert peak == ('peak      528.2MB in students; the base is Python, JAX and'
+                  ' compiled programs')
+  config.logits.dtype = 'float16'
+  assert read_memory(plan(config, shapes))[0]['search']['targets'] == '6.00MB'
   config.teachers.DNN.architecture = '10k-10k'
-  # 2 teachers × (4·10k + 10k + 10k·10k + 10k + 10k·3 + 3) × 4 copies × 4 bytes
-  assert ' 3.20GB of teachers' in plan(config, shapes)
+  # 2 teachers × (4·10k + 10k + 10k·10k + 10k + 10k·3 + 3) × 8 copies × 4 bytes
+  table, peak = read_memory(plan(config, shapes))
+  assert table['teachers DNN']['nets'] == '6.41GB'
+  assert peak.startswith('peak      7.05GB in teachers DNN;')
 
 
 def test_inputs_that_are_streamed_are_told():
@@ -158,12 +204,25 @@ def test_inputs_that_are_streamed_are_told():
   config.data.transfer = {'views': {'kind': 'views', 'copies': 3},
                           'unused': {'kind': 'views', 'copies': 500}}
   config.students.curves['SNN-MIMIC'].inputs = 'train+views[:1500000]'
-  config.data.memory_gib = 0.04  # 42.9 MB
-  text = plan(config, Shapes((4,), 3, 10**6))
-  assert ' 40.0MB of inputs, ' in text
-  config.data.memory_gib = 0.03
-  text = plan(config, Shapes((4,), 3, 10**6))
-  assert ' 40.0MB of inputs, streamed from disk, ' in text
+  config.data.memory_gib = 0.07  # 75.2 MB
+  shapes = Shapes((4,), 3, 10**6)
+  table, _ = read_memory(plan(config, shapes))
+  assert (table['search']['inputs'], table['search']['targets']) == (
+      '40.0MB', '30.0MB')
+  assert not table['search']['streamed']
+  config.data.memory_gib = 0.06  # 64.4 MB: less than both are together.
+  config.students.eval_every = config.students.search_steps = 20
+  table, _ = read_memory(plan(config, shapes))
+  assert [name for name in table if table[name]['streamed']] == [
+      'search', 'students']
+  # Four windows of two steps of two streams of 16 inputs, and dev.
+  assert table['search']['inputs'] == '10.50kB'
+  assert table['search']['targets'] == '3.07kB'
+  # A window has room for two steps of 2 · 2²¹ · 16 bytes, not for four.
+  config.students.steps = config.students.search_steps = 40
+  config.students.eval_every, config.students.batch = 40, 2 ** 20
+  table, _ = read_memory(plan(config, shapes))
+  assert table['search']['inputs'] == '268.4MB'
 
 
 def test_a_limit_and_a_dev_split_are_taken_off():
@@ -182,9 +241,36 @@ def test_a_limit_and_a_dev_split_are_taken_off():
 
 def test_frames_are_counted_without_their_neighbours():
   config, shapes = make_timit()
-  assert ' 7.38GB of inputs' in plan(config, shapes)
+  config.data.memory_gib, config.data.dev = 10.0, 0
+  table, _ = read_memory(plan(config, shapes))
+  assert table['students']['inputs'] == '7.38GB'
   config.data.source = 'timit'
-  assert ' 492.0MB of inputs' in plan(config, shapes)
+  table, _ = read_memory(plan(config, shapes))
+  assert table['students']['inputs'] == '492.0MB'
+
+
+@pytest.mark.parametrize('optimizer, platform, copies', [
+    ('adam', 'cpu', 8), ('sgd', 'cpu', 6), ('muon', 'cpu', 6),
+    ('adam', 'gpu', 5), ('sgd', 'gpu', 4), ('muon', 'gpu', 5)])
+def test_what_stands_beside_the_nets(monkeypatch, optimizer, platform, copies):
+  monkeypatch.setattr('jax.default_backend', lambda: platform)
+  config = tiny_experiment.make_config()
+  config.students.optimizer, config.students.widths = optimizer, (1000,)
+  table, _ = read_memory(plan(config, Shapes((4,), 3, 60)))
+  count = 4 * (4 * 1000 + 1000 + 1000 * 3 + 3)  # Two curves, two seeds.
+  assert table['students']['nets'] == plan_memory.name_bytes(
+      4 * count * copies)
+
+
+def test_dispatches_are_those_of_training():
+  assert plan_memory._DISPATCHES == fit._DISPATCHES
+
+
+def test_start_up_is_what_this_process_has():
+  before = plan_memory.measure_start_up()
+  held = np.ones(10 ** 8, np.uint8)
+  assert plan_memory.measure_start_up() - before == pytest.approx(
+      held.nbytes, rel=0.1)
 
 
 def test_realignment_trains_one_teacher_more_each_round():
@@ -193,7 +279,7 @@ def test_realignment_trains_one_teacher_more_each_round():
   config.teachers.DNN.members = 2
   config.data.speech.realign = 3
   work = {line.split()[0]: float(line.split()[1])
-          for line in plan(config, shapes).splitlines()
+          for line in plan(config, shapes).partition('stage  ')[2].splitlines()
           if line.split()[:1] in (['teachers'], ['realign'])}
   assert work['realign'] == pytest.approx(1.5 * work['teachers'], rel=1e-2)
 
