@@ -47,7 +47,7 @@ def read_csv(records):
 
 @pytest.fixture(scope='module')
 def usual(tmp_path_factory):
-  directory = tmp_path_factory.mktemp('usual') / 'deeper' / 'report'
+  directory = tmp_path_factory.mktemp('usual') / 'report'
   records = report_records.make_records(widths=(64, 256))
   return write(directory, records), records
 

@@ -190,21 +190,22 @@ def test_a_home_folder_is_found(launch, npz, tmp_path, monkeypatch):
   assert (tmp_path / 'there' / 'config.json').exists()
 
 
-def test_work_directory_of_another_config(launch, finished):
+def test_what_would_throw_nets_away(launch, finished):
   npz, workdir = finished
   check_refused(
       launch(run.main, TINY, f'--config.data.path={npz}',
              f'--workdir={workdir}', '--config.seed=3'),
-      f'{workdir} belongs to another configuration (seed: there 0, now 3)')
+      f'config.seed: there 0, now 3: 18 trained nets of {workdir} (',
+      'would be thrown away; set that back, choose another --workdir, or say'
+      ' --redo=teachers: what no longer fits is moved into')
 
 
-@pytest.mark.parametrize('folder', ['teachers/DNN/params', 'logits/EDNN/train'])
-def test_flipped_bits(launch, finished, tmp_path, folder):
+@pytest.mark.parametrize('name', [
+    'teachers/DNN/0/params.npz', 'logits/EDNN/train/part-00002.npy'])
+def test_flipped_bits(launch, finished, tmp_path, name):
   npz, workdir = finished[0], tmp_path / 'run'
   shutil.copytree(finished[1], workdir)
-  pattern = 'd/*' if 'params' in folder else 'part-00002.npy'
-  path = max((workdir / folder).rglob(pattern),
-             key=lambda path: path.stat().st_size)
+  path = workdir / name
   data = bytearray(path.read_bytes())
   data[-3] ^= 16
   path.write_bytes(data)
