@@ -122,7 +122,7 @@ def _locale_texts(sources):
       # Our own `files.write_text` takes no encoding.
       if ((owner and called != 'files.write_text'
           and name in ('read_text', 'write_text'))
-          or (name == 'open' and not binary)):
+          or (name == 'open' and called != 'os.open' and not binary)):
         offences.append(f'{module}:{node.lineno} {called}')
   return offences
 

@@ -99,7 +99,7 @@ def write_checkpoint(
         os.replace(temporary, target)
       _drop_old(target.parent, step, keep)
     finally:
-      _clear_temporaries(target.parent)
+      _clear_temporaries(target.parent, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -262,10 +262,11 @@ def _drop_old(directory: pathlib.Path, step: int, keep: int) -> None:
     shutil.rmtree(directory / str(number))
 
 
-def _clear_temporaries(directory: pathlib.Path) -> None:
+def _clear_temporaries(directory: pathlib.Path, *,
+                       ignore_errors: bool = False) -> None:
   """Removes what a killed or failed write, or a replaced step, left behind."""
   for path in directory.glob('[0-9]*.tmp*'):
-    shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(path, ignore_errors=ignore_errors)
 
 
 def _named(tree: Any) -> dict[str, Any]:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import logging as std_logging
 import os
+import re
 import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +22,8 @@ import orbax.checkpoint as ocp
 from absl import logging
 
 from shallow_mimic.runs import refusals
+
+_PATIENCE = 10.0  # Seconds.
 
 
 def write_arrays(
@@ -138,14 +143,16 @@ def _open_orbax() -> Iterator[ocp.Checkpointer]:
 
 @contextlib.contextmanager
 def _ignore_stragglers() -> Iterator[None]:
-  """Silences what threads and futures say of a block that failed.
+  """Silences what Orbax's helpers say of a block that failed.
 
-  And afterwards, too: that is when they find that nobody waits for them.
+  Its threads are waited for. Its futures, coroutines and event loops, and the
+  threads of TensorStore, find only later that nobody waits for them: then it
+  stays silent.
   """
   hook, asyncio = sys.unraisablehook, std_logging.getLogger('asyncio')
 
   def tell(unraisable: Any) -> None:
-    if str(unraisable.exc_value) != 'Event loop is closed':
+    if not re.search('Event loop is closed|_ssock', str(unraisable.exc_value)):
       hook(unraisable)
 
   def heard(record: std_logging.LogRecord) -> bool:
@@ -153,6 +160,14 @@ def _ignore_stragglers() -> Iterator[None]:
 
   sys.unraisablehook = tell
   asyncio.addFilter(heard)
-  yield
+  try:
+    yield
+  except Exception:
+    warnings.filterwarnings(
+        'ignore', 'coroutine .* was never awaited|unclosed event loop')
+    for thread in threading.enumerate():
+      if type(thread).__module__.startswith('orbax'):
+        threading.Thread.join(thread, _PATIENCE)  # Theirs raises.
+    raise
   sys.unraisablehook = hook
   asyncio.removeFilter(heard)

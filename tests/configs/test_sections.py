@@ -271,11 +271,10 @@ def test_a_tree_of_json_is_read_back():
   assert configs.read_config(fields.to_tree(config)) == config
 
 
-def test_constants_are_written_where_there_are_some():
+def test_constants_are_written_as_numbers():
   config = tiny_experiment.make_config()
   curve = configs.to_json(config)['students']['curves']['SNN']
-  # Work directories made before there were constants stay valid.
-  assert 'constants' not in curve and curve['weights'] == []
+  assert curve['constants'] == {} and curve['weights'] == []
   config.students.curves.SNN.constants = {'gamma': 2, 'beta': np.float32(0.5)}
   assert configs.to_json(config)['students']['curves']['SNN']['constants'] == {
       'beta': 0.5, 'gamma': 2}

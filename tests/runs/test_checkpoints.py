@@ -1,6 +1,9 @@
+import contextlib
+import gc
 import json
 import os
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -11,13 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import places
 import pytest
 from absl import logging
 
 from shallow_mimic import errors
-from shallow_mimic.runs import checkpoints, orbax_arrays
+from shallow_mimic.runs import checkpoints, orbax_arrays, refusals
 
+AGAIN = ', then run the same command again: what was finished is kept'
 _ROOT = str(places.ROOT)
 
 
@@ -137,9 +142,9 @@ def test_steps_are_numbers_in_order(directory):
 
 def test_relative_path(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  checkpoints.write_checkpoint('run/c', 1, small(1))
-  assert checkpoints.steps(tmp_path / 'run/c') == [1]
-  assert_same_bits(checkpoints.read_checkpoint('run/c', small(0)),
+  checkpoints.write_checkpoint('c', 1, small(1))
+  assert checkpoints.steps(tmp_path / 'c') == [1]
+  assert_same_bits(checkpoints.read_checkpoint('c', small(0)),
                    (1, small(1)))
 
 
@@ -476,8 +481,9 @@ def test_directory_that_cannot_be_made(tmp_path):
   (tmp_path / 'file').write_text('', encoding='utf-8')
   with pytest.raises(errors.UserError) as caught:
     checkpoints.write_checkpoint(tmp_path / 'file' / 'c', 1, small(1))
-  assert str(caught.value).startswith(
-      f'cannot write {tmp_path}/file/c/1: Not a directory; free some space or'
+  assert str(caught.value) == (
+      f'cannot write {tmp_path}/file/c/1: Not a directory; move the file'
+      f' {tmp_path}/file away{AGAIN}'
   )
 
 
@@ -485,11 +491,114 @@ def test_directory_that_cannot_be_listed(tmp_path, monkeypatch):
   def refuse(path):
     raise PermissionError(13, 'Permission denied')
   monkeypatch.setattr(os, 'scandir', refuse)
-  with pytest.raises(errors.UserError) as caught:
+  with pytest.raises(refusals.RefusedError) as caught:
     checkpoints.steps(tmp_path)
   assert str(caught.value) == (
-      f'cannot read {tmp_path}: Permission denied; check its permissions'
+      f'cannot read {tmp_path}: Permission denied; get the right to read'
+      f' {tmp_path}, or choose another folder{AGAIN}'
   )
+
+
+@contextlib.contextmanager
+def few_files(count):
+  """As many more files can be opened by this process, and no more."""
+  opened = []
+  soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+  resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+  try:
+    with contextlib.suppress(OSError):
+      while True:
+        opened.append(os.open(os.devnull, os.O_RDONLY))
+    for file in opened[:count]:
+      os.close(file)
+    del opened[:count]
+    yield
+  finally:
+    for file in opened:
+      os.close(file)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+FEW = 'Too many open files; raise the limit on open files (`ulimit -n`, now 64)'
+
+
+# One more each time: opening fails here, in Orbax, in asyncio, in TensorStore.
+def test_too_many_open_files_are_not_damage(directory, warnings_seen):
+  """No older step is used, and no finished one is to be deleted."""
+  refused = 0
+  for count in range(99):
+    try:
+      with few_files(count):
+        found = checkpoints.read_checkpoint(directory, small(0))
+    except refusals.RefusedError as error:
+      assert FEW in str(error)
+      refused += 1
+    else:
+      break
+  assert refused > 3
+  assert_same_bits(found, (20, small(20)))
+  assert warnings_seen == []
+
+
+def test_too_many_open_files_keep_what_was_written(directory):
+  refused = 0
+  for count in range(99):
+    try:
+      with few_files(count):
+        checkpoints.write_checkpoint(directory, 30, small(30))
+    except refusals.RefusedError as error:
+      assert str(error) == f'cannot write {directory}/30: {FEW}{AGAIN}'
+      assert [name for name in names_in(directory) if name.isdigit()] == [
+          '10', '20']
+      refused += 1
+    else:
+      break
+  assert refused > 3
+  assert names_in(directory) == ['20', '30']
+
+
+@pytest.mark.parametrize('error', [
+    MemoryError('std::bad_alloc'), RuntimeError("can't start new thread")])
+def test_a_machine_without_memory_or_threads_is_not_damage(
+    directory, warnings_seen, monkeypatch, error):
+  def restore(*args, **kwargs):
+    raise error
+  monkeypatch.setattr(ocp.Checkpointer, 'restore', restore)
+  with pytest.raises(type(error), match=re.escape(str(error))):
+    checkpoints.read_checkpoint(directory, small(0))
+  assert warnings_seen == []
+
+
+@pytest.mark.parametrize('leaves', [1, 60])
+def test_what_is_deleted_during_a_write_is_not_made_again(
+    tmp_path, capfd, monkeypatch, leaves):
+  """Nor told of in a hundred lines of threads and futures."""
+  tree = {f'x{number}': np.ones((40, 30)) for number in range(leaves)}
+  root, save = tmp_path / 'run', ocp.Checkpointer.save
+
+  def delete_first(self, *args, **kwargs):
+    os.replace(root, tmp_path / 'moved')
+    shutil.rmtree(tmp_path / 'moved')
+    return save(self, *args, **kwargs)
+
+  root.mkdir()
+  checkpoints.write_checkpoint(root / 'c', 1, tree)
+  monkeypatch.setattr(ocp.Checkpointer, 'save', delete_first)
+  with pytest.raises(refusals.RefusedError) as caught:
+    checkpoints.write_checkpoint(root / 'c', 2, tree)
+  assert str(caught.value) == (
+      f'cannot write {root}/c/2: No such file or directory; {root} was deleted'
+      ' or moved: put it back, or run the same command again to make it anew')
+  del caught
+  gc.collect()  # Futures tell of themselves as they go.
+  assert not root.exists()
+  assert capfd.readouterr() == ('', '')
+
+
+def test_no_folder_above_the_directory_is_made(tmp_path):
+  with pytest.raises(errors.UserError, match=f'{tmp_path}/gone was deleted'):
+    checkpoints.write_checkpoint(tmp_path / 'gone' / 'c', 1, small(1))
+  assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize('size', [30_000, 30, 10_000_000])
@@ -550,7 +659,8 @@ while True:
     def count(event, arguments):
       global seen
       if event.startswith(('os.', 'open', 'shutil.')) and any(
-          str(copy) in str(argument) for argument in arguments):
+          place in str(argument) for argument in arguments
+          for place in (str(copy), '/proc/self/fd')):
         seen += 1
         if seen == kill_at:
           os.kill(os.getpid(), signal.SIGKILL)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from shallow_mimic import errors
-from shallow_mimic.runs import files
+from shallow_mimic.runs import files, refusals
 
 
 def fail_with(code):
@@ -25,7 +25,7 @@ def names_in(folder):
 
 
 def test_write_bytes_makes_its_folder_and_leaves_nothing_else(tmp_path):
-  path = tmp_path / 'a' / 'b' / 'file'
+  path = tmp_path / 'a' / 'file'
   files.write_bytes(path, b'one')
   files.write_bytes(path, b'two')
   assert path.read_bytes() == b'two'
@@ -204,8 +204,61 @@ def test_read_array_refuses_archives_and_pickles(tmp_path):
   with pytest.raises(errors.UserError, match='an archive, not one array'):
     files.read_array(tmp_path / 'a.npz')
   np.save(tmp_path / 'b.npy', np.array([None]), allow_pickle=True)
-  with pytest.raises(errors.UserError, match='allow_pickle=False'):
+  with pytest.raises(errors.UserError, match='Python objects'):
     files.read_array(tmp_path / 'b.npy')
+
+
+def test_read_array_of_a_damaged_shape_is_not_out_of_memory(tmp_path):
+  path = tmp_path / 'a.npy'
+  files.write_array(path, np.arange(4.0))
+  data = path.read_bytes()
+  path.write_bytes(data.replace(b'(4,), }', b'(' + b'9' * 14 + b',), }')[:192])
+  with pytest.raises(errors.UserError, match='; delete it and run again'):
+    files.read_array(path)
+
+
+def test_no_folder_above_its_own_is_made(tmp_path):
+  """A work directory that a user deletes during a run stays deleted."""
+  with pytest.raises(refusals.RefusedError) as caught:
+    files.write_bytes(tmp_path / 'run' / 'data' / 'x', b'x')
+  assert str(caught.value) == (
+      f'cannot write {tmp_path}/run/data/x: No such file or directory;'
+      f' {tmp_path}/run was deleted or moved: put it back, or run the same'
+      ' command again to make it anew')
+  assert names_in(tmp_path) == []
+
+
+READERS = [files.read_json, files.read_array,
+           lambda path: files.read_arrays(path, {}),
+           lambda path: files.find_damaged(path.parent, {path.name: ''})]
+
+
+@pytest.mark.parametrize('read', READERS)
+@pytest.mark.parametrize('code', [
+    errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.EIO,
+    errno.ENOMEM, errno.ESTALE])
+def test_what_cannot_be_opened_is_not_damaged(
+    tmp_path, monkeypatch, read, code):
+  path = tmp_path / 'file'
+  path.write_bytes(b'')
+  monkeypatch.setattr('builtins.open', fail_with(code))
+  monkeypatch.setattr('io.open', fail_with(code))
+  with pytest.raises(refusals.RefusedError) as caught:
+    read(path)
+  assert str(caught.value).startswith(
+      f'cannot read {path}: {os.strerror(code)}; ')
+  assert 'delete' not in str(caught.value).replace('was deleted', '')
+
+
+@pytest.mark.parametrize('read', READERS)
+def test_what_is_out_of_memory_is_not_damaged(tmp_path, monkeypatch, read):
+  def refuse(*args, **kwargs):
+    raise MemoryError('no')
+
+  monkeypatch.setattr('builtins.open', refuse)
+  monkeypatch.setattr('io.open', refuse)
+  with pytest.raises(MemoryError, match=r'^no$'):
+    read(tmp_path / 'file')
 
 
 TREE = {'hidden': {'w': np.arange(6, dtype=np.float32).reshape(2, 3),

@@ -1,8 +1,11 @@
 """Tests of work directories: held by one, nothing outside, parts made once."""
 
+import errno
+import fcntl
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +13,7 @@ import pytest
 from work_dirs import flip_bit, list_names, read_all
 
 from shallow_mimic import errors
-from shallow_mimic.runs import files, kept, workdir
+from shallow_mimic.runs import files, kept, refusals, workdir
 from shallow_mimic.runs.workdir import Part
 
 CONFIG = {'seed': 0, 'data': {'name': 'a', 'path': ''},
@@ -82,10 +85,77 @@ def test_two_processes_do_not_share_a_work_directory(tmp_path):
     pass
 
 
-def test_a_directory_that_cannot_be_written_can_be_read(tmp_path):
-  (tmp_path / '.lock').mkdir()  # Stands for a file system that is read-only.
-  with workdir.hold(tmp_path):
+def refuse_with(code):
+  def refuse(*args):
+    raise OSError(code, os.strerror(code))
+  return refuse
+
+
+@pytest.mark.parametrize('code', [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_directory_that_cannot_be_written_can_be_read(
+    tmp_path, monkeypatch, code):
+  monkeypatch.setattr('builtins.open', refuse_with(code))
+  with workdir.hold(tmp_path, refuse_work):
     pass
+
+
+@pytest.mark.parametrize('code', [errno.EMFILE, errno.ENOSPC])
+def test_a_lock_that_cannot_be_had_now_is_refused(tmp_path, monkeypatch, code):
+  monkeypatch.setattr('builtins.open', refuse_with(code))
+  line = f'^cannot write {tmp_path}/.lock'
+  with pytest.raises(errors.UserError, match=line), workdir.hold(tmp_path):
+    pass
+
+
+@pytest.mark.parametrize('code', [
+    errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, code):
+  monkeypatch.setattr(fcntl, 'flock', refuse_with(code))
+  said = []
+  with workdir.hold(tmp_path, said.append):
+    assert said == [f'{tmp_path} cannot be locked ({os.strerror(code)}); let no'
+                    ' other run work there']
+
+
+def test_a_system_without_locks_is_told_of(tmp_path, monkeypatch, capsys):
+  monkeypatch.setitem(sys.modules, 'fcntl', None)
+  with workdir.hold(tmp_path):
+    assert capsys.readouterr().out == (
+        f'{tmp_path} cannot be locked (this system has no such locks); let no'
+        ' other run work there\n')
+
+
+def test_a_lock_that_another_process_left_is_nothing(tmp_path):
+  (tmp_path / '.lock').write_text('4711', encoding='utf-8')
+  with workdir.hold(tmp_path, refuse_work):
+    pass
+
+
+@pytest.mark.parametrize('error', [
+    errors.UserError('x is missing; delete it'), ValueError('Orbax'),
+    OSError(errno.ENOENT, 'No such file')])
+def test_a_directory_that_is_deleted_is_told_as_that(tmp_path, error):
+  root = tmp_path / 'run'
+  with pytest.raises(refusals.RefusedError) as caught, workdir.hold(root):
+    shutil.rmtree(root)
+    raise error
+  assert str(caught.value) == (
+      f'{root} was deleted or moved while a run was at work in it; put it back,'
+      ' or run the same command again to begin anew')
+  assert not root.exists()
+  with pytest.raises(type(error)), workdir.hold(root):
+    raise error
+
+
+@pytest.mark.parametrize('read', [
+    workdir.read_config, workdir.check_ours,
+    lambda root: workdir.write_config(root, CONFIG)])
+def test_a_configuration_that_cannot_be_opened_is_not_damaged(
+    tmp_path, monkeypatch, read):
+  workdir.write_config(tmp_path, CONFIG)
+  monkeypatch.setattr('io.open', refuse_with(errno.EACCES))
+  with pytest.raises(refusals.RefusedError, match='Permission denied; get'):
+    read(tmp_path)
 
 
 def test_a_path_that_is_a_file_is_no_work_directory(tmp_path):
