@@ -338,6 +338,15 @@ def test_a_cache_grows_by_what_is_missing(tmp_path, dataset, before, left):
   assert read_files(tmp_path / 'grown') == read_files(tmp_path / 'whole')
 
 
+def test_what_is_mended_is_as_large_as_it_was(tmp_path, dataset):
+  """Also for a run that wants less of it."""
+  write(tmp_path, dataset, rows=19)
+  before = read_files(tmp_path)
+  (tmp_path / 'part-00001.npy').unlink()
+  write(tmp_path, dataset, rows=7)
+  assert read_files(tmp_path) == before
+
+
 @pytest.mark.parametrize('fail_at', [1, 2])
 def test_killed_while_growing_ends_as_if_it_were_written_at_once(
     tmp_path, dataset, fail_at):

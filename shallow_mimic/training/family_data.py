@@ -74,6 +74,8 @@ def gather_family_data(members: Sequence[family.Member], dataset: Dataset,
   known = mixtures.set_sizes(dataset)
   sets = tuple(dict.fromkeys(m.mixture for m in members))
   layout = mixtures.end_utterances(mixtures.make_layout(sets, known), dataset)
+  used = {m.teacher for m in members}
+  targets = {name: theirs for name, theirs in targets.items() if name in used}
   aligned = _align(layout, targets)
   room = memory - (aligned.nbytes if aligned else 0)
   pool, labels = mixtures.gather(dataset, layout, room)

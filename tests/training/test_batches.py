@@ -145,6 +145,10 @@ def test_a_family_on_labels_carries_no_targets(tmp_path, monkeypatch):
   small.assert_same(*results[1:])
   window = make_windows([(0, 2)], 2, members, streamed(none))[0]
   assert window.targets.shape == (1, 1, small.CLASSES)
+  for data in (none.data, window):
+    np.testing.assert_array_equal(
+        batches.take_targets(data, 0, np.array([0, 17])),
+        np.zeros((2, small.CLASSES)))
 
 
 def test_targets_stay_in_half_precision_until_they_are_used(

@@ -66,8 +66,10 @@ def test_inputs_and_targets_are_streamed_together(tmp_path, memory, streamed):
 
 @pytest.mark.parametrize('memory', [np.inf, 0])
 def test_nets_on_labels_alone_have_no_targets(memory):
-  got = training.gather_family_data([LABELS], make_data(), {}, memory)
-  assert got.data.targets.shape == (1, 1, CLASSES)
+  """Whoever else may be taught."""
+  for targets in ({}, make_targets()):
+    got = training.gather_family_data([LABELS], make_data(), targets, memory)
+    assert got.data.targets.shape == (1, 1, CLASSES)
   # They count nothing towards what fits in memory.
   room = training.gather_family_data(
       [LABELS], make_data(), {}, TRAIN * FEATURES * 4)
@@ -76,9 +78,14 @@ def test_nets_on_labels_alone_have_no_targets(memory):
 
 @pytest.mark.parametrize('memory', [np.inf, 0])
 def test_caches_in_half_precision_stay_so(memory):
+  """Where some rows are not labelled, too."""
+  targets = make_targets(dtype=np.float16)
+  del targets['A']['train']
   got = training.gather_family_data(
-      [MIMIC], make_data(), make_targets(dtype=np.float16), memory)
+      [dataclasses.replace(MIMIC, mixture='views'), LABELS], make_data(),
+      targets, memory)
   assert got.data.targets.dtype == np.float16
+  assert np.isnan(got.data.targets[:, np.arange(TRAIN)]).all()
 
 
 def fit(targets, memory=np.inf):
