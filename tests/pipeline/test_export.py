@@ -207,8 +207,8 @@ def test_another_configuration(finished, tmp_path):
 def test_raw_inputs_of_unknown_type(finished, tmp_path):
   run = copy_run(finished, tmp_path)
   record = files.read_json(run[1] / 'data/dataset.json')
-  assert record.pop('raw_dtype') == 'float32'
-  files.write_json(run[1] / 'data/dataset.json', record)
+  assert record['raw_dtype'] == 'float32'
+  files.write_json(run[1] / 'data/dataset.json', record | {'raw_dtype': ''})
   digest = files.digest_file(run[1] / 'data/dataset.json')
   reseal(run[1] / 'data/done.json', lambda tree: tree | {
       'files': tree['files'] | {'dataset.json': digest}})
