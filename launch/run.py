@@ -29,8 +29,7 @@ _STAGES = flags.DEFINE_list(
 
 _REDO = flags.DEFINE_list(
     'redo', [], 'Stages whose trained nets may be replaced where they no longer'
-    ' fit; those are moved into DIR/old. Where all of a stage fits, all of it'
-    ' is moved there.')
+    ' fit; those are moved into DIR/old. Of those after them, too.')
 
 
 def choose_stages(words: Sequence[str] | None, known: Sequence[str], *,

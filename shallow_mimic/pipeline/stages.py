@@ -50,12 +50,10 @@ class Stage:
   Attributes:
     name: what a user calls it.
     parts: gives its parts; each is finished before it is asked for the next.
-    folders: of the work directory, where it is not the stage's name alone.
   """
 
   name: str
   parts: Callable[[Run], Parts]
-  folders: tuple[str, ...] = ()
 
 
 def run(config: configs.Given, directory: str | pathlib.Path, *,
@@ -71,8 +69,8 @@ def run(config: configs.Given, directory: str | pathlib.Path, *,
     config: see `configs.default_config`.
     directory: the work directory.
     stages: which stages, by their names in any order; None for all.
-    redo: stages whose nets may be moved aside, where they do not fit; where
-      all of them fit, the whole stage is moved aside.
+    redo: stages whose nets are moved aside where they do not fit, and made
+      anew.
     say: told a line for each stage.
 
   Returns:
@@ -96,9 +94,9 @@ def run(config: configs.Given, directory: str | pathlib.Path, *,
     here = Run(config, root, say, tuple(
         name for name in STAGES[STAGES.index(names[0]):]) if names else ())
     stale = changes.check_changes(here, [stage.name for stage in chosen])
-    for stage in again:
-      if stage.name not in stale:
-        _move_aside(here, stage)
+    for name in names:
+      if name not in stale:  # So after a stop: the same command goes on.
+        say(f'{name}: no net is to be replaced')
     workdir.write_config(root, registered.make_identity(config))
     if chosen[0].name != 'data':
       workdir.require(root / 'data', 'data')
@@ -163,14 +161,6 @@ def choose_stages(names: Sequence[str]) -> list[Stage]:
   if not names:
     raise errors.UserError(f'no stage is named; name one or more of {known}')
   return [stage for stage in _STAGES if stage.name in names]
-
-
-def _move_aside(run: Run, stage: Stage) -> None:
-  """Moves all that a stage has made aside."""
-  for name in stage.folders or (stage.name,):
-    if (run.root / name).exists():
-      run.say(f'{stage.name}: what was there is now'
-              f' {workdir.move_aside(run.root, run.root / name)}')
 
 
 def read_data(run: Run) -> Parts:
@@ -362,11 +352,11 @@ def digest_records(records: Sequence[Record]) -> str:
 
 _STAGES = (
     Stage('data', read_data),
-    Stage('teachers', train_teachers, ('realignments', 'teachers')),
+    Stage('teachers', train_teachers),
     Stage('ensembles', average_teachers),
     Stage('logits', cache_logits),
     Stage('students', train_students),
     Stage('latencies', measure_latencies),
-    Stage('curves', draw_curves, ('report',)),
+    Stage('curves', draw_curves),
 )
 STAGES = tuple(stage.name for stage in _STAGES)

@@ -30,9 +30,8 @@ def make_section():
 def make_dataset():
   part = Examples(np.zeros((6, 4), np.float32), np.zeros(6, np.int32))
   return Dataset(name='made', classes=3, train=part, dev=part, test=part,
-                 transfer={}, preprocessing={},
-                 digests={'train': 'a', 'dev': 'b'},
-                 fitted=None)
+                 transfer={}, preprocessing={}, fitted=None,
+                 digests={'train': 'a', 'dev': 'b'})
 
 
 def make_members(section, **options):
