@@ -110,7 +110,7 @@ def answer(process: subprocess.Popen,
   began = time.monotonic()
   for place, signum in enumerate(signums):
     if place:  # Else the kernel may make one of two.
-      time.sleep(0.3)
+      time.sleep(1.0)
     process.send_signal(signum)
   _, stderr = process.communicate(timeout=60)
   return process.returncode, stderr, time.monotonic() - began
