@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 import tensorstore
 
@@ -111,7 +111,8 @@ class Reference:
                if path in self.end and path not in self.loose
                and digest != self.end[path]]
     extra = [f'{path} is not of this run' for path in end
-             if path not in self.end and (strict or is_kept(root, path))]
+             if path not in self.end and (
+                 strict or is_kept(root, path, self.end))]
     found = sorted(missing + changed + extra)
     return [said for said in found if strict or not is_aside(said)]
 
@@ -121,15 +122,21 @@ class Reference:
     there = digest_files(root)
     return [f'{path} is still the damaged one'
             for path, digest in planted.items()
-            if there.get(path) == digest and is_kept(root, path)
+            if there.get(path) == digest and is_kept(root, path, self.end)
             and not is_aside(path)
             and self.end.get(path) != digest.rpartition(' ')[2]]
 
 
-def is_kept(root: pathlib.Path, path: str) -> bool:
-  """Whether a path lies in a folder that says of itself that it is done."""
+def is_kept(root: pathlib.Path, path: str, ours: Container[str]) -> bool:
+  """Whether a path lies in a folder of this run that says that it is done.
+
+  Finished folders of nets that the run does not want may lie beside its own:
+  they are nobody's result here, as those of a width that was left out.
+  """
   folders = [pathlib.Path(path), *pathlib.Path(path).parents][:-1]
-  return any((root / folder / 'done.json').exists() for folder in folders)
+  return any((root / folder / 'done.json').exists()
+             and f'{folder.as_posix()}/done.json' in ours
+             for folder in folders)
 
 
 def is_aside(path: str) -> bool:

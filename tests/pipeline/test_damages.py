@@ -175,13 +175,3 @@ def test_moments_are_the_ends_and_the_middle_of_every_stage():
   assert [*chosen.values()] == [
       moves[0], moves[1], moves[4], moves[5], moves[6]]
   assert [*chosen][:2] == ['01  first', '02 a b first']
-
-
-def test_arrays_are_told_apart_by_what_they_hold(templates):
-  end = damages_ends.read_end(templates.ours['finished'])
-  arrays = {path: digest for path, digest in end.items()
-            if path.endswith('/arrays')}
-  assert arrays
-  assert not any('unreadable' in digest for digest in arrays.values())
-  other = damages_ends.read_end(templates.others['recipe']['finished'])
-  assert not set(arrays.values()) & {other.get(path) for path in arrays}

@@ -262,8 +262,8 @@ def test_a_stop_during_the_writing_of_the_state(
   """What is being written is enough."""
   original = checkpoints.write_checkpoint
 
-  def write(directory, step, tree):
-    original(directory, step, tree)
+  def write(directory, step, tree, **options):
+    original(directory, step, tree, **options)
     os.kill(os.getpid(), signal.SIGTERM)
 
   with monkeypatch.context() as patched, pytest.raises(
@@ -276,9 +276,9 @@ def test_a_stop_during_the_writing_of_the_state(
 def test_saves_only_as_often_as_asked(tmp_path, monkeypatch, program_once):
   saved, original = [], checkpoints.write_checkpoint
 
-  def write(directory, step, tree):
+  def write(directory, step, tree, **options):
     saved.append(step)
-    original(directory, step, tree)
+    original(directory, step, tree, **options)
 
   monkeypatch.setattr(checkpoints, 'write_checkpoint', write)
   run(tmp_path, dataclasses.replace(make_settings(), save_seconds=1e9))
