@@ -60,9 +60,21 @@ def find_refusal(error: BaseException) -> BaseException | None:
   """The machine's refusal that a library's error stands for; None for none.
 
   Orbax, TensorStore, TFDS and array_record tell of one in errors of several
-  types; which it is stands in the text.
+  types: which it is stands in the text, or in the error that theirs came from.
   """
+  found = _read_refusal(error)
+  cause = error.__cause__ or error.__context__
+  if found or not cause:
+    return found
+  found = find_refusal(cause)
+  # Who looks for a file in several places does not miss it in the first.
+  return None if found is None or is_absence(found) else found
+
+
+def _read_refusal(error: BaseException) -> BaseException | None:
   text = str(error)
+  if isinstance(error, errors.UserError):  # It is told as what it is.
+    return None
   if (isinstance(error, MemoryError) or is_thread_refused(error)
       or (isinstance(error, OSError) and error.errno)):
     return error
@@ -170,6 +182,8 @@ def _advise(doing: str, path: pathlib.Path, error: OSError) -> str:
   elif number in (errno.ENOENT, errno.ESTALE):
     return (f'{end} was deleted or moved: put it back, or run the same command'
             ' again to make it anew')
+  elif number in (errno.ENOTDIR, errno.EISDIR) and doing == 'read':
+    todo = 'have a file there'
   elif number in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
     kind = 'folder' if number == errno.EISDIR else 'file'
     todo = f'move the {kind} {end} away'

@@ -1,9 +1,7 @@
-import contextlib
 import gc
 import json
 import os
 import re
-import resource
 import shutil
 import socket
 import subprocess
@@ -18,9 +16,10 @@ import orbax.checkpoint as ocp
 import places
 import pytest
 from absl import logging
+from machines import few_files
 
 from shallow_mimic import errors
-from shallow_mimic.runs import checkpoints, orbax_arrays, refusals
+from shallow_mimic.runs import checkpoints, files, orbax_arrays, refusals
 
 AGAIN = ', then run the same command again: what was finished is kept'
 _ROOT = str(places.ROOT)
@@ -499,26 +498,6 @@ def test_directory_that_cannot_be_listed(tmp_path, monkeypatch):
   )
 
 
-@contextlib.contextmanager
-def few_files(count):
-  """As many more files can be opened by this process, and no more."""
-  opened = []
-  soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-  resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
-  try:
-    with contextlib.suppress(OSError):
-      while True:
-        opened.append(os.open(os.devnull, os.O_RDONLY))
-    for file in opened[:count]:
-      os.close(file)
-    del opened[:count]
-    yield
-  finally:
-    for file in opened:
-      os.close(file)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 FEW = 'Too many open files; raise the limit on open files (`ulimit -n`, now 64)'
 
 
@@ -540,21 +519,33 @@ def test_too_many_open_files_are_not_damage(directory, warnings_seen):
   assert warnings_seen == []
 
 
+def test_digests_that_cannot_be_opened_are_not_damage(
+    directory, warnings_seen, monkeypatch):
+  def refuse(path):
+    raise refusals.RefusedError(f'cannot read {path}')
+  monkeypatch.setattr(files, 'read_sealed', refuse)
+  line = f'^cannot read {directory}/20'
+  with pytest.raises(refusals.RefusedError, match=line):
+    checkpoints.read_checkpoint(directory, small(0))
+  assert warnings_seen == []
+
+
 def test_too_many_open_files_keep_what_was_written(directory):
   refused = 0
   for count in range(99):
+    # Threads of a write that failed may be at work still.
+    copy = shutil.copytree(directory, directory.with_name(str(count)))
     try:
       with few_files(count):
-        checkpoints.write_checkpoint(directory, 30, small(30))
+        checkpoints.write_checkpoint(copy, 30, small(30))
     except refusals.RefusedError as error:
-      assert str(error) == f'cannot write {directory}/30: {FEW}{AGAIN}'
-      assert [name for name in names_in(directory) if name.isdigit()] == [
-          '10', '20']
+      assert str(error) == f'cannot write {copy}/30: {FEW}{AGAIN}'
+      assert checkpoints.read_checkpoint(copy, small(0))[0] == 20
       refused += 1
     else:
       break
   assert refused > 3
-  assert names_in(directory) == ['20', '30']
+  assert names_in(copy) == ['20', '30']
 
 
 @pytest.mark.parametrize('error', [

@@ -7,9 +7,10 @@ import shutil
 
 import numpy as np
 import pytest
+from machines import few_files
 
 from shallow_mimic import errors
-from shallow_mimic.runs import files
+from shallow_mimic.runs import files, refusals
 from shallow_mimic.runs.parts import read_record, write_parts
 
 X = np.random.default_rng(0).normal(size=(12, 3, 2))
@@ -198,3 +199,38 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
   (tmp_path / 'file').write_text('', encoding='utf-8')
   with pytest.raises(errors.UserError, match=r'^cannot write .*/file/x\.npy'):
     write(tmp_path / 'file', [])
+
+
+def test_parts_that_cannot_be_opened_now_stay(tmp_path):
+  """They are not made again, and nothing is cut off."""
+  with pytest.raises(KilledError):
+    write(tmp_path, [], fail_in=2)
+  log, refused = [], 0
+  for count in range(9):
+    try:
+      with few_files(count):
+        got = write(tmp_path, log)
+    except refusals.RefusedError as error:
+      assert 'Too many open files; raise the limit' in str(error)
+      refused += 1
+    else:
+      break
+  assert refused
+  check(tmp_path, got)
+  assert set(log) == {2}
+
+
+def test_a_part_that_cannot_be_opened_now_is_not_counted_out(tmp_path):
+  def refuse(part):
+    raise refusals.RefusedError(f'cannot read part {part}')
+
+  files.write_sealed(
+      tmp_path / 'r.json', {'origin': {}, 'parts': ['a'], 'complete': False})
+  with pytest.raises(refusals.RefusedError, match=r'^cannot read part 0$'):
+    read_record(tmp_path / 'r.json', {}, refuse)
+
+
+def test_a_folder_that_was_deleted_is_not_made_again(tmp_path):
+  with pytest.raises(errors.UserError, match=f'{tmp_path}/run was deleted'):
+    write(tmp_path / 'run' / 'data', [])
+  assert not (tmp_path / 'run').exists()

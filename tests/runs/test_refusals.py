@@ -58,6 +58,12 @@ def test_a_file_to_read_that_is_not_there_is_no_refusal(code, refused):
   assert isinstance(told, errors.UserError)
 
 
+@pytest.mark.parametrize('code', [errno.ENOTDIR, errno.EISDIR])
+def test_a_folder_in_place_of_a_file_to_read_is_not_ours_to_move(code):
+  assert str(refusals.explain('read', '/there', fault(code))) == (
+      f'cannot read /there: {os.strerror(code)}; have a file there{AGAIN}')
+
+
 def test_a_right_to_read_is_that_of_the_file():
   assert 'get the right to read /there/x, or' in str(
       refusals.explain('read', '/there/x', fault(errno.EACCES)))
@@ -87,6 +93,28 @@ def test_libraries_tell_of_it_in_words(error, code):
     with pytest.raises(OSError) as caught, refusals.uncovered():
       raise error
     assert caught.value.errno == code
+
+
+def test_the_error_that_one_came_from_tells_it():
+  try:
+    try:
+      raise fault(errno.EMFILE)
+    except OSError as error:
+      raise ValueError('Failed to construct a dataset') from error
+  except ValueError as error:
+    assert refusals.find_refusal(error).errno == errno.EMFILE
+  try:
+    try:
+      raise fault(errno.ENOENT)  # Looked for here first.
+    except OSError:
+      raise ValueError('the file is damaged') from None
+  except ValueError as error:
+    assert refusals.find_refusal(error) is None
+
+
+def test_what_is_told_already_stays_as_it_is():
+  told = errors.UserError('cannot read x: Input/output error')
+  assert refusals.find_refusal(told) is None
 
 
 @pytest.mark.parametrize('error', [

@@ -209,9 +209,8 @@ def test_missing_files(tmp_path):
 
 
 def test_a_folder_instead_of_a_file(tmp_path):
-  with _refused(f'cannot read {tmp_path}: Is a directory; move the folder'
-                f' {tmp_path} away, then run the same command again: what was'
-                ' finished is kept'):
+  with _refused(f'cannot read {tmp_path}: Is a directory; have a file there,'
+                ' then run the same command again: what was finished is kept'):
     audio.read_samples(tmp_path)
 
 

@@ -1,5 +1,7 @@
 """One's own `.npz`: what is read, and every way in which it can be wrong."""
 
+import errno
+import os
 import pickle
 import re
 import zipfile
@@ -9,6 +11,8 @@ import pytest
 
 from shallow_mimic import errors
 from shallow_mimic.data.sources.arrays import read_arrays
+from shallow_mimic.data.sources.digests import digest_present, digest_readable
+from shallow_mimic.runs import refusals
 
 HOW = ('write it with np.savez(path, x_train=…, y_train=…, x_test=…,'
        ' y_test=…) and, if you like, x_dev, y_dev and x_transfer')
@@ -162,6 +166,22 @@ def test_no_flipped_byte_goes_unseen_or_untold(tmp_path, compressed):
       np.testing.assert_array_equal(examples.x, good[split].x)
       np.testing.assert_array_equal(examples.y, good[split].y)
   assert found > len(positions) / 2
+
+
+@pytest.mark.parametrize('code', [
+    errno.EMFILE, errno.EACCES, errno.EIO])
+def test_what_cannot_be_opened_is_not_damaged(tmp_path, monkeypatch, code):
+  path = save(tmp_path, contents())
+
+  def refuse(*args, **kwargs):
+    raise OSError(code, os.strerror(code))
+
+  monkeypatch.setattr('builtins.open', refuse)
+  for read in (read_arrays, digest_present, digest_readable):
+    with pytest.raises(refusals.RefusedError) as caught:
+      read(path)
+    assert str(caught.value).startswith(
+        f'cannot read {path}: {os.strerror(code)}; ')
 
 
 @pytest.mark.parametrize('header', [

@@ -162,7 +162,8 @@ def test_full_disk_is_told_in_one_line(tmp_path, monkeypatch):
     raise RuntimeError('write() failed: No space left on device; writing x\n')
 
   monkeypatch.setattr(builders.Mnist1d, 'download_and_prepare', full)
-  message = f'cannot write {tmp_path}: No space left on device; free some space'
+  message = (f'cannot write {tmp_path}: No space left on device; free some'
+             ' space')
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}[^\\n]*$'):
     builders.prepare_mnist1d(tmp_path)
 

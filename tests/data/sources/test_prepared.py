@@ -6,11 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
+from machines import few_files
 
 from shallow_mimic import errors
 from shallow_mimic.data.sources import mnist1d_builder, mnist1d_signals
 from shallow_mimic.data.sources import prepared as copies
-from shallow_mimic.runs import files
+from shallow_mimic.runs import files, refusals
 
 SIZE = 40
 INFO, FEATURES, RECORD = 'dataset_info.json', 'features.json', 'digests.json'
@@ -250,3 +251,51 @@ def test_every_flipped_byte_of_the_description_is_found(folder, tmp_path):
     except ValueError:
       same = False
     assert copies._is_whole(folder, origin) == same
+
+
+def test_a_copy_that_cannot_be_opened_now_stays(folder, made, tmp_path):
+  """It may be whole: it is neither deleted nor made again."""
+  before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+  refused = 0
+  for count in range(99):
+    try:
+      with few_files(count):
+        read(tmp_path)
+    except (refusals.RefusedError, OSError) as error:
+      assert 'Too many open files' in str(error)
+      refused += 1
+    else:
+      break
+  assert refused
+  assert not made
+  assert before == {
+      path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_a_record_that_cannot_be_opened_is_not_damage(
+    folder, made, tmp_path, monkeypatch):
+  def refuse(path):
+    raise refusals.RefusedError(f'cannot read {path}')
+
+  monkeypatch.setattr(files, 'read_sealed', refuse)
+  with pytest.raises(refusals.RefusedError, match=f'^cannot read {folder}'):
+    read(tmp_path)
+  assert not made
+
+
+@pytest.mark.parametrize('error', [
+    MemoryError('no'), RuntimeError("can't start new thread")])
+def test_a_machine_without_memory_or_threads_is_told_as_that(
+    tmp_path, monkeypatch, error):
+  def refuse(*args):
+    raise error
+
+  monkeypatch.setattr(
+      mnist1d_builder.Mnist1d, 'download_and_prepare', refuse)
+  with pytest.raises(type(error), match=str(error)):
+    read(tmp_path)
+  monkeypatch.undo()
+  monkeypatch.setattr(mnist1d_builder, '_read_splits', refuse)
+  monkeypatch.setattr(mnist1d_signals, 'read_published', make_published)
+  with pytest.raises(type(error), match=str(error)):
+    read(tmp_path)

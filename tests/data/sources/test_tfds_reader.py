@@ -9,10 +9,12 @@ import numpy as np
 import places
 import pytest
 import tensorflow_datasets as tfds
+from machines import few_files
 from PIL import Image
 
 from shallow_mimic import errors
 from shallow_mimic.data.sources import tfds_reader as tfds_source
+from shallow_mimic.runs import limits, refusals
 
 ROWS = {'train': 23, 'validation': 5, 'test': 11}
 
@@ -260,6 +262,48 @@ def test_missing_shard(folder):
   with pytest.raises(errors.UserError, match=f'^{re.escape(message)}$'):
     tfds_source.read_tfds(builder, 'train')
   tfds_source.read_tfds(builder, 'test')  # That one is whole.
+
+
+def test_what_cannot_be_opened_now_is_not_damaged(folder):
+  """Whichever file it is that TFDS opens; nothing is to be deleted."""
+  tfds_source.read_tfds(tfds_source.open_tfds('tiny_images', folder), 'test')
+  refused = 0
+  for count in range(99):
+    try:
+      with few_files(count):
+        builder = tfds_source.open_tfds('tiny_images', folder)
+        tfds_source.read_tfds(builder, 'train')
+    except refusals.RefusedError as error:
+      assert 'Too many open files; raise the limit' in str(error)
+      assert 'delete' not in str(error)
+      refused += 1
+    else:
+      break
+  assert refused
+
+
+@pytest.mark.parametrize('error', [
+    MemoryError('no'), RuntimeError("can't start new thread")])
+def test_a_machine_without_memory_or_threads_is_not_damage(
+    folder, monkeypatch, error):
+  def refuse(*args):
+    raise error
+
+  monkeypatch.setattr(tfds_source, '_read_rows', refuse)
+  builder = tfds_source.open_tfds('tiny_images', folder)
+  with pytest.raises(type(error), match=str(error)):
+    tfds_source.read_tfds(builder, 'train')
+
+
+def test_threads_are_asked_for_before_a_file_is_opened(folder, monkeypatch):
+  """array_record waits for ever for those that cannot be started."""
+  def refuse():
+    raise refusals.RefusedError('no threads')
+
+  monkeypatch.setattr(limits, 'check_records', refuse)
+  builder = tfds_source.open_tfds('tiny_images', folder)
+  with pytest.raises(refusals.RefusedError, match='no threads'):
+    tfds_source.read_tfds(builder, 'train')
 
 
 @pytest.mark.parametrize('size', [0, 1000, 66_000])

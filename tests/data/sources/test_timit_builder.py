@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import small_timit
 from absl import logging
+from machines import few_files
 
 from shallow_mimic import errors
 from shallow_mimic.data.sources import timit_builder
+from shallow_mimic.runs import refusals
 from shallow_mimic.speech import corpus
 
 NAMES = ('dr1-fvmh0/si1', 'dr1-fvmh0/sx2', 'dr2-mabc0/si3')
@@ -181,6 +183,27 @@ def test_nothing_but_damage(folder, tmp_path):
   with _refused('all 3 utterances are damaged; left out fvmh0-si1:'
                 f' {path} is empty; it must list the phones'):
     timit_builder.read_timit(folder, tmp_path / 'cache', damaged='skip')
+
+
+def test_what_cannot_be_opened_now_is_not_left_out(folder, tmp_path):
+  """Skipped is what is damaged; the copy would be without the rest for ever."""
+  with pytest.raises(refusals.RefusedError, match='Too many open files; raise'):
+    for count in range(99):
+      with few_files(count):
+        timit_builder.read_timit(folder, tmp_path / 'cache', damaged='skip')
+  _assert_equal(timit_builder.read_timit(
+      folder, tmp_path / 'cache', damaged='skip'), _directly(folder))
+
+
+@pytest.mark.parametrize('damaged', ['skip', 'refuse'])
+def test_an_utterance_that_is_refused_is_told_as_that(
+    folder, tmp_path, monkeypatch, damaged):
+  def refuse(entry):
+    raise refusals.RefusedError('cannot read x: Input/output error')
+
+  monkeypatch.setattr(timit_builder, 'read_utterance', refuse)
+  with _refused('cannot read x: Input/output error'):
+    timit_builder.read_timit(folder, tmp_path / 'cache', damaged=damaged)
 
 
 def test_unknown_way_with_damage(folder, tmp_path):

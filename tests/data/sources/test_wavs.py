@@ -6,9 +6,11 @@ import re
 import numpy as np
 import pytest
 import small_timit as small
+from machines import few_files
 
 from shallow_mimic import errors
 from shallow_mimic.data.sources import wavs
+from shallow_mimic.runs import refusals
 from shallow_mimic.speech import features
 
 SKIP = "; mend it, or set damaged = 'skip' to leave such recordings out"
@@ -95,6 +97,12 @@ def test_damage_is_refused_or_skipped_by_name(folder, warnings, data, fault):
   read = wavs.read_wavs('own', folder, damaged='skip')
   assert read.sequences.names == ('a.wav', 'deep/er/a.wav')
   assert warnings == [f"transfer set 'own': left out: {path} {fault}"]
+
+
+def test_what_cannot_be_opened_now_is_not_left_out(folder):
+  with (few_files(0), pytest.raises(
+      refusals.RefusedError, match='Too many open files; raise the limit')):
+    wavs.read_wavs('own', folder, damaged='skip')
 
 
 def test_nothing_but_damage(folder):
