@@ -12,7 +12,7 @@ from places import ROOT
 from scripts import make_environment
 
 AT_ONCE = 'stopped by {}; start the same command again to go on\n'
-SAVED = ('stopped at step {} of 20 (teachers DNN 1-2); the same command, or'
+SAVED = ('stopped at step {} of 20 (teachers DNN); the same command, or'
          ' call, goes on from there\n')
 STATUS = {signal.SIGTERM: 75, signal.SIGUSR1: 75, signal.SIGINT: 130}
 FIT = 'shallow_mimic.training.fit'
@@ -50,7 +50,7 @@ class Runs:
 def read_results(workdir):
   return {path.relative_to(workdir): path.read_bytes()
           for path in workdir.rglob('*')
-          if path.name in ('results.csv', 'records.json', 'index.html')}
+          if path.name in ('results.csv', 'record.json', 'index.html')}
 
 
 def test_stopped_at_every_moment_ends_with_the_same_bits(finished, tmp_path):
