@@ -22,7 +22,7 @@ _MIB = 1 << 20
 _BASE, _THREAD = 1370 * _MIB, 6 * _MIB  # A thread's, beside its stack.
 _STACK = 2 * _MIB  # Where there is no limit to it.
 # What TFDS takes, and the threads of array_record's first file, on any machine.
-_RECORDS, _RECORD_THREADS = 256 * _MIB, 64
+_RECORDS, _RECORD_THREADS = 330 * _MIB, 64
 
 
 def check_start() -> None:
