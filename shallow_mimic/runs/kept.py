@@ -96,7 +96,7 @@ def finish(folder: os.PathLike | str, made_from: Mapping[str, Any],
       left.unlink()
     there = _list_files(folder)
     for name in there:
-      if names is not None and name not in names:
+      if names is not None and name not in (*names, STARTED):
         raise explain_foreign(folder / name, folder)
     digests = {name: files.digest_file(folder / name) for name in there}
   files.write_sealed(folder / _DONE, dataclasses.asdict(Root(
@@ -173,7 +173,7 @@ def _list_files(folder: pathlib.Path) -> list[str]:
     if path.is_symlink():
       raise errors.UserError(
           f'{path} is a link; put what it points to in its place')
-    if path.is_file() and path not in (folder / STARTED, folder / _DONE):
+    if path.is_file() and path != folder / _DONE:
       found.append(path.relative_to(folder).as_posix())
   return found
 

@@ -23,7 +23,6 @@ from shallow_mimic.evaluation import fidelity, recognition
 from shallow_mimic.evaluation.describe import make_record
 from shallow_mimic.evaluation.records import Record
 from shallow_mimic.runs import files, kept, workdir
-from shallow_mimic.students.train import group_by_net
 from shallow_mimic.training import family, fit
 from shallow_mimic.training.kept_nets import Wanted
 
@@ -107,19 +106,17 @@ def judge_students(
   """
   records: dict[int, Record] = {}
   normalizers = _fit_normalizers(members, dataset, targets)
-  for group in group_by_net(members).values():
-    net = family.member_net(members[group[0]], dataset.input_shape,
-                            dataset.classes)
-    params = jax.tree.map(lambda *leaves: np.stack(leaves),
-                          *(fitted[i].params for i in group))
-    values, bins = fidelity.judge(
-        net, params, [members[i] for i in group],
-        [normalizers[i] for i in group], bench)
-    for place, index in enumerate(group):
-      records[index] = make_record(
-          members[index], fitted[index], net, 'student', values[place],
-          inputs_count=mixtures.count_inputs(members[index].mixture, dataset),
-          calibration=bins[place])
+  # One by one: what else is judged with a student must not change its bits,
+  # as after a kill fewer are left to judge.
+  for index, member in enumerate(members):
+    net = family.member_net(member, dataset.input_shape, dataset.classes)
+    params = jax.tree.map(lambda leaf: leaf[None], fitted[index].params)
+    [values], [bins] = fidelity.judge(
+        net, params, [member], [normalizers[index]], bench)
+    records[index] = make_record(
+        member, fitted[index], net, 'student', values,
+        inputs_count=mixtures.count_inputs(member.mixture, dataset),
+        calibration=bins)
 
   def predict(index: int, split: str) -> np.ndarray:
     member = members[index]
