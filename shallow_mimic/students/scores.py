@@ -104,7 +104,7 @@ def judge_students(
     targets: cached logits by the teacher's name.
     bench: what they are judged on.
   """
-  records: dict[int, Record] = {}
+  records: list[Record] = []
   normalizers = _fit_normalizers(members, dataset, targets)
   # One by one: what else is judged with a student must not change its bits,
   # as after a kill fewer are left to judge.
@@ -113,10 +113,10 @@ def judge_students(
     params = jax.tree.map(lambda leaf: leaf[None], fitted[index].params)
     [values], [bins] = fidelity.judge(
         net, params, [member], [normalizers[index]], bench)
-    records[index] = make_record(
+    records.append(make_record(
         member, fitted[index], net, 'student', values,
         inputs_count=mixtures.count_inputs(member.mixture, dataset),
-        calibration=bins)
+        calibration=bins))
 
   def predict(index: int, split: str) -> np.ndarray:
     member = members[index]
@@ -125,15 +125,13 @@ def judge_students(
         net, fitted[index].params, dataset.pool(split))
     return np.asarray(normalizers[index].denormalize(outputs))
 
-  return recognition.score_phones(
-      [records[i] for i in range(len(members))], dataset, predict)
+  return recognition.score_phones(records, dataset, predict)
 
 
 def _fit_normalizers(members: Sequence[family.Member], dataset: Dataset,
                      targets: Mapping[str, Targets],
                      ) -> list[losses.LogitNormalizer]:
   """The normaliser that each member was trained with."""
-  zeros: Any = np.zeros(dataset.classes, np.float32)
   found: dict[tuple[str, str], losses.LogitNormalizer] = {}
   for member in members:
     key = member.teacher, member.mixture
@@ -141,4 +139,4 @@ def _fit_normalizers(members: Sequence[family.Member], dataset: Dataset,
       found[key] = training.fit_normalizer(member, dataset, targets)
   return [found[member.teacher, member.mixture]
           if member.objective.normalized else
-          losses.LogitNormalizer(zeros, zeros + 1) for member in members]
+          training.no_normalizer(dataset.classes) for member in members]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import pathlib
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +16,7 @@ from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.evaluation import records
 from shallow_mimic.evaluation.describe import make_record
 from shallow_mimic.evaluation.records import Record
-from shallow_mimic.students.train import ReadTargets, fit_students
+from shallow_mimic.students.train import ReadTargets, gather
 from shallow_mimic.training import family, fit, rounds
 from shallow_mimic.training.kept_nets import Wanted
 
@@ -26,19 +26,14 @@ Rates = dict[tuple[str, int], tuple[float, float]]
 def plan_search(dataset: Dataset, read_targets: ReadTargets,
                 settings: training.Settings) -> rounds.Work:
   """How students are trained for the search; their records alone are kept."""
-  stage = 'students search'
-
-  def train(nets: Sequence[Wanted], directory: pathlib.Path,
-            identity: str) -> list[fit.Fitted]:
-    return fit_students(nets, dataset, read_targets, settings, directory,
-                        stage=stage, identity=identity)
-
   def judge(nets: Sequence[Wanted],
             trained: Sequence[fit.Fitted]) -> list[dict[str, Any]]:
     return [{records.RECORD: _make_record(net.member, result, dataset).to_json()
              } for net, result in zip(nets, trained, strict=True)]
 
-  return rounds.Work(stage, train, judge, settings.packing, with_params=False)
+  return rounds.plan_work('students search', functools.partial(
+      gather, dataset, read_targets, settings.memory), settings, judge,
+                          with_params=False)
 
 
 def _make_record(member, result, dataset):

@@ -7,24 +7,17 @@ program too, and chosen on dev.
 
 from __future__ import annotations
 
-import collections
-import pathlib
+import functools
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from shallow_mimic import models, training
+from shallow_mimic import training
 from shallow_mimic.data import mixtures
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.data.mixtures import Targets
 from shallow_mimic.runs import files
-from shallow_mimic.training import (
-  family,
-  fit,
-  gather_family_data,
-  kept_nets,
-  rounds,
-)
+from shallow_mimic.training import family, kept_nets, rounds
 from shallow_mimic.training.kept_nets import Wanted
 
 _NAME_BYTES = 200
@@ -79,40 +72,18 @@ def _name_curve(name: str) -> str:
 
 def plan_students(dataset: Dataset, read_targets: ReadTargets,
                   settings: training.Settings) -> rounds.Work:
-  """How the final students are trained."""
-  stage = 'students'
+  """How the final students are trained.
 
-  def train(nets: Sequence[Wanted], directory: pathlib.Path,
-            identity: str) -> list[fit.Fitted]:
-    return fit_students(nets, dataset, read_targets, settings, directory,
-                        stage=stage, identity=identity)
-
-  def judge(nets: Sequence[Wanted],
-            trained: Sequence[fit.Fitted]) -> list[dict[str, Any]]:
-    del trained  # They are compared to teachers that may change: see `scores`.
-    return [{} for _ in nets]
-
-  return rounds.Work(stage, train, judge, settings.packing)
+  Nothing is judged: they are compared to teachers that may change, see
+  `scores`.
+  """
+  return rounds.plan_work('students', functools.partial(
+      gather, dataset, read_targets, settings.memory), settings)
 
 
-def fit_students(nets: Sequence[Wanted], dataset: Dataset,
-                 read_targets: ReadTargets, settings: training.Settings,
-                 directory: pathlib.Path, *, stage: str,
-                 identity: str) -> list[fit.Fitted]:
-  """Trains a family of students; see `fit.fit`."""
-  members = [net.member for net in nets]
+def gather(dataset: Dataset, read_targets: ReadTargets, memory: float,
+           members: Sequence[family.Member]) -> training.FamilyData:
+  """What a family of students trains on; see `gather_family_data`."""
   taught = dict.fromkeys(m.teacher for m in members if m.teacher)
-  data = gather_family_data(
-      members, dataset, read_targets(list(taught)), settings.memory)
-  return fit.fit(members, data, settings, directory, stage=stage,
-                 identity=identity)
-
-
-def group_by_net(members: Sequence[family.Member]) -> dict[str, list[int]]:
-  """Members of one shape together: the places of each net's members."""
-  groups = collections.defaultdict(list)
-  for index, member in enumerate(members):
-    options = ','.join(f'{key}={value}' for key, value in member.net_options)
-    text = models.with_width(member.architecture, member.width)
-    groups[f'{text}|{options}'].append(index)
-  return dict(groups)
+  return training.gather_family_data(
+      members, dataset, read_targets(list(taught)), memory)

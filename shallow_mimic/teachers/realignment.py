@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from shallow_mimic.data.utterances import Sequences
 from shallow_mimic.runs import files, workdir
 from shallow_mimic.speech import hmm, phones, viterbi
 from shallow_mimic.teachers import train
-from shallow_mimic.training import family, fit, kept_nets, make_settings, rounds
+from shallow_mimic.training import family, kept_nets, make_settings, rounds
 from shallow_mimic.training.kept_nets import Wanted
 
 
@@ -69,21 +69,10 @@ def want_aligner(config: configs.Config, number: int,
 def plan_aligner(number: int, dataset: Dataset,
                  settings: training.Settings) -> rounds.Work:
   """How the net of a round is trained; see `want_aligner`."""
-  stage = f'realign {number}'
-
-  def train(nets: Sequence[Wanted], directory: pathlib.Path,
-            identity: str) -> list[fit.Fitted]:
-    members = [net.member for net in nets]
-    return fit.fit(members, training.gather_family_data(
-        members, dataset, {}, settings.memory), settings, directory,
-                   stage=stage, identity=identity)
-
-  def judge(nets: Sequence[Wanted],
-            trained: Sequence[fit.Fitted]) -> list[dict[str, Any]]:
-    del trained
-    return [{} for _ in nets]
-
-  return rounds.Work(stage, train, judge, settings.packing)
+  return rounds.plan_work(
+      f'realign {number}', functools.partial(
+          training.gather_family_data, dataset=dataset, targets={},
+          memory=settings.memory), settings)
 
 
 def write_labels(directory: pathlib.Path, net: models.Net, params: Any,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -68,22 +69,15 @@ def list_teachers(name: str, group: configs.Teacher, dataset: Dataset,
 def plan_teachers(name: str, group: configs.Teacher, dataset: Dataset,
                   settings: training.Settings) -> rounds.Work:
   """How the nets of one group are trained; see `list_teachers`."""
-  stage = f'teachers {name}'
-
-  def train(nets: Sequence[Wanted], directory: pathlib.Path,
-            identity: str) -> list[fit.Fitted]:
-    members = [net.member for net in nets]
-    return fit.fit(
-        members, gather_family_data(members, dataset, {}, settings.memory),
-        settings, directory, stage=stage, identity=identity)
-
   def judge(nets: Sequence[Wanted], trained: Sequence[fit.Fitted],
             ) -> list[dict[str, Any]]:
     return _judge([net.member for net in nets], trained, dataset)
 
   # Nets that do not fit in memory, or in cache, side by side go in turns.
-  return rounds.Work(stage, train, judge, settings.packing,
-                     together=group.together)
+  return rounds.plan_work(
+      f'teachers {name}', functools.partial(
+          gather_family_data, dataset=dataset, targets={},
+          memory=settings.memory), settings, judge, together=group.together)
 
 
 def read_teacher(root: pathlib.Path, wanted: Wanted, dataset: Dataset,

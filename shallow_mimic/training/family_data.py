@@ -169,11 +169,11 @@ def choose_normalizer(member: family.Member,
   """The member's logit normaliser; identity unless it imitates logits."""
   if member.objective.normalized:
     return family_data.normalizers[member.teacher, member.mixture]
+  return no_normalizer(family_data.classes)
+
+
+def no_normalizer(classes: int) -> losses.LogitNormalizer:
+  """The one that changes nothing; C classes."""
   # On the host, where it is no program to compile.
-  zeros: Any = np.zeros(family_data.classes, np.float32)
+  zeros: Any = np.zeros(classes, np.float32)
   return losses.LogitNormalizer(zeros, zeros + 1)
-
-
-def count_inputs(member: family.Member, family_data: FamilyData) -> int:
-  """How many inputs the member trains on."""
-  return int(family_data.data.sizes[family_data.sets.index(member.mixture)])

@@ -17,15 +17,18 @@ from typing import Any, NamedTuple
 
 from shallow_mimic import errors
 from shallow_mimic.runs import checkpoints, files, kept, workdir
-from shallow_mimic.training import kept_nets
+from shallow_mimic.training import fit, kept_nets
+from shallow_mimic.training.family import Member
+from shallow_mimic.training.family_data import FamilyData
 from shallow_mimic.training.fit import Fitted
 from shallow_mimic.training.kept_nets import Wanted
+from shallow_mimic.training.settings import Settings
 
 _FOLDER, _CHECKPOINTS = 'training', 'checkpoints'
 
 
 class Work(NamedTuple):
-  """How a stage trains nets.
+  """How a stage trains nets; see `plan_work`.
 
   Attributes:
     stage: the name that progress is told under.
@@ -44,6 +47,38 @@ class Work(NamedTuple):
   packing: Mapping[str, Any]
   together: int = 0
   with_params: bool = True
+
+
+def plan_work(
+    stage: str, gather: Callable[[Sequence[Member]], FamilyData],
+    settings: Settings, judge: Callable[
+        [Sequence[Wanted], Sequence[Fitted]],
+        Sequence[Mapping[str, Any]]] | None = None, *,
+    together: int = 0, with_params: bool = True) -> Work:
+  """How nets are trained with `fit.fit`.
+
+  Args:
+    stage: see `Work`.
+    gather: puts together what a family trains on.
+    settings: how it is trained.
+    judge: see `Work`; None: nothing is kept but the nets.
+    together: see `Work`.
+    with_params: see `Work`.
+  """
+  def train(nets: Sequence[Wanted], directory: pathlib.Path,
+            identity: str) -> list[Fitted]:
+    members = [net.member for net in nets]
+    return fit.fit(members, gather(members), settings, directory, stage=stage,
+                   identity=identity)
+
+  return Work(stage, train, judge or _keep_nothing, settings.packing,
+              together=together, with_params=with_params)
+
+
+def _keep_nothing(nets: Sequence[Wanted],
+                  trained: Sequence[Fitted]) -> list[dict[str, Any]]:
+  del trained
+  return [{} for _ in nets]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -152,10 +152,6 @@ def test_a_curve_may_have_an_architecture_of_its_own(section):
   members = make_members(section, seeds=1)
   assert {(m.model, m.architecture, m.width) for m in members} == {
       ('SNN', 'H', 3), ('SNN', 'H', 5), ('deep', 'H-H', 3), ('deep', 'H-H', 5)}
-  assert {frozenset(members[i].model for i in group)
-          for group in train.group_by_net(members).values()} == {
-              frozenset({'SNN'}), frozenset({'deep'})}
-  assert len(train.group_by_net(members)) == 4
 
 
 def test_rates_of_two_architectures_are_chosen_apart(
@@ -184,15 +180,3 @@ def test_a_student_of_labels_has_no_teacher():
   assert str(error.value) == (
       "config.students.curves.SNN.teacher is 'EDNN'; it must be '': the loss"
       " 'cross_entropy' needs no teacher")
-
-
-def test_members_of_one_shape_are_grouped(section):
-  members = make_members(section, seeds=2)
-  groups = train.group_by_net(members)
-  places = sorted(place for group in groups.values() for place in group)
-  assert places == list(range(len(members)))
-  for group in groups.values():
-    assert len({members[i].width for i in group}) == 1
-  section.curves.SNN.dropout_hidden = 0.5
-  other = make_members(section, seeds=1)
-  assert len(train.group_by_net(members + other)) == 4
