@@ -236,13 +236,8 @@ def _compare(run: Run, stale_sets: set[str] | None, known: bool, place: str,
   if mixtures.split_fold(net.member.mixture)[1] is not None:
     used.add(_FOLDS)
   if not fields and (stale_sets is None or used & stale_sets):
-    return Stale(_find_stage(net), net.slot, {})
-  return Stale(_find_stage(net), net.slot, fields) if fields else None
-
-
-def _find_stage(net: Wanted) -> str:
-  stage = net.slot.partition('/')[0]
-  return 'teachers' if stage == 'realignments' else stage
+    return Stale(net.stage, net.slot, {})
+  return Stale(net.stage, net.slot, fields) if fields else None
 
 
 def _name_field(name: str, place: str, net: Wanted) -> str:

@@ -58,11 +58,16 @@ def _count_threads() -> int:
   Two a core are JAX's, one NumPy's; the rest are LLVM's and TensorStore's, as
   many as find work, and Python's.
   """
-  try:
-    cores = len(os.sched_getaffinity(0))
-  except AttributeError:  # Not on every system.
-    cores = os.cpu_count() or 1
+  cores = count_cores()
   return 16 + 2 * cores + min(cores, 64) + min(2 * cores, 24)
+
+
+def count_cores() -> int:
+  """As many as the process may use."""
+  try:
+    return len(os.sched_getaffinity(0))
+  except AttributeError:  # Not on every system.
+    return os.cpu_count() or 1
 
 
 def _find_stack() -> int:

@@ -8,7 +8,6 @@ the last bits. Where they differ from today's it is told, never refused.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import jax
 
 from shallow_mimic import __version__
+from shallow_mimic.runs import limits
 
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy')
 
@@ -28,7 +28,7 @@ def find_versions() -> dict[str, Any]:
   device = jax.devices()[0]
   return found | {
       'x64': jax.dtypes.canonicalize_dtype('float64') == 'float64',
-      'cores': _count_cores(),
+      'cores': limits.count_cores(),
       'devices': f'{jax.device_count()} × {device.platform}'
                  f' {device.device_kind}'}
 
@@ -39,14 +39,6 @@ def _find_version(name: str) -> str:
     return metadata.version(name)
   except metadata.PackageNotFoundError:  # Losses alone need no Flax.
     return ''
-
-
-def _count_cores() -> int:
-  """As many as the process may use."""
-  try:
-    return len(os.sched_getaffinity(0))
-  except AttributeError:  # Not on every system.
-    return os.cpu_count() or 1
 
 
 def say_differences(made_with: Iterable[Mapping[str, Any]]) -> str:

@@ -44,6 +44,12 @@ class Wanted(NamedTuple):
     """SHA-256 of all that it depends on."""
     return files.digest_json(self.made_from)
 
+  @property
+  def stage(self) -> str:
+    """The stage that trains it."""
+    folder = self.slot.partition('/')[0]
+    return _STAGES.get(folder, folder)
+
 
 class StaleError(errors.UserError):
   """A net of that name is there, and was made from something else."""
@@ -100,7 +106,7 @@ def check_net(root: pathlib.Path, wanted: Wanted) -> kept.Root | None:
     fields = dict.fromkeys(name.partition('.')[0] for name in differ)
     raise StaleError(
         f'{folder} was trained with another {", ".join(fields)}; set that back,'
-        f' choose another --workdir, or say --redo={_find_stage(wanted)}:'
+        f' choose another --workdir, or say --redo={wanted.stage}:'
         f' what no longer fits is moved into {root / "old"} and trained anew')
   return kept.verify(folder)
 
@@ -155,15 +161,10 @@ def require_net(root: pathlib.Path, wanted: Wanted) -> kept.Root:
   """The root of a net that has to be finished; see `check_net`."""
   found = check_net(root, wanted)
   if found is None:
-    stage = _find_stage(wanted)
     raise workdir.UnfinishedError(
-        f'{root / wanted.slot} is not finished; run the stage `{stage}` first')
+        f'{root / wanted.slot} is not finished; run the stage `{wanted.stage}`'
+        ' first')
   return found
-
-
-def _find_stage(wanted: Wanted) -> str:
-  folder = wanted.slot.partition('/')[0]
-  return _STAGES.get(folder, folder)
 
 
 def digest_params(params: Any) -> str:

@@ -118,9 +118,9 @@ class Nets:
     if len(missing) < len(wanted):
       say(f'{work.stage}: {len(wanted) - len(missing)} there already,'
           f' verified; {len(missing)} to train')
-    by_slot = {net.slot: net for net in wanted}
+    digests = {net.slot: net.digest for net in wanted}
     while missing:
-      family = (_find_begun(root, by_slot, found, work)
+      family = (_find_begun(root, wanted, digests, found, work)
                 or missing[:work.together or len(missing)])
       found |= _make_round(root, family, work)
       missing = [net for net in missing if found[net.slot] is None]
@@ -165,7 +165,8 @@ def _name_round(begun: Mapping[str, Any]) -> str:
   return files.digest_json(begun)[:32]
 
 
-def _find_begun(root: pathlib.Path, by_slot: Mapping[str, Wanted],
+def _find_begun(root: pathlib.Path, wanted: Sequence[Wanted],
+                digests: Mapping[str, str],
                 found: Mapping[str, kept.Root | None],
                 work: Work) -> list[Wanted]:
   """The nets of a round in which some are missing; [] for none.
@@ -176,11 +177,10 @@ def _find_begun(root: pathlib.Path, by_slot: Mapping[str, Wanted],
   for folder, begun in _list_rounds(root):
     nets = begun['nets']
     if begun['packing'] != dict(work.packing) or any(
-        slot not in by_slot or by_slot[slot].digest != digest
-        for slot, digest in nets.items()):
+        digests.get(slot) != digest for slot, digest in nets.items()):
       continue
     there = [made for slot in nets if (made := found[slot])]
-    family = [net for slot, net in by_slot.items() if slot in nets]
+    family = [net for net in wanted if net.slot in nets]
     ended = family[0].made_from['steps'] in checkpoints.steps(
         folder / _CHECKPOINTS)
     if len(there) < len(nets) and (ended or all(
