@@ -12,12 +12,19 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from shallow_mimic import data, ensembles, errors, students, teachers, training
+from shallow_mimic import data, errors, teachers, training
 from shallow_mimic.data import mixtures, store
 from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.evaluation import records
 from shallow_mimic.evaluation.records import Record
-from shallow_mimic.pipeline.run import Run
+from shallow_mimic.pipeline.run import (
+  Run,
+  find_complete,
+  identify_ensembles,
+  identify_targets,
+  list_final,
+  list_searched,
+)
 from shallow_mimic.runs import kept, workdir
 from shallow_mimic.teachers import realignment
 from shallow_mimic.training.kept_nets import Wanted
@@ -119,24 +126,20 @@ def _find_stale(run: Run, changed: Mapping[str, Any]) -> Iterator[Stale]:
       dataset = teachers.read_dataset(run.config, run.root, number)
     except errors.UserError:  # Labels that are still to be found.
       known = False
-  identities: dict[str, list[tuple]] = {}
+  expected: dict[str, list[tuple[Wanted, Any]]] = {}
   for name, group in run.config.teachers.items():
     wanted = teachers.list_teachers(
         name, group, dataset, training.make_settings(run.config, group))
     found = [compare(known, f'config.teachers.{name}', net) for net in wanted]
     yield from (one for one in found if one)
-    identities[name] = [
-        (None, None, _expect_identity(run, net, one),
-         mixtures.split_fold(net.member.mixture)[1])
-        for net, one in zip(wanted, found, strict=True)]
-  targets = {
-      name: {'ensemble': ensembles.identify(
-          run.config.ensembles[name].space, ensembles.make_teachers(
-              run.config.ensembles[name], identities.__getitem__)),
-             'dtype': run.config.logits.dtype}
-      for name in students.find_taught(run.config)}
-  searched = _list_searched(run, dataset, targets)
-  for net in (*searched, *_list_final(run, dataset, targets, searched)):
+    expected[name] = [(net, _expect_identity(run, net, one))
+                      for net, one in zip(wanted, found, strict=True)]
+  targets = identify_targets(
+      run.config, identify_ensembles(run.config, expected.__getitem__))
+  searched = list_searched(run.config, dataset, targets)
+  final = list_final(run.config, dataset, targets, find_complete(
+      searched, functools.partial(_read_record, run)))
+  for net in (*searched, *final):
     if one := compare(known, _name_curve(net), net):
       yield one
 
@@ -174,38 +177,13 @@ def _expect_identity(run: Run, net: Wanted, stale: Stale | None) -> Any:
   return found.identity if found else {'made_from': net.digest}
 
 
-def _list_searched(run: Run, dataset: Dataset,
-                   targets: Mapping[str, Any]) -> list[Wanted]:
-  section = run.config.students
-  members = students.make_members(
-      section, dataset.input_shape, dataset.classes,
-      seeds=section.search_seeds)
-  return students.list_students(
-      'search', members, dataset, targets, run.search_settings)
-
-
-def _list_final(run: Run, dataset: Dataset, targets: Mapping[str, Any],
-                searched: Sequence[Wanted]) -> list[Wanted]:
-  """Final students whose rate is known: all of their search is there."""
-  found: dict[tuple[str, int], list[Record]] = {}
-  lacking = set()
-  for net in searched:
-    key = net.member.model, net.member.width
-    if kept.read_root(run.root / net.slot) is None:
-      lacking.add(key)
-    else:
-      kept.verify(run.root / net.slot)
-      found.setdefault(key, []).append(
-          records.read_record(run.root / net.slot))
-  section = run.config.students
-  members = students.make_members(
-      section, dataset.input_shape, dataset.classes, seeds=section.seeds,
-      rates=students.choose_rates([
-          one for key, some in found.items() if key not in lacking
-          for one in some]))
-  return students.list_students(
-      'final', members, dataset, targets,
-      training.make_settings(run.config, section))
+def _read_record(run: Run, net: Wanted) -> Record | None:
+  """What a search left of a student, whatever it was made from."""
+  folder = run.root / net.slot
+  if kept.read_root(folder) is None:
+    return None
+  kept.verify(folder)
+  return records.read_record(folder)
 
 
 def _compare(run: Run, stale_sets: set[str] | None, known: bool, place: str,

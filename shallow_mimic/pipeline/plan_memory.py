@@ -17,7 +17,7 @@ from typing import NamedTuple
 from shallow_mimic import configs, models
 from shallow_mimic.data import Shapes, find_source, mixtures
 from shallow_mimic.pipeline import plan_tables
-from shallow_mimic.training import batches, chunks, family, fit
+from shallow_mimic.training import batches, chunks, family
 
 # Parameters, moments, and the best parameters so far.
 COPIES = {'adam': 4, 'muon': 3, 'sgd': 3}
@@ -28,6 +28,7 @@ _START_UP = 0.25e9  # Where it cannot be measured.
 # Rows at a time: when dev is looked at, and when an ensemble labels.
 _LOOK, _LABEL = 500, 512
 _CHUNK = 1e8  # Of what is preprocessed at a time.
+_DISPATCHES = 10  # Between two looks at dev, as `training.fit` has it.
 
 
 class Stage(NamedTuple):
@@ -130,7 +131,7 @@ class Counter:
     if streamed:
       step = trained.section.batch * len(batches.find_streams(trained.members))
       steps = max(1, min(batches.WINDOW_BYTES // (step * (row + logits)),
-                         trained.every // fit.DISPATCHES))
+                         trained.every // _DISPATCHES))
       held = batches.WINDOWS * steps * step
       inputs, targets = held * self._numbers * 4, held * logits
     dev = self._config.data.dev

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shallow_mimic import (
@@ -52,12 +52,15 @@ class Run:
     root: the work directory.
     say: told what a user wants to read.
     replaced: stages whose nets may be moved aside where they do not fit.
+    partial: whether students that are not there yet are left out of what is
+      read; else they are refused.
   """
 
   config: configs.Config
   root: pathlib.Path
   say: Callable[[str], None] = print
   replaced: tuple[str, ...] = ()
+  partial: bool = False
 
   @functools.cached_property
   def data_origin(self) -> dict[str, Any]:
@@ -96,22 +99,12 @@ class Run:
             teachers.read_teacher(self.root, one, self.dataset)
             for one in self.list_teachers(group)])
 
-  def identify_ensemble(self, name: str) -> dict[str, Any]:
-    """What an ensemble is, by its teachers' roots; reads no parameters."""
-    def read(group: str) -> list[tuple]:
-      return [(None, None, kept_nets.require_net(self.root, one).identity,
-               mixtures.split_fold(one.member.mixture)[1])
-              for one in self.list_teachers(group)]
-
-    ensemble = self.config.ensembles[name]
-    return ensembles.identify(
-        ensemble.space, ensembles.make_teachers(ensemble, read))
-
   @functools.cached_property
   def identities(self) -> dict[str, dict[str, Any]]:
-    """What each ensemble is, once its teachers are trained."""
-    return {name: self.identify_ensemble(name)
-            for name in self.config.ensembles}
+    """What each ensemble is, by its teachers' roots; reads no parameters."""
+    return identify_ensembles(self.config, lambda group: [
+        (one, kept_nets.require_net(self.root, one).identity)
+        for one in self.list_teachers(group)])
 
   def say_ensemble_origin(self, name: str) -> dict[str, Any]:
     """What an ensemble's folder is made from."""
@@ -120,9 +113,7 @@ class Run:
 
   def identify_targets(self) -> dict[str, Any]:
     """What the targets of each ensemble that teaches are."""
-    return {name: {'ensemble': self.identities[name],
-                   'dtype': self.config.logits.dtype}
-            for name in students.find_taught(self.config)}
+    return identify_targets(self.config, self.identities)
 
   def list_caches(self, name: str) -> dict[str, int]:
     """The sets that an ensemble labels for students, and how many rows."""
@@ -147,59 +138,36 @@ class Run:
 
   def list_searched(self) -> list[Wanted]:
     """The students of the search of learning rates."""
-    section = self.config.students
-    members = students.make_members(
-        section, self.dataset.input_shape, self.dataset.classes,
-        seeds=section.search_seeds)
-    return students.list_students(
-        'search', members, self.dataset, self.identify_targets(),
-        self.search_settings)
+    return list_searched(self.config, self.dataset, self.identify_targets())
 
-  @property
-  def search_settings(self) -> training.Settings:
-    """How students are trained in the search."""
-    section = self.config.students
-    return training.make_settings(self.config, section,
-                                  steps=section.search_steps)
-
-  def read_searched(self, *, partial: bool = False) -> list[Record]:
-    """The records of the search; all, or of curves and widths that have all."""
-    found: dict[tuple[str, int], list[Record] | None] = {}
-    for net in self.list_searched():
-      key = net.member.model, net.member.width
+  @functools.cached_property
+  def searched(self) -> list[Record]:
+    """The records of the search; to be read when it has ended."""
+    def read(net: Wanted) -> Record | None:
       try:
         kept_nets.require_net(self.root, net)
       except workdir.UnfinishedError:
-        if not partial:
+        if not self.partial:
           raise
-        found[key] = None
-      if (some := found.setdefault(key, [])) is not None:
-        some.append(records.read_record(self.root / net.slot))
-    return [record for some in found.values() for record in some or ()]
+        return None
+      return records.read_record(self.root / net.slot)
 
-  def list_students(self, seeds: int = 0, *,
-                    partial: bool = False) -> list[Wanted]:
+    return find_complete(self.list_searched(), read)
+
+  def list_students(self, seeds: int = 0) -> list[Wanted]:
     """The final students, with their chosen rates; all seeds, or so many."""
-    section = self.config.students
-    members = students.make_members(
-        section, self.dataset.input_shape, self.dataset.classes,
-        seeds=seeds or section.seeds,
-        rates=students.choose_rates(self.read_searched(partial=partial)))
-    return students.list_students(
-        'final', members, self.dataset, self.identify_targets(),
-        training.make_settings(self.config, section))
+    return list_final(self.config, self.dataset, self.identify_targets(),
+                      self.searched, seeds)
 
   def find_members(self, seeds: int = 0) -> list[family.Member]:
     """`list_students`, without what they are made from."""
     return [net.member for net in self.list_students(seeds)]
 
-  def list_scores(
-      self, *, partial: bool = False,
-  ) -> tuple[list[Wanted], list[Mapping[str, Any]]]:
+  def list_scores(self) -> tuple[list[Wanted], list[Mapping[str, Any]]]:
     """The final students, and what the scores of each are made from."""
     taught = students.find_taught(self.config)
-    nets = [net for net in self.list_students(partial=partial)
-            if not partial or (self.root / net.slot).exists()]
+    nets = [net for net in self.list_students()
+            if not self.partial or (self.root / net.slot).exists()]
     main = students.rank_teachers(self.config)[0]
     others = ensembles.find_independent(self.config)
 
@@ -221,49 +189,41 @@ class Run:
     layout = mixtures.make_layout(texts, mixtures.set_sizes(self.dataset))
     return ('train', len(self.dataset.train.y)) in layout.sets
 
-  def read_records(self, *, partial: bool = False) -> Shown:
-    """The records of every stage, teachers first, each verified.
+  def read_records(self) -> Shown:
+    """The records of every stage, teachers first, each verified."""
+    folders = {self.root / net.slot: kept_nets.require_net(self.root, net)
+               for name in self.config.teachers
+               for net in self.list_teachers(name)}
+    folders |= {folder: workdir.require(
+        folder, 'ensembles', self.say_ensemble_origin(folder.name))
+                for folder in (self.root / 'ensembles' / name
+                               for name in self.config.ensembles)}
+    deep = [records.read_record(folder) for folder in folders]
+    scored = dict(self._find_scores())
+    found = [*deep, *students.mark_selected(
+        self.searched, students.choose_rates(self.searched)),
+             *map(records.read_record, scored)]
+    if self.config.report.latency:
+      found = self._add_latencies(found)
+    made_with = [root.made_with for root in (folders | scored).values()]
+    return Shown(found, made_with, self._count_students() - len(scored))
 
-    Args:
-      partial: whether students that are not there yet are left out; else they
-        are refused.
-    """
-    made_with: dict[str, Mapping[str, Any]] = {}
-
-    def read(folder: pathlib.Path, found: kept.Root) -> Record:
-      made_with[str(folder)] = found.made_with
-      return records.read_record(folder)
-
-    deep = [read(self.root / net.slot, kept_nets.require_net(self.root, net))
-            for name in self.config.teachers
-            for net in self.list_teachers(name)]
-    deep += [read(folder, workdir.require(
-        folder, 'ensembles', self.say_ensemble_origin(folder.name)))
-             for folder in (self.root / 'ensembles' / name
-                            for name in self.config.ensembles)]
-    searched = self.read_searched(partial=partial)
-    rates = students.choose_rates(searched)
-    shallow = []
-    for net, origin in zip(*self.list_scores(partial=partial), strict=True):
+  def _find_scores(self) -> Iterator[tuple[pathlib.Path, kept.Root]]:
+    """Folders of the scores of final students, in order, and their roots."""
+    for net, origin in zip(*self.list_scores(), strict=True):
       folder = students.scores_folder(self.root, net)
       try:
-        shallow.append(read(folder, workdir.require(
-            folder, 'students', origin)))
+        yield folder, workdir.require(folder, 'students', origin)
       except workdir.UnfinishedError:
-        if not partial:
+        if not self.partial:
           raise
-    found = [*deep, *students.mark_selected(searched, rates), *shallow]
-    if self.config.report.latency:
-      found = self._add_latencies(found, partial)
-    return Shown(found, list(made_with.values()),
-                 self._count_students() - len(shallow))
 
-  def _add_latencies(self, found: list[Record], partial: bool) -> list[Record]:
+  def _add_latencies(self, found: list[Record]) -> list[Record]:
     folder = self.root / 'latencies'
     try:
       workdir.require(folder, 'latencies', self.say_latency_origin())
     except workdir.UnfinishedError:
-      if not partial:
+      if not self.partial:
         raise
       return found
     return latencies.add_latencies(folder, found)
@@ -301,12 +261,7 @@ class Run:
 
   def read_scores(self) -> list[Record]:
     """The records of all final students, in the order of `list_students`."""
-    found = []
-    for net, origin in zip(*self.list_scores(), strict=True):
-      folder = students.scores_folder(self.root, net)
-      workdir.require(folder, 'students', origin)
-      found.append(records.read_record(folder))
-    return found
+    return [records.read_record(folder) for folder, _ in self._find_scores()]
 
   def read_counts(self) -> list[Any]:
     """What speech recognition counted, of all final nets: JSON trees.
@@ -328,3 +283,94 @@ class Run:
     return section.seeds * len({
         (m.model, m.width) for m in students.make_members(
             section, self.dataset.input_shape, self.dataset.classes, seeds=1)})
+
+
+def identify_ensembles(
+    config: configs.Config,
+    find_trained: Callable[[str], Sequence[tuple[Wanted, Any]]],
+) -> dict[str, dict[str, Any]]:
+  """What each ensemble is.
+
+  Args:
+    config: the configuration.
+    find_trained: gives the teachers of a group, each with its identity.
+  """
+  def read(group: str) -> list[tuple]:
+    return [(None, None, identity, mixtures.split_fold(net.member.mixture)[1])
+            for net, identity in find_trained(group)]
+
+  return {name: ensembles.identify(
+      ensemble.space, ensembles.make_teachers(ensemble, read))
+          for name, ensemble in config.ensembles.items()}
+
+
+def identify_targets(config: configs.Config,
+                     identities: Mapping[str, Any]) -> dict[str, Any]:
+  """What the targets of each ensemble that teaches are.
+
+  Args:
+    config: the configuration.
+    identities: what each ensemble is.
+  """
+  return {name: {'ensemble': identities[name], 'dtype': config.logits.dtype}
+          for name in students.find_taught(config)}
+
+
+def search_settings(config: configs.Config) -> training.Settings:
+  """How students are trained in the search."""
+  return training.make_settings(
+      config, config.students, steps=config.students.search_steps)
+
+
+def list_searched(config: configs.Config, dataset: Dataset,
+                  targets: Mapping[str, Any]) -> list[Wanted]:
+  """The students of the search of learning rates.
+
+  Args:
+    config: the configuration.
+    dataset: inputs and labels.
+    targets: see `identify_targets`.
+  """
+  section = config.students
+  members = students.make_members(
+      section, dataset.input_shape, dataset.classes,
+      seeds=section.search_seeds)
+  return students.list_students(
+      'search', members, dataset, targets, search_settings(config))
+
+
+def find_complete(searched: Sequence[Wanted],
+                  read: Callable[[Wanted], Record | None]) -> list[Record]:
+  """Records of a search, of those curves and widths that have all.
+
+  Args:
+    searched: the students of the search.
+    read: gives the record of one; None where it is not there.
+  """
+  found: dict[tuple[str, int], list[Record | None]] = {}
+  for net in searched:
+    key = net.member.model, net.member.width
+    found.setdefault(key, []).append(read(net))
+  return [record for some in found.values() if None not in some
+          for record in some if record]
+
+
+def list_final(config: configs.Config, dataset: Dataset,
+               targets: Mapping[str, Any], searched: Sequence[Record],
+               seeds: int = 0) -> list[Wanted]:
+  """The final students of those curves and widths whose search has ended.
+
+  Args:
+    config: the configuration.
+    dataset: inputs and labels.
+    targets: see `identify_targets`.
+    searched: records of the search.
+    seeds: how many of each; 0: all.
+  """
+  section = config.students
+  members = students.make_members(
+      section, dataset.input_shape, dataset.classes,
+      seeds=seeds or section.seeds, rates=students.choose_rates(searched))
+  return students.list_students(
+      'final', members, dataset, targets,
+      training.make_settings(config, section))

@@ -93,11 +93,10 @@ def _check_target(target: pathlib.Path) -> None:
 
 
 def _read(root: pathlib.Path, say: Callable[[str], None]) -> _Read:
-  run = stages.read_run(root, say=say)
+  run = stages.read_run(root, partial=True, say=say)
   data = kept.read_root(root / 'data')
   assert data
-  return _Read(stages.find_contents(run, partial_run=True),
-               configs.to_json(run.config), data)
+  return _Read(stages.find_contents(run), configs.to_json(run.config), data)
 
 
 def _make_entry(name: str, folder: str, found: _Read) -> Entry:

@@ -30,7 +30,7 @@ from shallow_mimic.data.dataset import Dataset
 from shallow_mimic.evaluation import fidelity, latencies
 from shallow_mimic.evaluation.records import Record
 from shallow_mimic.pipeline import changes, registered, validation
-from shallow_mimic.pipeline.run import Run
+from shallow_mimic.pipeline.run import Run, search_settings
 from shallow_mimic.runs import files, kept, parts, versions, workdir
 from shallow_mimic.runs.workdir import Part
 from shallow_mimic.students import Scores
@@ -107,13 +107,14 @@ def run(config: configs.Given, directory: str | pathlib.Path, *,
 
 
 def read_run(directory: str | pathlib.Path, *,
-             config: configs.Given | None = None,
+             config: configs.Given | None = None, partial: bool = False,
              say: Callable[[str], None] = print) -> Run:
   """A work directory, to read what is there; its data are verified.
 
   Args:
     directory: the work directory.
     config: as whose result it is read; None: that of its last run.
+    partial: whether students that are not there yet are left out.
     say: told what a user wants to read.
 
   Raises:
@@ -125,7 +126,7 @@ def read_run(directory: str | pathlib.Path, *,
     config = registered.read_last_config(root)
   else:
     workdir.read_config(root)  # Where it is none, that is said first.
-  here = Run(validation.check_config(config), root, say)
+  here = Run(validation.check_config(config), root, say, partial=partial)
   workdir.require(root / 'data', 'data')
   return here
 
@@ -140,8 +141,7 @@ def write_report(directory: str | pathlib.Path, *,
   """
   root = pathlib.Path(directory).resolve()
   with workdir.hold(root, say):
-    here = read_run(root, config=config, say=say)
-    part = make_report(here, partial_run=True)
+    part = make_report(read_run(root, config=config, partial=True, say=say))
     workdir.check_place(root, part.folder)
     # Another version of this program may draw the same otherwise.
     kept.write_whole(part.folder, part.work, part.made_from)
@@ -267,7 +267,7 @@ def train_students(run: Run) -> Parts:
     for key in run.list_caches(name):
       workdir.require(run.root / 'logits' / name / key, 'logits')
   yield Nets(run.list_searched(), students.plan_search(
-      run.dataset, run.read_targets, run.search_settings), replace)
+      run.dataset, run.read_targets, search_settings(config)), replace)
   settings = training.make_settings(config, config.students)
   yield Nets(run.list_students(), students.plan_students(
       run.dataset, run.read_targets, settings), replace)
@@ -309,9 +309,9 @@ def draw_curves(run: Run) -> Parts:
       encoding='utf-8').rstrip())
 
 
-def make_report(run: Run, *, partial_run: bool = False) -> Part:
+def make_report(run: Run) -> Part:
   """The report of a work directory; see `find_contents`."""
-  told = find_contents(run, partial_run=partial_run)
+  told = find_contents(run)
   for line in registered.say_lost_sections(run.root / 'report'):
     run.say(line)
   made_from = {**told, 'records': digest_records(told['records']),
@@ -324,14 +324,9 @@ def make_report(run: Run, *, partial_run: bool = False) -> Part:
   return Part('curves', run.root / 'report', made_from, work, redrawn=True)
 
 
-def find_contents(run: Run, *, partial_run: bool = False) -> dict[str, Any]:
-  """What `curves.write_report` is told of a work directory, by name.
-
-  Args:
-    run: what it is of.
-    partial_run: whether students that are not there yet are left out.
-  """
-  report, shown = run.config.report, run.read_records(partial=partial_run)
+def find_contents(run: Run) -> dict[str, Any]:
+  """What `curves.write_report` is told of a work directory, by name."""
+  report, shown = run.config.report, run.read_records()
   notes = [*report.notes, *registered.say_registered(run.config)]
   if differ := versions.say_differences(shown.made_with):
     notes.append(differ)

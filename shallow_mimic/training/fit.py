@@ -20,7 +20,7 @@ from shallow_mimic.training.settings import Settings
 
 # Dispatches between two looks at dev: after each, progress is told and a stop
 # is heeded.
-DISPATCHES = 10
+_DISPATCHES = 10
 
 
 class Fitted(NamedTuple):
@@ -124,7 +124,7 @@ def _dispatch_steps(members, family_data, settings):
   """Steps of a dispatch: a tenth of those between looks at dev, or fewer."""
   most = batches.count_window_steps(
       members, family_data.data, settings.recipe.batch)
-  return min(most, max(1, settings.eval_every // DISPATCHES))
+  return min(most, max(1, settings.eval_every // _DISPATCHES))
 
 
 def _find_bounds(step, size, settings):
